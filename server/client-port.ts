@@ -1,0 +1,126 @@
+/**
+ * What the prompt, the one-shot commands and the HTTP routes ask of the store. Two implementations:
+ * the node itself, and a client of another node's HTTP port.
+ */
+
+import type { Index, NodeId, Term } from "./raft/entry.ts";
+import type { MemberRole } from "./raft/configuration.ts";
+import type { Row } from "./state-machine/command.ts";
+
+/** Codes of `application/problem+json`; the HTTP status follows from the code alone. */
+export type FailureCode =
+  | "bad_request"
+  | "forbidden"
+  | "not_found"
+  | "method_not_allowed"
+  | "too_large"
+  | "key_too_long"
+  | "unsupported_media_type"
+  | "wrong_host"
+  | "overloaded"
+  | "not_implemented"
+  | "no_leader"
+  | "stale"
+  | "timeout"
+  | "no_space"
+  | "unreachable"
+  | "internal";
+
+/** What a failed write left behind: surely nothing, or nobody knows. */
+export type Outcome = "not_applied" | "unknown";
+
+export interface Failure {
+  readonly ok: false;
+  readonly code: FailureCode;
+  /** A sentence a person can act on. */
+  readonly detail: string;
+  /** On writes always, on reads never. */
+  readonly outcome?: Outcome;
+  /** The offending parameter of a request. */
+  readonly field?: string;
+  readonly retryAfterSeconds?: number;
+  /** The leader as this node knows it, where that helps. */
+  readonly leader?: NodeId;
+}
+
+export type Result<T> = ({ readonly ok: true } & T) | Failure;
+
+/** `linearizable`: sees every write acknowledged before the read began. `local`: what this node has. */
+export type ReadLevel = "linearizable" | "local";
+
+export interface ReadOptions {
+  readonly level?: ReadLevel;
+  readonly signal?: AbortSignal;
+}
+
+export interface WriteOptions {
+  readonly contentType?: string | null;
+  readonly signal?: AbortSignal;
+}
+
+export interface ListOptions extends ReadOptions {
+  readonly prefix: string;
+  readonly after?: string | null;
+  /** Default 1,000, most 10,000. */
+  readonly limit?: number;
+  readonly keysOnly?: boolean;
+}
+
+/** `ageMs`, on local reads: milliseconds since this node last knew that it was current; null: never. */
+export interface ReadMeta {
+  readonly level: ReadLevel;
+  readonly ageMs?: number | null;
+}
+
+export type PutAnswer = Result<{ readonly created: boolean; readonly revision: Index }>;
+export type DeleteAnswer = Result<{ readonly deleted: 0 | 1; readonly revision: Index }>;
+export type GetAnswer = Result<ReadMeta & { readonly row: Row | null }>;
+export type ListAnswer = Result<
+  ReadMeta & {
+    readonly rows: readonly Row[];
+    readonly more: boolean;
+    /** The index the listing was read at. */
+    readonly revision: Index;
+  }
+>;
+
+export interface MemberStatus {
+  readonly id: NodeId;
+  readonly role: MemberRole;
+  readonly raft: string;
+  readonly http: string;
+  /** On the leader: how far this member's log is known to equal its own. */
+  readonly match?: Index;
+  /** On every node, of the others: whether a connection stands. */
+  readonly reachable?: boolean;
+}
+
+/** `GET /v1/status`. */
+export interface Status {
+  readonly nodeId: NodeId;
+  /** Null until the cluster has formed. */
+  readonly clusterId: string | null;
+  readonly role: "leader" | "follower" | "candidate" | "learner";
+  readonly term: Term;
+  readonly leaderId: NodeId | null;
+  readonly commitIndex: Index;
+  readonly appliedIndex: Index;
+  readonly firstLogIndex: Index;
+  readonly lastLogIndex: Index;
+  readonly snapshotIndex: Index;
+  readonly stateHash: string;
+  readonly members: readonly MemberStatus[];
+  readonly version: string;
+  readonly uptimeSeconds: number;
+  /** Every named maximum and timing in force, by its name. */
+  readonly limits: Readonly<Record<string, number>>;
+}
+
+/** No method throws for what can go wrong in a healthy program: failures are values. */
+export interface ClientPort {
+  put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer>;
+  get(key: string, options?: ReadOptions): Promise<GetAnswer>;
+  delete(key: string, options?: WriteOptions): Promise<DeleteAnswer>;
+  list(options: ListOptions): Promise<ListAnswer>;
+  status(): Promise<Result<{ readonly status: Status }>>;
+}

@@ -1,0 +1,66 @@
+/** The configurations in force along the log, so that a truncated change is taken back. */
+
+import { must } from "./assert.ts";
+import { decodeConfiguration, type Configuration } from "./configuration.ts";
+import { index, type Entry, type Index } from "./entry.ts";
+
+interface Dated {
+  /** Where its entry stands; 0 for the one the cluster was formed with. */
+  readonly index: Index;
+  readonly configuration: Configuration;
+}
+
+/**
+ * A configuration counts from the moment its entry is appended, committed or not (thesis §4.1).
+ * Invariant: indexes rise; the first element is at or below everything that can still be truncated.
+ */
+export class ConfigurationHistory {
+  #dated: Dated[];
+
+  constructor(configuration: Configuration) {
+    this.#dated = [{ index: index(0), configuration }];
+  }
+
+  get current(): Configuration {
+    return this.#last.configuration;
+  }
+
+  /** The index of the entry that brought the current configuration. */
+  get currentIndex(): Index {
+    return this.#last.index;
+  }
+
+  /** The configuration in force at `at`. */
+  at(at: Index): Configuration {
+    const found = this.#dated.findLast((dated) => dated.index <= at);
+    return must(found ?? this.#dated[0], "a history is never empty").configuration;
+  }
+
+  /** Entries were appended, and whatever stood at or after the first of them is gone. */
+  appended(entries: readonly Entry[]): boolean {
+    const first = entries[0];
+    if (!first) return false;
+    const before = this.#last;
+    while (this.#dated.length > 1 && this.#last.index >= first.index) this.#dated.pop();
+    for (const entry of entries) {
+      if (entry.kind !== "configuration") continue;
+      this.#dated.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
+    }
+    return this.#last !== before;
+  }
+
+  /** What is committed cannot be truncated: older configurations are forgotten. */
+  committed(commitIndex: Index): void {
+    while (this.#dated.length > 1 && (this.#dated[1]?.index ?? Infinity) <= commitIndex) {
+      this.#dated.shift();
+    }
+  }
+
+  restore(at: Index, configuration: Configuration): void {
+    this.#dated = [{ index: at, configuration }];
+  }
+
+  get #last(): Dated {
+    return must(this.#dated[this.#dated.length - 1], "a history is never empty");
+  }
+}

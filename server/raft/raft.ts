@@ -1,0 +1,503 @@
+/**
+ * # How this Raft works
+ *
+ * This directory is the consensus algorithm and nothing else: no socket, no file, no clock, no
+ * random number of its own, no `await`. A `Raft` is a state machine. Messages, ticks and proposals
+ * go in; a `Ready` comes out and says what to send, what to write and what may be applied. The same
+ * inputs give the same outputs, always, which is what makes it possible to test it by transcripts
+ * and to run thousands of years of it in a simulator.
+ *
+ * References are to "In Search of an Understandable Consensus Algorithm" (Ongaro and Ousterhout,
+ * extended version; "Raft §n") and to Ongaro's dissertation ("thesis §n").
+ *
+ * **The log.** Every node keeps a list of entries. An entry has an index, the term of the leader
+ * that proposed it, and bytes. Two logs that have the same term at an index are equal up to there
+ * (log matching, Raft §5.3): a leader never writes two entries to one place in one term, and a
+ * follower takes an entry only behind one that it has in common with the leader. An entry is
+ * *committed* once it is on the disks of a majority and can therefore not be lost; committed entries
+ * are applied in order, on every node, to the same state machine.
+ *
+ * **Terms and elections** (`election.ts`, Raft §5.2, §5.4). A term has at most one leader, because a
+ * node gives one vote a term and writes it to disk before it says so. A node that has not heard from
+ * a leader for a random time first asks whether it would win (*PreVote*, thesis §9.6): this changes
+ * nobody's term, so a node that was cut off comes back without deposing anyone. If a majority says
+ * yes it raises its term and asks for real votes. A vote goes only to a log at least as complete as
+ * the voter's own, so whoever wins has every committed entry (leader completeness). A node that
+ * hears from a living leader ignores other candidates altogether (thesis §4.2.3).
+ *
+ * **Replication** (`leader.ts`, `follower.ts`, `progress.ts`). The leader sends each follower the
+ * entries it lacks, many to a message and several messages ahead of the answers, within a window.
+ * The first append of a term is a probe: the follower refuses it if the logs part earlier and hints
+ * where, whole terms at a time. A leader commits an entry when a majority has it *and it is of its
+ * own term* (Raft §5.4.2, figure 8: an older one could still be replaced); its first act is an empty
+ * entry that brings the older ones along. It sends before its own disk is done and counts itself
+ * only afterwards (thesis §10.2.1).
+ *
+ * **Staying honest** (thesis §6.2). A leader that hears from no majority within an election timeout
+ * steps down (*CheckQuorum*): it could not commit anyway, and its clients should look elsewhere.
+ *
+ * **Reads** (`read-rounds.ts`, thesis §6.4). A linearizable read needs no log entry. The leader notes
+ * its commit index, asks a majority "am I still your leader?" by a numbered heartbeat round, and the
+ * read may be answered, here or on the follower that asked, once that index is applied. One round
+ * serves every read that came before it. A new leader first commits an entry of its own term, since
+ * until then it does not know what is committed.
+ *
+ * **Members** (`configuration-history.ts`, thesis §4). A configuration is an entry that counts as
+ * soon as it is in the log and is taken back if it is truncated. One member changes at a time, so
+ * any two successive majorities overlap; the next change waits until the last one is committed, and
+ * the first one until the term's own entry is (the flaw found in 2015). Learners receive the log and
+ * have no vote.
+ *
+ * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
+ * to date and tells it to stand at once.
+ *
+ * **What must be on disk before what is said** is visible in the types: `Ready.messages` may leave
+ * before the write, `Ready.messagesAfterSync` only after it.
+ */
+
+import { assert, unreachable } from "./assert.ts";
+import { ConfigurationHistory } from "./configuration-history.ts";
+import { voters, type Configuration } from "./configuration.ts";
+import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
+import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
+import type { NodeId, Term } from "./entry.ts";
+import { answerStaleLeader, handleAppend, handleHeartbeat, handleSnapshot } from "./follower.ts";
+import * as leading from "./leader.ts";
+import type { ProposeResult, Proposal } from "./leader.ts";
+import type { LogReader } from "./log-reader.ts";
+import { LogView } from "./log-view.ts";
+import type { Envelope, Message, Snapshot } from "./message.ts";
+import type { InflightLimits } from "./progress.ts";
+import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
+import type { Follower, Role } from "./role.ts";
+
+export interface RaftOptions {
+  readonly self: NodeId;
+  /** In force at `appliedIndex`; later ones are found in the log. */
+  readonly configuration: Configuration;
+  readonly hardState: HardState;
+  readonly reader: LogReader;
+  /** What the state machine holds durably; everything up to it is committed. */
+  readonly appliedIndex: Index;
+  /** A float in [0, 1); asked only for election timeouts. */
+  readonly random: () => number;
+  /** An election is due after `electionTicks` to twice as many ticks of silence. */
+  readonly electionTicks: number;
+  readonly heartbeatTicks: number;
+  /** Entry bytes in one append. A single larger entry still goes. */
+  readonly appendBytesMax: number;
+  readonly inflight: InflightLimits;
+  /** Entry bytes a leader holds uncommitted before it refuses proposals. */
+  readonly uncommittedBytesMax: number;
+  /** The newest snapshot there is to send, or null. */
+  readonly latestSnapshot: () => Omit<Snapshot, "type" | "term"> | null;
+}
+
+/** Entries read at once when the log is searched for configurations at the start. */
+const startScanBytes = 1 << 20;
+
+/** What may be told before the write that comes with it (unless term or vote change). */
+function mayPrecedeWrite(message: Message): boolean {
+  switch (message.type) {
+    case "append":
+    case "heartbeat":
+    case "snapshot":
+    case "timeoutNow":
+    case "preVote":
+    case "preVoteResponse":
+    case "readIndex":
+    case "readIndexResponse":
+      return true;
+    case "vote":
+    case "voteResponse":
+    case "appendAccepted":
+    case "appendRejected":
+    case "heartbeatResponse":
+      return false;
+    default:
+      return unreachable(message);
+  }
+}
+
+export class Raft {
+  readonly options: RaftOptions;
+  readonly self: NodeId;
+  readonly log: LogView;
+  readonly configurations: ConfigurationHistory;
+  role: Role;
+  /** Never goes back. */
+  #term: Term;
+  #vote: NodeId | null;
+  #hardStateChanged = false;
+  #messages: Envelope[] = [];
+  #messagesAfterSync: Envelope[] = [];
+  #reads: ReadState[] = [];
+  #snapshot: SnapshotToInstall | null = null;
+  #reportedCommit: Index;
+
+  constructor(options: RaftOptions) {
+    assert(options.electionTicks > options.heartbeatTicks, "heartbeats outpace elections");
+    this.options = options;
+    this.self = options.self;
+    this.log = new LogView(options.reader, options.appliedIndex);
+    this.configurations = new ConfigurationHistory(options.configuration);
+    this.#term = options.hardState.term;
+    this.#vote = options.hardState.vote;
+    this.#reportedCommit = this.log.commitIndex;
+    assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
+    this.#findConfigurations();
+    this.role = this.#newFollower(null);
+  }
+
+  get term(): Term {
+    return this.#term;
+  }
+
+  get vote(): NodeId | null {
+    return this.#vote;
+  }
+
+  get configuration(): Configuration {
+    return this.configurations.current;
+  }
+
+  get voters(): NodeId[] {
+    return voters(this.configuration);
+  }
+
+  get isLearner(): boolean {
+    return this.configuration.members.some(
+      ({ id, role }) => id === this.self && role === "learner",
+    );
+  }
+
+  /** Who leads the current term, as far as this node knows. */
+  get leaderId(): NodeId | null {
+    if (this.role.kind === "leader") return this.self;
+    return this.role.kind === "follower" ? this.role.leaderId : null;
+  }
+
+  // ---------------------------------------------------------------- what comes in
+
+  /** One unit of time has passed. */
+  tick(): void {
+    const role = this.role;
+    if (role.kind === "leader") {
+      leading.tick(this, role);
+      return;
+    }
+    role.electionElapsed++;
+    if (role.electionElapsed < role.electionTimeout) return;
+    role.electionElapsed = 0;
+    if (this.#mayStand()) campaign(this, "pre");
+  }
+
+  /** A message arrived. `from` is who the connection was authenticated as. */
+  step(from: NodeId, message: Message): void {
+    if (from === this.self) return;
+    if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
+    if (message.term < this.#term) {
+      this.#answerLowerTerm(from, message);
+      return;
+    }
+    this.#dispatch(from, message);
+  }
+
+  /** Leader only: appends the proposals to the log, in order, in one go. */
+  propose(proposals: readonly Proposal[]): ProposeResult {
+    return leading.propose(this, proposals);
+  }
+
+  /** Leader only: proposes a configuration that differs from the current one by one member. */
+  proposeConfiguration(next: Configuration, timeMs: number): ProposeResult {
+    return leading.proposeConfiguration(this, next, timeMs);
+  }
+
+  /**
+   * Asks for a read index. The answer comes in `Ready.reads` under `requestId`, or never: without a
+   * leader, or when messages are lost, the asker asks again.
+   */
+  readIndex(requestId: number): void {
+    const role = this.role;
+    if (role.kind === "leader") leading.gatherRead(this, role, { from: this.self, requestId });
+    else if (this.leaderId !== null) {
+      this.send(this.leaderId, { type: "readIndex", term: this.#term, requestId });
+    }
+  }
+
+  /** Leader only: hands over to a voter. Returns false where that cannot begin. */
+  transferLeadership(to: NodeId): boolean {
+    return this.role.kind === "leader" && leading.startTransfer(this, this.role, to);
+  }
+
+  /** The connection to `peer` broke: what was on the way may be lost. */
+  unreachable(peer: NodeId): void {
+    if (this.role.kind === "leader") leading.peerUnreachable(this.role, peer);
+  }
+
+  /** The stream that goes with a `snapshot` message has ended. */
+  snapshotFinished(peer: NodeId, arrived: boolean): void {
+    if (this.role.kind === "leader") leading.snapshotFinished(this.role, peer, arrived);
+  }
+
+  /** Everything through (at, atTerm) is on this node's disk. */
+  persisted(at: Index, atTerm: Term): void {
+    this.log.stableTo(at, atTerm);
+    if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
+  }
+
+  /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */
+  snapshotInstalled(lastIndex: Index, lastTerm: Term): void {
+    this.log.restored({ index: lastIndex, term: lastTerm });
+  }
+
+  /** The state machine has applied everything up to `at`. */
+  applied(at: Index): void {
+    this.log.appliedTo(at);
+  }
+
+  // ---------------------------------------------------------------- what goes out
+
+  /** Everything to do since the last call; null where there is nothing. */
+  ready(): Ready | null {
+    if (this.role.kind === "leader") leading.fillMessages(this, this.role);
+    const commitIndex = this.log.commitIndex;
+    const hasNews =
+      this.#hardStateChanged ||
+      this.#snapshot !== null ||
+      this.log.hasUnwritten ||
+      this.#messages.length > 0 ||
+      this.#messagesAfterSync.length > 0 ||
+      this.#reads.length > 0 ||
+      commitIndex > this.#reportedCommit;
+    if (!hasNews) return null;
+    // A new term or vote must be on disk before anything shows it: then nothing goes ahead.
+    const ahead = this.#hardStateChanged ? [] : this.#messages;
+    const behind = this.#hardStateChanged
+      ? [...this.#messages, ...this.#messagesAfterSync]
+      : this.#messagesAfterSync;
+    const ready: Ready = {
+      messages: ahead,
+      hardState: this.#hardStateChanged ? { term: this.#term, vote: this.#vote } : null,
+      snapshot: this.#snapshot,
+      entries: this.log.takeUnwritten(),
+      messagesAfterSync: withoutCoveredAcknowledgements(behind),
+      commitIndex,
+      reads: this.#reads,
+    };
+    this.#hardStateChanged = false;
+    this.#snapshot = null;
+    this.#messages = [];
+    this.#messagesAfterSync = [];
+    this.#reads = [];
+    this.#reportedCommit = commitIndex;
+    return ready;
+  }
+
+  /**
+   * Committed entries that are on this node's disk and not applied yet, oldest first, within
+   * `bytesMax` but at least one; none where there is nothing to apply. What is committed but not yet
+   * written here waits, so that the state machine is never ahead of its own log.
+   */
+  toApply(bytesMax: number): Entry[] {
+    if (this.log.pendingSnapshot) return [];
+    const through = Math.min(this.log.commitIndex, this.log.stableIndex);
+    const from = this.log.appliedIndex + 1;
+    return from > through ? [] : this.log.entries(index(from), index(through), bytesMax);
+  }
+
+  // ---------------------------------------------------------------- for the role functions
+
+  send(to: NodeId, message: Message): void {
+    assert(to !== this.self, "a node sends no message to itself");
+    (mayPrecedeWrite(message) ? this.#messages : this.#messagesAfterSync).push({ to, message });
+  }
+
+  releaseRead(read: ReadState): void {
+    this.#reads.push(read);
+  }
+
+  installSnapshot(snapshot: SnapshotToInstall): void {
+    this.#snapshot = snapshot;
+  }
+
+  becomeFollower(newTerm: Term, leaderId: NodeId | null): void {
+    this.#setTerm(newTerm);
+    this.role = this.#newFollower(leaderId);
+  }
+
+  /** Only of a node that has not voted for another in this term. */
+  voteFor(candidate: NodeId): void {
+    assert(this.#vote === null || this.#vote === candidate, "one vote a term");
+    if (this.#vote === candidate) return;
+    this.#vote = candidate;
+    this.#hardStateChanged = true;
+  }
+
+  /** Raises the own term for a candidacy. */
+  raiseTerm(): void {
+    this.#setTerm(term(this.#term + 1));
+  }
+
+  /** A random number of ticks from `electionTicks` to almost twice as many. */
+  drawElectionTimeout(): number {
+    const { electionTicks, random } = this.options;
+    return electionTicks + Math.floor(random() * electionTicks);
+  }
+
+  /** Appends to the log and lets the configuration follow. */
+  append(entries: readonly Entry[]): void {
+    this.log.append(entries);
+    if (!this.configurations.appended(entries)) return;
+    if (this.role.kind === "leader") leading.configurationChanged(this, this.role);
+  }
+
+  /** Moves the commit index on; returns whether it moved. */
+  commitTo(to: Index): boolean {
+    if (!this.log.commitTo(to)) return false;
+    this.configurations.committed(to);
+    return true;
+  }
+
+  // ---------------------------------------------------------------- inside
+
+  #newFollower(leaderId: NodeId | null): Follower {
+    const electionTimeout = this.drawElectionTimeout();
+    return { kind: "follower", leaderId, electionElapsed: 0, electionTimeout };
+  }
+
+  #setTerm(newTerm: Term): void {
+    assert(newTerm >= this.#term, "the term never goes back");
+    if (newTerm === this.#term) return;
+    this.#term = newTerm;
+    this.#vote = null;
+    this.#hardStateChanged = true;
+  }
+
+  /** A learner, a stranger to the configuration, or a node with half a snapshot does not stand. */
+  #mayStand(): boolean {
+    return this.voters.includes(this.self) && this.log.pendingSnapshot === null;
+  }
+
+  /** Handles what a higher term means in itself. Returns false where the message ends there. */
+  #acceptHigherTerm(from: NodeId, message: Message): boolean {
+    switch (message.type) {
+      case "preVote":
+        return !isInLease(this);
+      case "vote":
+        // Thesis §4.2.3: whoever hears from a leader does not help to depose it.
+        if (!message.transfer && isInLease(this)) return false;
+        this.becomeFollower(message.term, null);
+        return true;
+      case "preVoteResponse":
+        // A granted one carries the term that was asked for and binds nobody yet.
+        if (!message.granted) this.becomeFollower(message.term, null);
+        return true;
+      case "append":
+      case "heartbeat":
+      case "snapshot":
+        this.becomeFollower(message.term, from);
+        return true;
+      default:
+        this.becomeFollower(message.term, null);
+        return true;
+    }
+  }
+
+  #answerLowerTerm(from: NodeId, message: Message): void {
+    switch (message.type) {
+      case "append":
+      case "heartbeat":
+      case "snapshot":
+        answerStaleLeader(this, from);
+        return;
+      case "preVote":
+        this.send(from, { type: "preVoteResponse", term: this.#term, granted: false });
+        return;
+      case "vote":
+        this.send(from, { type: "voteResponse", term: this.#term, granted: false });
+        return;
+      default:
+        // A late answer to a question of an older term: nothing can be concluded from it.
+        return;
+    }
+  }
+
+  #dispatch(from: NodeId, message: Message): void {
+    switch (message.type) {
+      case "preVote":
+      case "vote":
+        handleVote(this, from, message);
+        return;
+      case "preVoteResponse":
+      case "voteResponse":
+        handleVoteResponse(this, from, message);
+        return;
+      case "append":
+      case "heartbeat":
+      case "snapshot":
+        this.#followSender(from);
+        if (message.type === "append") handleAppend(this, from, message);
+        else if (message.type === "heartbeat") handleHeartbeat(this, from, message);
+        else handleSnapshot(this, from, message);
+        return;
+      case "appendAccepted":
+      case "appendRejected":
+      case "heartbeatResponse":
+        if (this.role.kind === "leader") leading.handleAnswer(this, this.role, { from, message });
+        return;
+      case "timeoutNow":
+        if (this.role.kind === "follower" && this.#mayStand()) campaign(this, "transfer");
+        return;
+      case "readIndex":
+        if (this.role.kind === "leader") {
+          leading.gatherRead(this, this.role, { from, requestId: message.requestId });
+        }
+        return;
+      case "readIndexResponse":
+        this.#reads.push({ requestId: message.requestId, readIndex: message.readIndex });
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  /** A message only a leader of this very term sends. */
+  #followSender(from: NodeId): void {
+    const role = this.role;
+    assert(role.kind !== "leader", "a term has one leader");
+    if (role.kind === "follower") {
+      assert(role.leaderId === null || role.leaderId === from, "a term has one leader");
+      role.leaderId = from;
+      role.electionElapsed = 0;
+    } else {
+      this.becomeFollower(this.#term, from);
+    }
+  }
+
+  #findConfigurations(): void {
+    let from = index(this.log.appliedIndex + 1);
+    while (from <= this.log.lastIndex) {
+      const entries = this.log.entries(from, this.log.lastIndex, startScanBytes);
+      this.configurations.appended(entries);
+      from = index(from + entries.length);
+    }
+  }
+}
+
+/**
+ * Several appends in one drain need one acknowledgement: the last one says it all. The order of the
+ * other messages stays.
+ */
+function withoutCoveredAcknowledgements(envelopes: readonly Envelope[]): readonly Envelope[] {
+  if (envelopes.length < 2) return envelopes;
+  return envelopes.filter(({ to, message }, position) => {
+    if (message.type !== "appendAccepted") return true;
+    const later = envelopes[position + 1];
+    return !(
+      later?.to === to &&
+      later.message.type === "appendAccepted" &&
+      later.message.matchIndex >= message.matchIndex
+    );
+  });
+}

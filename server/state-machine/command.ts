@@ -1,0 +1,92 @@
+/**
+ * The vocabulary of the key-value state machine: commands that go through the log, queries that do
+ * not, and what each one answers.
+ */
+
+import type { Index } from "../raft/entry.ts";
+
+/** Limits of a single row, in bytes of UTF-8 for the texts. */
+export const keyBytesMax = 2048;
+export const valueBytesMax = 1_048_576;
+export const contentTypeBytesMax = 255;
+
+export interface PutCommand {
+  readonly op: "put";
+  /** 1 … `keyBytesMax` bytes of UTF-8 without NUL. */
+  readonly key: string;
+  readonly value: Uint8Array;
+  /** Null where the writer named none. */
+  readonly contentType: string | null;
+}
+
+export interface DeleteCommand {
+  readonly op: "delete";
+  readonly key: string;
+}
+
+export type Command = PutCommand | DeleteCommand;
+
+export interface PutResult {
+  readonly op: "put";
+  readonly created: boolean;
+  readonly revision: Index;
+}
+
+export interface DeleteResult {
+  readonly op: "delete";
+  readonly deleted: 0 | 1;
+  readonly revision: Index;
+}
+
+/** The entry's bytes are no command this version knows: the same refusal on every replica. */
+export interface RefusedResult {
+  readonly op: "refused";
+  readonly detail: string;
+}
+
+export type CommandResult = PutResult | DeleteResult | RefusedResult;
+
+export interface Row {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly contentType: string | null;
+  /** The index of the entry that last wrote the row. */
+  readonly revision: Index;
+  /** The index of the entry that created it. */
+  readonly createRevision: Index;
+}
+
+export interface GetQuery {
+  readonly type: "get";
+  readonly key: string;
+}
+
+/** Rows whose key starts with `prefix`, in byte order of the keys. */
+export interface ListQuery {
+  readonly type: "list";
+  readonly prefix: string;
+  /** Only keys after this one; null from the start. */
+  readonly after: string | null;
+  /** Rows at the most, from 1. */
+  readonly limit: number;
+  /** Leaves the values out (empty bytes in the rows). */
+  readonly keysOnly: boolean;
+  /** Stop before the values of the answer exceed this many bytes (at least one row is given). */
+  readonly bytesMax: number;
+}
+
+export type Query = GetQuery | ListQuery;
+
+export interface GetAnswer {
+  readonly type: "get";
+  readonly row: Row | null;
+}
+
+export interface ListAnswer {
+  readonly type: "list";
+  readonly rows: Row[];
+  /** More rows follow the last one. */
+  readonly more: boolean;
+}
+
+export type Answer = GetAnswer | ListAnswer;

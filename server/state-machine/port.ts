@@ -1,0 +1,47 @@
+/**
+ * What the node asks of a replicated state machine on disk (after Dragonboat's IOnDiskStateMachine).
+ * `apply` is a function of the entries alone: it reads no clock and no random number, so every
+ * replica gets the same rows, the same results and the same hash.
+ */
+
+import type { Entry, Index, Term } from "../raft/entry.ts";
+import type { Configuration } from "../raft/configuration.ts";
+import type { CommandResult, Query, Answer } from "./command.ts";
+
+/** How far a state machine has come; stored in the same transaction as the rows. */
+export interface AppliedState {
+  readonly appliedIndex: Index;
+  readonly appliedTerm: Term;
+  /** The newest configuration at or before `appliedIndex`; null before the first. */
+  readonly configuration: Configuration | null;
+}
+
+/** Taken at one instant: the hash is of exactly the rows at `appliedIndex`. */
+export interface StateDigest {
+  readonly appliedIndex: Index;
+  /** 16 hex digits over all rows, in no order: equal rows give equal hashes. */
+  readonly stateHash: string;
+  /** Checksum over every entry ever applied, in order: 8 hex digits. */
+  readonly historyHash: string;
+}
+
+export interface StateMachine {
+  readonly applied: AppliedState;
+  /**
+   * Applies consecutive committed entries (the first is `appliedIndex + 1`) in one transaction and
+   * returns one result per entry, null for entries that are not commands. Throws where the database
+   * fails; the process then ends, because a skipped entry would be silent divergence.
+   */
+  apply(entries: readonly Entry[]): (CommandResult | null)[];
+  /** Reads the applied state. Runs beside nothing: it is called between batches. */
+  lookup(query: Query): Answer;
+  digest(): StateDigest;
+  /**
+   * Makes everything applied so far survive a power loss; returns that index. Cheap when there is
+   * little to write (it is called when `unsyncedBytes` has grown, and at the end).
+   */
+  sync(): Index;
+  /** Bytes a `sync` would have to move, roughly. */
+  readonly unsyncedBytes: number;
+  close(): void;
+}
