@@ -1,0 +1,121 @@
+/** What the store answered, as the lines a person reads. */
+
+import type {
+  DeleteAnswer,
+  Failure,
+  FailureCode,
+  GetAnswer,
+  ListAnswer,
+  MemberStatus,
+  PutAnswer,
+  Result,
+  Status,
+} from "../server/client-port.ts";
+import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
+import type { Problem } from "./words.ts";
+
+export function renderPut(answer: PutAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return `${answer.created ? "created" : "replaced"}, revision ${answer.revision}`;
+}
+
+export function renderDelete(answer: DeleteAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return answer.deleted === 1 ? `deleted, revision ${answer.revision}` : "not found";
+}
+
+export function renderGet(answer: GetAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return answer.row === null ? "not found" : renderValue(answer.row.value);
+}
+
+/** `key = value` for each row, then the count; says so when the listing goes on. */
+export function renderList(answer: ListAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  const rows = answer.rows.map((row) => `${renderKey(row.key)} = ${renderListedValue(row.value)}`);
+  const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
+  const more = answer.more ? ", and more follow: list with a longer prefix" : "";
+  return [...rows, `(${count}${more})`].join("\n");
+}
+
+export function renderStatus(answer: Result<{ readonly status: Status }>): string {
+  if (!answer.ok) return renderFailure(answer);
+  const status = answer.status;
+  const leader = status.leaderId === null ? "none known" : `node ${status.leaderId}`;
+  const cluster = status.clusterId === null ? "not formed yet" : renderLine(status.clusterId);
+  return [
+    `node      ${status.nodeId}, ${status.role} in term ${status.term}`,
+    `leader    ${leader}`,
+    `cluster   ${cluster}`,
+    `log       entries ${status.firstLogIndex} to ${status.lastLogIndex}`,
+    `snapshot  at ${status.snapshotIndex}`,
+    `applied   ${status.appliedIndex} of ${status.commitIndex} committed`,
+    `state     ${renderLine(status.stateHash)}`,
+    `version   ${renderLine(status.version)}, up ${renderDuration(status.uptimeSeconds)}`,
+    ...status.members.map((member) => renderMember(member, status)),
+  ].join("\n");
+}
+
+function renderMember(member: MemberStatus, status: Status): string {
+  const words = [`member    ${member.id}, ${member.role}`];
+  words.push(`raft ${renderLine(member.raft)}`, `http ${renderLine(member.http)}`);
+  if (member.id === status.nodeId) words.push("this node");
+  else if (member.reachable !== undefined) {
+    words.push(member.reachable ? "connected" : "not connected");
+  }
+  if (member.match !== undefined) words.push(`has entries to ${member.match}`);
+  return words.join(", ");
+}
+
+function renderDuration(seconds: number): string {
+  const whole = Math.floor(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** What a person can do about a failure; null where the detail has to be enough. */
+const advices: Readonly<Record<FailureCode, string | null>> = {
+  bad_request: null,
+  forbidden: null,
+  not_found: null,
+  method_not_allowed: null,
+  too_large: "split the value over several keys",
+  key_too_long: "use a shorter key",
+  unsupported_media_type: null,
+  wrong_host: null,
+  overloaded: "try again a little later",
+  not_implemented: null,
+  no_leader: "see that a majority of the nodes runs, then try again",
+  stale: "try again a little later",
+  timeout: "see that a majority of the nodes runs, then try again",
+  no_space: "free space on the disk, then try again",
+  unreachable: "see that the node runs, then try again",
+  internal: null,
+};
+
+/** One line, `error: what happened (what to do); what became of the write`. */
+export function renderFailure(failure: Failure): string {
+  const detail = renderLine(failure.detail).replace(/\.$/, "");
+  const advice = advices[failure.code];
+  const toDo = advice === null ? "" : ` (${advice})`;
+  return `error: ${detail}${toDo}${renderOutcome(failure)}`;
+}
+
+function renderOutcome(failure: Failure): string {
+  switch (failure.outcome) {
+    case "not_applied":
+      return "; nothing was written";
+    case "unknown":
+      return "; the write may have happened: get the key to see";
+    case undefined:
+      return "";
+    default:
+      return failure.outcome satisfies never;
+  }
+}
+
+export function renderProblem(problem: Problem): string {
+  const where = problem.column === null ? "" : ` at column ${problem.column}`;
+  return `error: ${problem.detail}${where} (${problem.advice})`;
+}

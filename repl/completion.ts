@@ -1,0 +1,114 @@
+/** What Tab does: completes the names of commands, and keys as this node knows them. */
+
+import type { ClientPort } from "../server/client-port.ts";
+import { commandNames } from "./help.ts";
+import { renderKey, renderKeyStart } from "./render.ts";
+import { cutWords } from "./words.ts";
+
+/** Keys that are asked for; with more than these the common beginning is not known. */
+export const completionKeysMax = 200;
+/** The keyboard waits for a completion no longer than this. */
+export const completionTimeoutMs = 300;
+
+/** The text that replaces the line from `start` to the cursor, and what could have been meant. */
+export interface Completion {
+  readonly start: number;
+  readonly text: string;
+  /** As they would be typed; one, if the word is complete. */
+  readonly candidates: readonly string[];
+  /** There are more than are listed. */
+  readonly more: boolean;
+}
+
+/** Null where there is nothing to complete. `before` is the line up to the cursor. */
+export type Complete = (before: string) => Promise<Completion | null>;
+
+/** `deadline` gives the signal that ends the wait for keys. */
+export function completer(
+  store: ClientPort,
+  deadline: () => AbortSignal = () => AbortSignal.timeout(completionTimeoutMs),
+): Complete {
+  return async (before) => {
+    const partial = partialWord(before);
+    if (partial === null) return null;
+    const { words, start, text } = partial;
+    const [command] = words;
+    if (command === undefined || (command === "help" && words.length === 1)) {
+      return choose(
+        start,
+        commandNames.filter((name) => name.startsWith(text)),
+      );
+    }
+    if (words.length !== 1 || !["put", "get", "del", "list"].includes(command)) return null;
+    const found = await keysFrom(store, text, deadline());
+    if (found === null) return null;
+    return choose(start, found.keys, { typed: text, more: found.more });
+  };
+}
+
+interface PartialWord {
+  /** The words before it. */
+  readonly words: readonly string[];
+  readonly start: number;
+  /** What has been typed of it, without quotes and escapes. */
+  readonly text: string;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function partialWord(before: string): PartialWord | null {
+  let cut = cutWords(before);
+  if (!cut.ok && cut.openQuote !== undefined) cut = cutWords(before + cut.openQuote);
+  if (!cut.ok) return null;
+  try {
+    const words = cut.words.map((word) => decoder.decode(word.bytes));
+    const last = cut.words.at(-1);
+    // The closing quote that was added above lies past the end of the line.
+    if (last === undefined || last.end < before.length) {
+      return { words, start: before.length, text: "" };
+    }
+    return { words: words.slice(0, -1), start: last.start, text: words.at(-1) ?? "" };
+  } catch {
+    return null;
+  }
+}
+
+async function keysFrom(
+  store: ClientPort,
+  prefix: string,
+  signal: AbortSignal,
+): Promise<{ keys: string[]; more: boolean } | null> {
+  const options = { prefix, keysOnly: true, level: "local", limit: completionKeysMax } as const;
+  const gaveUp = new Promise<null>((resolve) => {
+    signal.addEventListener("abort", () => resolve(null), { once: true });
+  });
+  const answer = await Promise.race([store.list({ ...options, signal }), gaveUp]);
+  if (answer === null || !answer.ok) return null;
+  return { keys: answer.rows.map((row) => row.key), more: answer.more };
+}
+
+function choose(
+  start: number,
+  found: readonly string[],
+  from: { readonly typed: string; readonly more: boolean } = { typed: "", more: false },
+): Completion | null {
+  const [first] = found;
+  if (first === undefined) return null;
+  const candidates = found.map(renderKey);
+  if (found.length === 1 && !from.more) {
+    return { start, text: `${renderKey(first)} `, candidates, more: false };
+  }
+  const common = from.more ? from.typed : commonStart(found);
+  return { start, text: renderKeyStart(common), candidates, more: from.more };
+}
+
+function commonStart(texts: readonly string[]): string {
+  let common = [...(texts[0] ?? "")];
+  for (const text of texts) {
+    const characters = [...text];
+    let length = 0;
+    while (length < common.length && common[length] === characters[length]) length++;
+    common = common.slice(0, length);
+  }
+  return common.join("");
+}

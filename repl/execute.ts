@@ -1,0 +1,80 @@
+/** Runs one line against the store and says what to print; the terminal and the pipe share it. */
+
+import type { ClientPort } from "../server/client-port.ts";
+import { unreachable } from "../server/raft/assert.ts";
+import {
+  renderDelete,
+  renderGet,
+  renderList,
+  renderProblem,
+  renderPut,
+  renderStatus,
+} from "./answers.ts";
+import { helpText } from "./help.ts";
+import { parseLine } from "./parser.ts";
+import type { ReplCommand } from "./parser.ts";
+
+/** Rows that one `list` shows. */
+export const listRowsMax = 1_000;
+
+/** `text` is null where there is nothing to say: a blank line, `exit`. */
+export interface Execution {
+  readonly text: string | null;
+  readonly exit: boolean;
+}
+
+/**
+ * When `signal` aborts, the answer is no longer waited for; what it says then is honest about a
+ * write that is already under way.
+ */
+export async function execute(
+  store: ClientPort,
+  line: string,
+  signal?: AbortSignal,
+): Promise<Execution> {
+  const parsed = parseLine(line);
+  if (!parsed.ok) return { text: renderProblem(parsed), exit: false };
+  const command = parsed.command;
+  if (command === null) return { text: null, exit: false };
+  if (command.name === "exit") return { text: null, exit: true };
+  const answer = ask(store, command, signal);
+  const text = await (signal === undefined
+    ? answer
+    : Promise.race([answer, given(signal, command)]));
+  return { text, exit: false };
+}
+
+type Question = Exclude<ReplCommand, { readonly name: "exit" }>;
+
+async function ask(store: ClientPort, command: Question, signal?: AbortSignal): Promise<string> {
+  const options = signal === undefined ? {} : { signal };
+  switch (command.name) {
+    case "put":
+      return renderPut(await store.put(command.key, command.value, options));
+    case "get":
+      return renderGet(await store.get(command.key, options));
+    case "del":
+      return renderDelete(await store.delete(command.key, options));
+    case "list":
+      return renderList(
+        await store.list({ prefix: command.prefix, limit: listRowsMax, ...options }),
+      );
+    case "status":
+      return renderStatus(await store.status());
+    case "help":
+      return helpText(command.command);
+    default:
+      return unreachable(command);
+  }
+}
+
+/** Resolves when the person gives up waiting. */
+function given(signal: AbortSignal, command: Question): Promise<string> {
+  const isWrite = command.name === "put" || command.name === "del";
+  const text = isWrite
+    ? "error: interrupted; the write may have happened: get the key to see"
+    : "error: interrupted";
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => resolve(text), { once: true });
+  });
+}

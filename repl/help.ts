@@ -1,0 +1,116 @@
+/** The commands of the prompt with a line of help each; the parser takes the names from here. */
+
+export const commandNames = ["put", "get", "del", "list", "status", "help", "exit"] as const;
+
+export type CommandName = (typeof commandNames)[number];
+
+interface Help {
+  readonly usage: string;
+  readonly meaning: string;
+  readonly example: string;
+}
+
+const helps: Readonly<Record<CommandName, Help>> = {
+  put: {
+    usage: "put KEY VALUE",
+    meaning: "store a value",
+    example: 'put greeting "hello world"',
+  },
+  get: { usage: "get KEY", meaning: "show a value", example: "get greeting" },
+  del: { usage: "del KEY", meaning: "delete a key", example: "del greeting" },
+  list: { usage: "list [PREFIX]", meaning: "show keys and values", example: "list user/" },
+  status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
+  help: { usage: "help [COMMAND]", meaning: "show this", example: "help put" },
+  exit: { usage: "exit", meaning: "stop, as quit and Ctrl-D do", example: "exit" },
+};
+
+const quoting = [
+  "Words that hold blanks stand in quotes: 'as it is', or \"with escapes\":",
+  '\\n \\t \\r \\\\ \\" \\xHH (a byte) \\u{HEX} (a character). An empty value is "".',
+  "Values that are not printable text are shown in the same escapes.",
+];
+
+/** One line per command; about one command, its line and the rules of quoting. */
+export function helpText(command: CommandName | null): string {
+  if (command !== null && command !== "put") return helpLine(command);
+  const names = command === null ? commandNames : [command];
+  return [...names.map(helpLine), ...quoting].join("\n");
+}
+
+export function usageOf(command: CommandName): string {
+  return helps[command].usage;
+}
+
+export function exampleOf(command: CommandName): string {
+  return helps[command].example;
+}
+
+function helpLine(name: CommandName): string {
+  const { usage, meaning, example } = helps[name];
+  return `${usage.padEnd(16)}${meaning.padEnd(32)}${example}`;
+}
+
+/** Words of other systems' prompts, and the command of ours that does the same. */
+const synonyms: ReadonlyMap<string, CommandName> = new Map([
+  ["set", "put"],
+  ["write", "put"],
+  ["read", "get"],
+  ["show", "get"],
+  ["delete", "del"],
+  ["rm", "del"],
+  ["remove", "del"],
+  ["ls", "list"],
+  ["keys", "list"],
+  ["scan", "list"],
+  ["info", "status"],
+  ["?", "help"],
+  ["q", "exit"],
+  ["bye", "exit"],
+]);
+
+/** Longer words are no misspelt command. */
+const misspeltLengthMax = 12;
+
+/** The command that was probably meant by `word`; null where none is near. */
+export function nearestCommand(word: string): CommandName | null {
+  if (word.length > misspeltLengthMax) return null;
+  const lower = word.toLowerCase();
+  const synonym = synonyms.get(lower);
+  if (synonym !== undefined) return synonym;
+  let nearest: CommandName | null = null;
+  let least = 3;
+  for (const name of commandNames) {
+    const distance = editDistance(lower, name);
+    // Of a word of three letters two wrong ones leave nothing to go by.
+    if (distance < least && distance < Math.max(name.length, lower.length) - 1) {
+      nearest = name;
+      least = distance;
+    }
+  }
+  return nearest;
+}
+
+/** Insertions, deletions, substitutions and swaps of neighbours that lead from one to the other. */
+function editDistance(from: string, to: string): number {
+  let beforePrevious: number[] = [];
+  let previous = Array.from({ length: to.length + 1 }, (_, count) => count);
+  for (let row = 1; row <= from.length; row++) {
+    const current = [row];
+    for (let column = 1; column <= to.length; column++) {
+      const same = from[row - 1] === to[column - 1];
+      let distance = Math.min(
+        (previous[column] ?? 0) + 1,
+        (current[column - 1] ?? 0) + 1,
+        (previous[column - 1] ?? 0) + (same ? 0 : 1),
+      );
+      const swapped = from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1];
+      if (row > 1 && column > 1 && swapped) {
+        distance = Math.min(distance, (beforePrevious[column - 2] ?? 0) + 1);
+      }
+      current.push(distance);
+    }
+    beforePrevious = previous;
+    previous = current;
+  }
+  return previous[to.length] ?? 0;
+}
