@@ -33,8 +33,11 @@ export interface Random {
 
 /** The way to the other members. Delivery is best effort: late, lost or twice is all allowed. */
 export interface Network {
-  /** Never blocks and never throws; a full outbox or a missing connection drops the message. */
-  send(to: NodeId, message: PeerMessage): void;
+  /**
+   * Never blocks and never throws. False where the message was dropped and surely nobody gets it (a
+   * full outbox, no connection); true says nothing about its arrival.
+   */
+  send(to: NodeId, message: PeerMessage): boolean;
   /** Pushes what was sent since the last flush onto the wires. */
   flush(): void;
   /** Whether an authenticated connection to `peer` stands right now. */

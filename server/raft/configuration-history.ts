@@ -1,8 +1,8 @@
 /** The configurations in force along the log, so that a truncated change is taken back. */
 
 import { must } from "./assert.ts";
-import { decodeConfiguration, type Configuration } from "./configuration.ts";
-import { index, type Entry, type Index } from "./entry.ts";
+import { decodeConfiguration, voters, type Configuration } from "./configuration.ts";
+import { index, type Entry, type Index, type NodeId } from "./entry.ts";
 
 interface Dated {
   /** Where its entry stands; 0 for the one the cluster was formed with. */
@@ -34,6 +34,11 @@ export class ConfigurationHistory {
   at(at: Index): Configuration {
     const found = this.#dated.findLast((dated) => dated.index <= at);
     return must(found ?? this.#dated[0], "a history is never empty").configuration;
+  }
+
+  /** Whether `id` votes in the newest configuration known to be committed, or in any after it. */
+  mayBeVoter(id: NodeId): boolean {
+    return this.#dated.some(({ configuration }) => voters(configuration).includes(id));
   }
 
   /** Entries were appended, and whatever stood at or after the first of them is gone. */

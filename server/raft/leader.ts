@@ -47,7 +47,7 @@ export function becomeLeader(raft: Raft): void {
     transfer: null,
     uncommitted: [],
     uncommittedBytes: 0,
-    logTimeMs: last?.timeMs ?? 0,
+    logTimeMs: last?.timeMs ?? raft.options.appliedTimeMs?.() ?? 0,
   };
   raft.role = leader;
   configurationChanged(raft, leader);
@@ -164,9 +164,7 @@ export function peerUnreachable(leader: Leader, peer: NodeId): void {
 }
 
 export function snapshotFinished(leader: Leader, peer: NodeId, arrived: boolean): void {
-  const progress = leader.progress.get(peer);
-  if (progress?.flow.kind !== "snapshot") return;
-  progress.becomeProbe(arrived ? index(progress.flow.pendingIndex + 1) : undefined);
+  leader.progress.get(peer)?.snapshotEnded(arrived);
 }
 
 /** The own disk counts like a follower's answer, and only now. */

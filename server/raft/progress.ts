@@ -102,6 +102,16 @@ export class Progress {
     this.commitSent = index(0);
   }
 
+  /**
+   * The stream of the snapshot is over. What comes next waits for an answer or for a heartbeat's:
+   * a stream that breaks at once would otherwise be started again at once, for ever.
+   */
+  snapshotEnded(arrived: boolean): void {
+    if (this.flow.kind !== "snapshot") return;
+    this.becomeProbe(arrived ? index(this.flow.pendingIndex + 1) : undefined);
+    this.flow = { kind: "probe", sent: true };
+  }
+
   becomeReplicate(): void {
     this.next = index(this.match + 1);
     this.flow = { kind: "replicate", inflight: new Inflight(this.#limits) };

@@ -91,6 +91,11 @@ export interface RaftOptions {
   readonly uncommittedBytesMax: number;
   /** The newest snapshot there is to send, or null. */
   readonly latestSnapshot: () => Omit<Snapshot, "type" | "term"> | null;
+  /**
+   * The log time of the newest applied entry, kept with the state machine; asked for where compaction
+   * has left no entry that would tell. 0 where it is left out.
+   */
+  readonly appliedTimeMs?: () => number;
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -188,8 +193,9 @@ export class Raft {
     }
     role.electionElapsed++;
     if (role.electionElapsed < role.electionTimeout) return;
-    role.electionElapsed = 0;
+    // Who may not stand forgets the silent leader all the same: its lease must not last for ever.
     if (this.#mayStand()) campaign(this, "pre");
+    else this.becomeFollower(this.#term, null);
   }
 
   /** A message arrived. `from` is who the connection was authenticated as. */
@@ -374,9 +380,13 @@ export class Raft {
     this.#hardStateChanged = true;
   }
 
-  /** A learner, a stranger to the configuration, or a node with half a snapshot does not stand. */
+  /**
+   * A learner, a stranger to the configuration, or a node with half a snapshot does not stand. A voter
+   * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
+   * then they need its vote while its log is ahead of theirs.
+   */
   #mayStand(): boolean {
-    return this.voters.includes(this.self) && this.log.pendingSnapshot === null;
+    return this.log.pendingSnapshot === null && this.configurations.mayBeVoter(this.self);
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */

@@ -1,0 +1,160 @@
+/** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
+
+import type { ClientPort, Failure, Result } from "../server/client-port.ts";
+import { HttpClient } from "../server/http-client.ts";
+import type { Row } from "../server/state-machine/command.ts";
+import { renderGet, renderList, renderStatus } from "../repl/answers.ts";
+import { UsageError } from "./arguments.ts";
+import { builtInCluster, parseCluster } from "./config.ts";
+import { exitCodes, type ExitCode } from "./exit.ts";
+
+export const clientFlags = {
+  endpoints: {
+    usage: "--endpoints <LIST>",
+    help: "HTTP addresses of the nodes, separated by commas (or KV_ENDPOINTS)",
+  },
+  output: { usage: "-o, --output <FORMAT>", help: "text or json (default: text)" },
+} as const;
+
+export const clientCommands = {
+  put: { usage: "put <key> <value>", help: "Store a value" },
+  get: { usage: "get <key>", help: "Write a value to standard output" },
+  del: { usage: "del <key>", help: "Delete a key" },
+  list: { usage: "list [prefix]", help: "List rows whose keys begin with a prefix" },
+  status: { usage: "status", help: "Show what a node says about itself and the cluster" },
+} as const;
+
+export type ClientCommandName = keyof typeof clientCommands;
+
+interface ClientOptions {
+  readonly endpoints: string | undefined;
+  readonly output: string | undefined;
+}
+
+/** What a command has to say: text for people, a value for programs, and how it went. */
+interface Said {
+  readonly text: string | Uint8Array;
+  readonly json: unknown;
+  readonly code: ExitCode;
+}
+
+type Command = (store: ClientPort, words: readonly string[]) => Promise<Said | Failure>;
+
+const commands: Readonly<Record<ClientCommandName, Command>> = {
+  async put(store, [key = "", value = ""]) {
+    const answer = await store.put(key, new TextEncoder().encode(value));
+    if (!answer.ok) return answer;
+    const { created, revision } = answer;
+    const text = `${created ? "created" : "replaced"}, revision ${revision}`;
+    return { text, json: { key, created, revision }, code: exitCodes.done };
+  },
+  async get(store, [key = ""]) {
+    const answer = await store.get(key);
+    if (!answer.ok) return answer;
+    if (!answer.row) return notFound(key);
+    // Into a pipe go the stored bytes and nothing else; a terminal is spared control characters.
+    const text = process.stdout.isTTY ? renderGet(answer) : answer.row.value;
+    return { text, json: rowJson(answer.row), code: exitCodes.done };
+  },
+  async del(store, [key = ""]) {
+    const answer = await store.delete(key);
+    if (!answer.ok) return answer;
+    const { deleted, revision } = answer;
+    if (deleted === 0) return notFound(key);
+    return { text: `deleted, revision ${revision}`, json: { key, deleted, revision }, code: 0 };
+  },
+  async list(store, [prefix = ""]) {
+    const answer = await store.list({ prefix });
+    if (!answer.ok) return answer;
+    const { rows, more, revision } = answer;
+    const json = { rows: rows.map(rowJson), more, revision };
+    return { text: renderList(answer), json, code: exitCodes.done };
+  },
+  async status(store) {
+    const answer: Result<{ readonly status: unknown }> = await store.status();
+    if (!answer.ok) return answer;
+    const text = renderStatus(answer as Awaited<ReturnType<ClientPort["status"]>>);
+    return { text, json: answer.status, code: exitCodes.done };
+  },
+};
+
+/** Runs the command and ends the process with its exit code. */
+export async function runClientCommand(
+  name: ClientCommandName,
+  words: readonly string[],
+  options: ClientOptions,
+): Promise<void> {
+  const format = options.output ?? "text";
+  if (format !== "text" && format !== "json") {
+    throw new UsageError(`--output ${format} is not one of text, json`);
+  }
+  const store = new HttpClient(parseEndpoints(options.endpoints ?? process.env["KV_ENDPOINTS"]));
+  const said = await commands[name](store, words);
+  if ("ok" in said) {
+    const doubt = said.outcome === "unknown" ? "; the write may have happened" : "";
+    const line = format === "json" ? JSON.stringify(said) : `kv: ${said.detail}${doubt}`;
+    await write(process.stderr, `${line}\n`);
+    process.exit(exitCodeOf(said));
+  }
+  if (format === "json") await write(process.stdout, `${JSON.stringify(said.json)}\n`);
+  else await write(process.stdout, typeof said.text === "string" ? `${said.text}\n` : said.text);
+  process.exit(said.code);
+}
+
+function notFound(key: string): Said {
+  return { text: "not found", json: { key, found: false }, code: exitCodes.refused };
+}
+
+function exitCodeOf(failure: Failure): ExitCode {
+  switch (failure.code) {
+    case "bad_request":
+    case "key_too_long":
+    case "too_large":
+      return exitCodes.usage;
+    case "no_leader":
+    case "stale":
+    case "timeout":
+    case "unreachable":
+    case "overloaded":
+    case "internal":
+      return exitCodes.unreachable;
+    default:
+      return exitCodes.refused;
+  }
+}
+
+function parseEndpoints(text: string | undefined): string[] {
+  if (text === undefined) {
+    const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
+    return plan.map(({ http }) => `http://${http}`);
+  }
+  return text.split(",").map((part) => {
+    const endpoint = part.trim();
+    const url = endpoint.includes("://") ? endpoint : `http://${endpoint}`;
+    const isRight = URL.canParse(url) && ["http:", "https:"].includes(new URL(url).protocol);
+    if (endpoint === "" || !isRight) {
+      throw new UsageError(`--endpoints: "${part}" is not HOST:PORT or http://HOST:PORT`);
+    }
+    return url.replace(/\/+$/, "");
+  });
+}
+
+/** A row as JSON: text where the bytes are text, base64 otherwise. */
+function rowJson(row: Row): Record<string, unknown> {
+  const { key, value, contentType, revision, createRevision } = row;
+  const common = { ...(contentType === null ? {} : { contentType }), revision, createRevision };
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
+    return { key, value: text, ...common };
+  } catch {
+    return { key, valueBase64: Buffer.from(value).toString("base64"), ...common };
+  }
+}
+
+function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<void> {
+  // A reader that has gone (`kv list | head -1`) is no failure of ours.
+  return new Promise((resolve) => {
+    stream.once("error", () => resolve());
+    stream.write(text, () => resolve());
+  });
+}

@@ -1,0 +1,251 @@
+/** What a node is started with: flags first, then environment variables, then defaults; all checked. */
+
+import { readFileSync } from "node:fs";
+import { isIP } from "node:net";
+import { join } from "node:path";
+import type { PlannedMember } from "../server/formation.ts";
+import { nodeId, type NodeId } from "../server/raft/entry.ts";
+import { UsageError } from "./arguments.ts";
+
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFormat = "text" | "json";
+
+export interface NodeConfig {
+  readonly nodeId: NodeId;
+  /** This node's own directory: `DIR/node-N`. */
+  readonly directory: string;
+  /** The members as named at the first start. */
+  readonly plan: readonly PlannedMember[];
+  readonly raftListen: Address;
+  readonly httpListen: Address;
+  readonly prompt: boolean;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+  readonly secret: Uint8Array | null;
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+}
+
+export const builtInCluster =
+  "1=127.0.0.1:63001/127.0.0.1:8001,2=127.0.0.1:63002/127.0.0.1:8002,3=127.0.0.1:63003/127.0.0.1:8003";
+
+export const defaultDataDir = "kv-data";
+
+interface Flag {
+  /** As it is written on the command line, with its value's name. */
+  readonly usage: string;
+  readonly help: string;
+}
+
+/** The flags of a node, by name without dashes; each is also `KV_<NAME>` in the environment. */
+export const nodeFlags = {
+  nodeid: { usage: "--nodeid <N>", help: "Which member this node is; required" },
+  "data-dir": {
+    usage: "--data-dir <DIR>",
+    help: `Files go to DIR/node-N; delete DIR to start over (default: ${defaultDataDir})`,
+  },
+  cluster: {
+    usage: "--cluster <SPEC>",
+    help: "Members of the first start: ID=RAFT/HTTP,… (default: three nodes on 127.0.0.1)",
+  },
+  http: { usage: "--http <ADDR>", help: "Listen for HTTP here instead of the address in SPEC" },
+  raft: { usage: "--raft <ADDR>", help: "Listen for peers here instead of the address in SPEC" },
+  "log-level": { usage: "--log-level <LEVEL>", help: "debug, info, warn or error (default: info)" },
+  "log-format": { usage: "--log-format <FORMAT>", help: "text or json (default: text)" },
+  "secret-file": {
+    usage: "--secret-file <FILE>",
+    help: "Shared secret of the cluster's nodes (or KV_SECRET); needed beyond loopback",
+  },
+  "allowed-hosts": {
+    usage: "--allowed-hosts <LIST>",
+    help: "More names accepted in the Host header, separated by commas",
+  },
+  "allowed-origins": {
+    usage: "--allowed-origins <LIST>",
+    help: "Web origins that may call the HTTP API, separated by commas",
+  },
+} as const satisfies Record<string, Flag>;
+
+export type NodeFlag = keyof typeof nodeFlags;
+
+/** Given texts of the flags, undefined where a flag was not given. */
+export type NodeFlagValues = Partial<Record<NodeFlag, string>>;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function nodeConfig(
+  flags: NodeFlagValues,
+  options: { prompt: boolean; environment: Environment },
+): NodeConfig {
+  const { environment } = options;
+  const read = (name: NodeFlag): { text: string; from: string } | null =>
+    readSetting(name, flags, environment);
+  const plan = parseCluster(read("cluster") ?? { text: builtInCluster, from: "--cluster" });
+  const id = parseNodeId(read("nodeid"), plan);
+  const own = plan.find((member) => member.id === id);
+  if (!own) throw new UsageError(`--nodeid ${id} is not in the cluster`);
+  const listen = (name: "raft" | "http"): Address => {
+    const given = read(name);
+    return given ? parseAddress(given.text, given.from) : parseAddress(own[name], "--cluster");
+  };
+  const config: NodeConfig = {
+    nodeId: id,
+    directory: join(read("data-dir")?.text ?? defaultDataDir, `node-${id}`),
+    plan,
+    raftListen: listen("raft"),
+    httpListen: listen("http"),
+    prompt: options.prompt,
+    logLevel: oneOf(read("log-level"), ["debug", "info", "warn", "error"], "info"),
+    logFormat: oneOf(read("log-format"), ["text", "json"], "text"),
+    secret: readSecret(read("secret-file"), environment),
+    allowedHosts: splitList(read("allowed-hosts")?.text),
+    allowedOrigins: splitList(read("allowed-origins")?.text),
+  };
+  refuseOpenWithoutSecret(config);
+  return config;
+}
+
+function readSetting(
+  name: NodeFlag,
+  flags: NodeFlagValues,
+  environment: Environment,
+): { text: string; from: string } | null {
+  const flag = flags[name];
+  const variable = `KV_${name.replaceAll("-", "_").toUpperCase()}`;
+  const text = flag ?? environment[variable];
+  if (text === undefined) return null;
+  const from = flag === undefined ? variable : `--${name}`;
+  if (text === "") throw new UsageError(`${from} is empty; ${nodeFlags[name].help}`);
+  return { text, from };
+}
+
+function parseNodeId(
+  given: { text: string; from: string } | null,
+  plan: readonly PlannedMember[],
+): NodeId {
+  const ids = plan.map((member) => member.id).join(", ");
+  if (!given) throw new UsageError(`--nodeid is missing; say which node this is, one of ${ids}`);
+  const isId = /^[1-9]\d{0,9}$/.test(given.text);
+  const id = nodeId(Number(given.text));
+  if (!isId || !plan.some((member) => member.id === id)) {
+    throw new UsageError(
+      `${given.from} ${given.text} is not a node of the cluster; use one of ${ids}`,
+    );
+  }
+  return id;
+}
+
+/** `1=RAFT/HTTP,2=RAFT/HTTP,…` */
+export function parseCluster(given: { text: string; from: string }): PlannedMember[] {
+  const { text, from } = given;
+  const members = text.split(",").map((part) => {
+    const match = /^([1-9]\d{0,9})=([^/]+)\/([^/]+)$/.exec(part);
+    const id = Number(match?.[1]);
+    if (!match || id >= 2 ** 32) {
+      throw new UsageError(
+        `${from}: "${part}" is not ID=RAFT_ADDRESS/HTTP_ADDRESS, such as 1=127.0.0.1:63001/127.0.0.1:8001`,
+      );
+    }
+    const raft = formatAddress(parseAddress(match[2] ?? "", from));
+    const http = formatAddress(parseAddress(match[3] ?? "", from));
+    return { id: nodeId(id), raft, http };
+  });
+  members.sort((a, b) => a.id - b.id);
+  refuseRepeated(members, from);
+  return members;
+}
+
+function refuseRepeated(members: readonly PlannedMember[], from: string): void {
+  const seen = new Set<string>();
+  const once = (text: string, what: string): void => {
+    if (seen.has(text)) throw new UsageError(`${from}: ${what} is there twice; each is named once`);
+    seen.add(text);
+  };
+  for (const { id, raft, http } of members) {
+    once(`id ${id}`, `node id ${id}`);
+    once(raft, `address ${raft}`);
+    once(http, `address ${http}`);
+  }
+}
+
+export function parseAddress(text: string, from: string): Address {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3]);
+  const isHost = match?.[1] === undefined ? host !== "" : isIP(host) === 6;
+  if (!match || !isHost || port < 1 || port > 65535) {
+    throw new UsageError(`${from}: "${text}" is not HOST:PORT with a port from 1 to 65535`);
+  }
+  return { host, port };
+}
+
+export const formatAddress = ({ host, port }: Address): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+
+function oneOf<T extends string>(
+  given: { text: string; from: string } | null,
+  choices: readonly T[],
+  fallback: T,
+): T {
+  if (!given) return fallback;
+  const found = choices.find((choice) => choice === given.text);
+  if (found) return found;
+  throw new UsageError(`${given.from} ${given.text} is not one of ${choices.join(", ")}`);
+}
+
+const splitList = (text: string | undefined): string[] =>
+  (text ?? "")
+    .split(",")
+    .map((part) => part.trim())
+    .filter((part) => part !== "");
+
+const secretBytesMin = 16;
+
+function readSecret(
+  file: { text: string; from: string } | null,
+  environment: Environment,
+): Uint8Array | null {
+  const text = file ? readSecretFile(file) : environment["KV_SECRET"];
+  if (text === undefined) return null;
+  const secret = new TextEncoder().encode(text.trim());
+  if (secret.byteLength < secretBytesMin) {
+    const from = file ? `${file.from} ${file.text}` : "KV_SECRET";
+    throw new UsageError(`${from}: a secret has at least ${secretBytesMin} bytes`);
+  }
+  return secret;
+}
+
+function readSecretFile({ text, from }: { text: string; from: string }): string {
+  try {
+    return readFileSync(text, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UsageError(`${from} ${text} cannot be read (${code}); name a readable file`);
+  }
+}
+
+/** Without a secret, whoever reaches the peer port could vote: only this machine may reach it then. */
+function refuseOpenWithoutSecret(config: NodeConfig): void {
+  if (config.secret) return;
+  const own = config.plan.find((member) => member.id === config.nodeId);
+  const hosts = [
+    config.raftListen.host,
+    config.httpListen.host,
+    ...(own
+      ? [parseAddress(own.raft, "--cluster").host, parseAddress(own.http, "--cluster").host]
+      : []),
+  ];
+  const open = hosts.find((host) => !isLoopback(host));
+  if (open === undefined) return;
+  throw new UsageError(
+    `address ${open} can be reached from other machines; set KV_SECRET or --secret-file first, the same on all nodes`,
+  );
+}

@@ -1,0 +1,24 @@
+/** What a process says when it has to end at once, and with which exit code. */
+
+import { DiskError } from "../storage/disk.ts";
+import { StateDamaged } from "../storage/key-value-store.ts";
+import { LogDamaged } from "../storage/raft-log.ts";
+import { SqliteError } from "../storage/sqlite/port.ts";
+import { exitCodes, StartError, type ExitCode } from "./exit.ts";
+
+/** One line for what a person can mend; the stack only for a bug of ours, where it is what helps. */
+export function lastWords(error: unknown): { line: string; code: ExitCode } {
+  if (error instanceof StartError) return { line: `kv: ${error.message}`, code: error.exitCode };
+  if (error instanceof DiskError || error instanceof SqliteError) {
+    const line = `kv: the disk failed and nothing more can be promised: ${oneLine(error.message)}`;
+    return { line, code: exitCodes.refused };
+  }
+  if (error instanceof LogDamaged || error instanceof StateDamaged) {
+    const line = `kv: ${oneLine(error.message)}; the node ends, so that nothing wrong is served`;
+    return { line, code: exitCodes.damaged };
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { line: `kv: a bug, please report it: ${stack}`, code: exitCodes.refused };
+}
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ");

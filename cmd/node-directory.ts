@@ -1,0 +1,217 @@
+/** `DIR/node-N`: locks it, knows whose it is, and opens what is in it, or says why not. */
+
+import { dirname, resolve } from "node:path";
+import type { Formed } from "../server/formation.ts";
+import { index, type NodeId } from "../server/raft/entry.ts";
+import { DirectoryLock } from "../storage/directory-lock.ts";
+import { DiskError, type Disk } from "../storage/disk.ts";
+import { HardStateFile } from "../storage/hard-state.ts";
+import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
+import { KeyValueStore } from "../storage/key-value-store.ts";
+import { NodeDisk } from "../storage/node-disk.ts";
+import { RaftLog } from "../storage/raft-log.ts";
+import { loadSqlite } from "../storage/sqlite/open.ts";
+import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
+import { exitCodes, StartError } from "./exit.ts";
+import { systemRandom } from "./system.ts";
+
+/** The only group there is yet. */
+const group = 0;
+
+export interface OpenedGroup {
+  readonly log: RaftLog;
+  readonly hardState: HardStateFile;
+  readonly machine: KeyValueStore;
+  /** One line: what was found. */
+  readonly verdict: string;
+}
+
+interface Parts {
+  readonly disk: Disk;
+  readonly driver: SqliteDriver;
+  readonly path: string;
+  readonly lock: DirectoryLock;
+  readonly identity: Identity;
+}
+
+export class NodeDirectory {
+  readonly #parts: Parts;
+  #identity: Identity;
+  #group: OpenedGroup | null = null;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#identity = parts.identity;
+  }
+
+  /**
+   * Opens the directory or makes a new one. A directory that is there is locked and checked first;
+   * `beforeCreation` runs before anything new is made, so that a start that fails in it leaves no
+   * file behind.
+   */
+  static async open(options: {
+    path: string;
+    nodeId: NodeId;
+    beforeCreation: () => Promise<void>;
+  }): Promise<NodeDirectory> {
+    const path = resolve(options.path);
+    const disk = new NodeDisk();
+    const driver = await loadSqlite();
+    const isNew = !disk.exists(path);
+    if (isNew) await options.beforeCreation();
+    return explained(path, async () => {
+      if (isNew) createDirectory(disk, path);
+      const lock = acquireLock(driver, path);
+      try {
+        const found = ownIdentity(disk, path, options.nodeId);
+        if (!isNew) await options.beforeCreation();
+        const identity = found ?? newIdentity(disk, path, options.nodeId);
+        return new NodeDirectory({ disk, driver, path, lock, identity });
+      } catch (error) {
+        lock.release();
+        throw error;
+      }
+    });
+  }
+
+  get identity(): Identity {
+    return this.#identity;
+  }
+
+  /**
+   * The cluster has formed. The group's files come first and the identity last: with a cluster's id
+   * in it, missing files mean that something was lost, and never that nothing was there yet.
+   */
+  saveFormation(formed: Formed): void {
+    const { disk, path } = this.#parts;
+    const directory = groupDirectory(path);
+    // Left by a crash in this very place; a node that has not formed has promised nothing.
+    if (disk.exists(directory)) disk.remove(directory);
+    disk.makeDirectory(logDirectory(path));
+    RaftLog.create({ disk, directory: logDirectory(path), group, drawSalt });
+    HardStateFile.create(disk, hardStatePath(path));
+    disk.syncDirectory(directory);
+    disk.syncDirectory(path);
+    this.#identity = { ...this.#identity, clusterId: formed.clusterId, members: formed.members };
+    writeIdentity(disk, path, this.#identity);
+  }
+
+  /** Opens the group's files and checks that they belong together. */
+  openGroup(): OpenedGroup {
+    const { disk, driver, path } = this.#parts;
+    const hardState = HardStateFile.open(disk, hardStatePath(path));
+    if (!hardState.ok) throw damaged(hardState.damage);
+    if (!disk.exists(logDirectory(path))) {
+      throw damaged({ path: logDirectory(path), detail: "it is missing" });
+    }
+    const state = KeyValueStore.open({ driver, path: `${groupDirectory(path)}/state.sqlite` });
+    if (!state.ok) throw damaged(state.damage);
+    const machine = state.store;
+    const { appliedIndex, appliedTerm } = machine.applied;
+    const opened = RaftLog.open({
+      disk,
+      directory: logDirectory(path),
+      group,
+      drawSalt,
+      replayFrom: index(appliedIndex + 1),
+    });
+    if (!opened.ok) {
+      const { offset, detail } = opened.damage;
+      throw damaged({ path: opened.damage.path, detail: `at byte ${offset}, ${detail}` });
+    }
+    const { log, droppedBytes } = opened;
+    if (log.term(appliedIndex) !== appliedTerm) {
+      const detail = `it ends at entry ${log.lastIndex}, but entry ${appliedIndex} is already applied`;
+      throw damaged({ path: logDirectory(path), detail });
+    }
+    const { term } = hardState.file.current;
+    const lastTerm = log.term(log.lastIndex) ?? 0;
+    if (lastTerm > term) {
+      const detail = `it knows term ${term}, but the log has entries of term ${lastTerm}`;
+      throw damaged({ path: hardStatePath(path), detail });
+    }
+    const torn = droppedBytes > 0 ? `, ${droppedBytes} bytes of an unfinished write dropped` : "";
+    const verdict =
+      `files are whole: term ${term}, log ${log.firstIndex} to ${log.lastIndex}, ` +
+      `applied ${appliedIndex}${torn}`;
+    this.#group = { log, hardState: hardState.file, machine, verdict };
+    return this.#group;
+  }
+
+  close(): void {
+    if (this.#group) {
+      this.#group.machine.sync();
+      this.#group.machine.close();
+      this.#group.log.close();
+      this.#group.hardState.close();
+    }
+    this.#parts.lock.release();
+  }
+}
+
+const groupDirectory = (path: string): string => `${path}/group-${group}`;
+const logDirectory = (path: string): string => `${groupDirectory(path)}/log`;
+const hardStatePath = (path: string): string => `${groupDirectory(path)}/hard-state`;
+
+const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
+
+function createDirectory(disk: Disk, path: string): void {
+  disk.makeDirectory(path);
+  disk.syncDirectory(dirname(path));
+  disk.syncDirectory(dirname(dirname(path)));
+}
+
+function acquireLock(driver: SqliteDriver, path: string): DirectoryLock {
+  const lock = DirectoryLock.acquire(driver, path);
+  if (lock) return lock;
+  throw new StartError(`${path} is in use by another kv process; stop that one first`);
+}
+
+/** Null where the directory is empty. */
+function ownIdentity(disk: Disk, path: string, nodeId: NodeId): Identity | null {
+  const found = readIdentity(disk, path);
+  switch (found.kind) {
+    case "none":
+      if (!disk.exists(groupDirectory(path))) return null;
+      throw damaged({ path: `${path}/identity`, detail: "it is missing, but there is a log" });
+    case "damaged":
+      throw damaged(found);
+    case "found":
+      if (found.identity.nodeId === nodeId) return found.identity;
+      throw new StartError(
+        `${path} belongs to node ${found.identity.nodeId}, not to node ${nodeId}; ` +
+          `use --nodeid ${found.identity.nodeId} or another --data-dir`,
+      );
+  }
+}
+
+function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
+  const incarnation = Buffer.from(systemRandom.bytes(16)).toString("hex");
+  const identity: Identity = { nodeId, incarnation, clusterId: null, members: [] };
+  writeIdentity(disk, path, identity);
+  return identity;
+}
+
+function damaged({ path, detail }: { path: string; detail: string }): StartError {
+  return new StartError(
+    `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served`,
+    exitCodes.damaged,
+  );
+}
+
+/** What the disk says about a directory, as one line for a person. */
+async function explained<T>(path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof DiskError) {
+      throw new StartError(
+        `${path} cannot be used (${error.operation}: ${error.code}); see --data-dir`,
+      );
+    }
+    if (error instanceof SqliteError) {
+      throw new StartError(`${path} cannot be used (${error.message}); see --data-dir`);
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,383 @@
+/** One node's life: from checked flags to a serving process, and to its orderly end. */
+
+import { join } from "node:path";
+import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
+import { Formation, judgePeer, type Formed } from "../server/formation.ts";
+import type { PeerIdentity, Refusal } from "../server/handshake.ts";
+import { createApp, type HttpApp } from "../server/http.ts";
+import { listen, type Listener } from "../server/listen/listen.ts";
+import { defaultLimits } from "../server/limits.ts";
+import { NodeClient } from "../server/node-client.ts";
+import { Node, type Leadership } from "../server/node.ts";
+import { majority } from "../server/raft/quorum.ts";
+import { configuration } from "../server/raft/configuration.ts";
+import type { NodeId } from "../server/raft/entry.ts";
+import { PeerTransport } from "../server/transport.ts";
+import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
+import { exitCodes, StartError } from "./exit.ts";
+import { shutdownSignals, standardInput } from "./input.ts";
+import { createLog, type Log, type LogFields } from "./log.ts";
+import { lastWords } from "./last-words.ts";
+import { NodeDirectory } from "./node-directory.ts";
+import { systemClock, systemRandom } from "./system.ts";
+import { version } from "./version.ts";
+
+/** How long a stopping leader waits for its successor, and requests for their answers. */
+const handOverMs = 1_000;
+const drainMs = 1_000;
+/** How often a condition of the shutdown is looked at. */
+const pollMs = 10;
+/** Older parts of the log are verified one after the other while the node serves. */
+const scrubEveryMs = 2_000;
+
+export async function serve(config: NodeConfig): Promise<void> {
+  const server = new Server(config);
+  try {
+    await server.start();
+  } catch (error) {
+    await server.abandon();
+    throw error;
+  }
+  const signalled = new Promise<"exit">((resolve) => {
+    for (const signal of shutdownSignals) process.on(signal, () => resolve("exit"));
+  });
+  await Promise.race([signalled, server.runPrompt()]);
+  await server.shutDown();
+  process.exit(exitCodes.done);
+}
+
+class Server {
+  readonly #config: NodeConfig;
+  readonly #log: Log;
+  readonly #client: NodeClient;
+  readonly #transport: PeerTransport;
+  #directory: NodeDirectory | null = null;
+  #formation: Formation | null = null;
+  #node: Node | null = null;
+  #listener: Listener | null = null;
+  #session: TerminalSession | null = null;
+  /** Who has told us that we belong to another cluster. */
+  readonly #foreignTo = new Set<NodeId>();
+
+  constructor(config: NodeConfig) {
+    this.#config = config;
+    this.#log = createLog({
+      level: config.logLevel,
+      format: config.logFormat,
+      wallMs: () => systemClock.wallMs(),
+      write: (line) => this.#print(line),
+    });
+    this.#transport = this.#createTransport();
+    this.#client = new NodeClient({
+      self: config.nodeId,
+      version,
+      limits: defaultLimits,
+      clock: systemClock,
+      plan: config.plan,
+      isConnected: (peer) => this.#transport.isConnected(peer),
+    });
+  }
+
+  /** Ports first and the directory last, so that a start that fails leaves nothing behind. */
+  async start(): Promise<void> {
+    const opened = await NodeDirectory.open({
+      path: this.#config.directory,
+      nodeId: this.#config.nodeId,
+      beforeCreation: () => this.#openPorts(),
+    });
+    this.#directory = opened;
+    const { identity } = opened;
+    if (identity.clusterId !== null) {
+      this.#startNode({ clusterId: identity.clusterId, members: identity.members });
+    } else {
+      this.#formation = new Formation({
+        self: this.#config.nodeId,
+        incarnation: identity.incarnation,
+        plan: this.#config.plan,
+      });
+      const formed = this.#formation.form();
+      if (formed) this.#form(formed);
+      else
+        this.#log.info(`waiting for nodes ${this.#formation.missing.join(", ")} to form a cluster`);
+    }
+    this.#transport.dial();
+  }
+
+  /** A start that failed: gives back what it had taken. */
+  async abandon(): Promise<void> {
+    await this.#listener?.close(0);
+    await this.#transport.close();
+    this.#directory?.close();
+  }
+
+  async runPrompt(): Promise<"exit"> {
+    const input = this.#config.prompt ? standardInput() : "none";
+    const store = this.#client;
+    if (input === "terminal") {
+      const session = runTerminal({
+        store,
+        prompt: () => nodePrompt(this.#config.nodeId, this.#node?.leadership.role ?? "forming"),
+        input: process.stdin,
+        output: process.stdout,
+        historyPath: join(this.#config.directory, "history"),
+      });
+      this.#session = session;
+      return session.ended;
+    }
+    if (input === "pipe") {
+      const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+      if (end === "exit") return "exit";
+    }
+    return new Promise(() => {});
+  }
+
+  /** Hands over leadership, finishes what is in flight, closes. Within three seconds altogether. */
+  async shutDown(): Promise<void> {
+    this.#session?.close();
+    this.#session = null;
+    this.#log.info("stopping");
+    const node = this.#node;
+    if (node) {
+      const successor = node.handOver();
+      if (successor !== null) {
+        await until(() => node.leadership.leaderId === successor, handOverMs);
+        this.#log.info(`node ${successor} was asked to lead`, leadershipFields(node));
+      }
+      await until(() => node.pendingWriteCount === 0, drainMs);
+    }
+    node?.stop();
+    await this.#listener?.close(200);
+    await this.#transport.close();
+    this.#directory?.close();
+  }
+
+  // ------------------------------------------------------------------ ports
+
+  async #openPorts(): Promise<void> {
+    const { raftListen, httpListen } = this.#config;
+    await this.#transport.listen().catch((error: unknown) => {
+      throw portError(error, formatAddress(raftListen), "peers (--raft)");
+    });
+    const app = this.#createApp();
+    this.#listener = await listen({
+      fetch: (request, env) => app.fetch(request, env),
+      hostname: httpListen.host,
+      port: httpListen.port,
+    }).catch((error: unknown) => {
+      throw portError(error, formatAddress(httpListen), "HTTP (--http)");
+    });
+  }
+
+  #createApp(): HttpApp {
+    const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
+    const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
+    const hosts = [
+      "localhost",
+      httpListen.host,
+      parseAddress(advertised, "--cluster").host,
+      ...allowedHosts,
+    ];
+    return createApp({
+      store: this.#client,
+      version,
+      live: () => true,
+      ready: () => this.#client.isReady,
+      hosts: new Set(
+        hosts.map((host) => (host.includes(":") && !host.includes(".") ? `[${host}]` : host)),
+      ),
+      origins: new Set(allowedOrigins),
+      onBug: (error) => this.#die(error),
+    });
+  }
+
+  #createTransport(): PeerTransport {
+    const { nodeId, plan, raftListen, secret } = this.#config;
+    const peers = new Map(
+      plan
+        .filter(({ id }) => id !== nodeId)
+        .map(({ id, raft }) => [id, parseAddress(raft, "--cluster")] as const),
+    );
+    return new PeerTransport({
+      self: nodeId,
+      listen: raftListen,
+      peers,
+      secret,
+      clock: systemClock,
+      random: systemRandom,
+      identity: () => this.#identity(),
+      events: {
+        admit: (peer) => this.#admit(peer),
+        connected: (peer) => this.#connected(peer),
+        disconnected: (peer) => this.#disconnected(peer),
+        refused: (peer, refusal) => this.#refused(peer, refusal),
+        message: (from, message) => this.#node?.receive(from, message),
+        warn: (text) => this.#log.warn(text),
+      },
+    });
+  }
+
+  // ------------------------------------------------------------------ peers and formation
+
+  #identity(): PeerIdentity {
+    const { nodeId, plan } = this.#config;
+    const identity = this.#directory?.identity;
+    const members =
+      identity && identity.clusterId !== null
+        ? identity.members
+        : plan.map((member) => ({ ...member, incarnation: null }));
+    return {
+      nodeId,
+      incarnation: identity?.incarnation ?? "0".repeat(32),
+      clusterId: identity?.clusterId ?? null,
+      members,
+    };
+  }
+
+  #admit(peer: PeerIdentity): Refusal | null {
+    if (!this.#directory) return { reason: "malformed", detail: "still starting" };
+    const refusal = judgePeer(this.#identity(), peer);
+    if (refusal) return refusal;
+    // A member that dials us and has formed already tells what we have missed.
+    const formed = this.#node ? null : this.#formation?.adopt(peer);
+    if (formed) systemClock.soon(() => this.#form(formed));
+    return null;
+  }
+
+  #connected(peer: PeerIdentity): void {
+    this.#foreignTo.delete(peer.nodeId);
+    this.#log.debug(`connected to node ${peer.nodeId}`);
+    if (this.#node) return;
+    const formed = this.#formation?.connected(peer);
+    if (formed) this.#form(formed);
+  }
+
+  #disconnected(peer: NodeId): void {
+    this.#log.debug(`lost the connection to node ${peer}`);
+    this.#formation?.disconnected(peer);
+    this.#node?.unreachable(peer);
+  }
+
+  #refused(peer: NodeId, refusal: Refusal): void {
+    const isFormed = this.#node !== null;
+    if (refusal.reason === "wrongCluster" && isFormed) {
+      // One stranger among our own is his affair; strangers all around, and it is ours.
+      this.#foreignTo.add(peer);
+      if (this.#foreignTo.size < majority(this.#config.plan.length)) return;
+      this.#die(foreignDirectory(this.#config, refusal.detail));
+    } else if (!isFormed && (refusal.reason === "wiped" || refusal.reason === "unknownMember")) {
+      this.#die(emptyDirectory(this.#config, refusal.detail));
+    } else if (!isFormed && refusal.reason === "differentMembers") {
+      this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
+    }
+  }
+
+  #form(formed: Formed): void {
+    if (this.#node || !this.#directory) return;
+    try {
+      this.#directory.saveFormation(formed);
+      this.#log.info(`cluster ${formed.clusterId} has formed`);
+      this.#startNode(formed);
+      // Those who missed somebody learn from our new identity that the cluster stands.
+      this.#transport.redial();
+    } catch (error) {
+      this.#die(error);
+    }
+  }
+
+  // ------------------------------------------------------------------ the node
+
+  #startNode(formed: Formed): void {
+    const { nodeId } = this.#config;
+    const directory = this.#directory;
+    if (!directory) return;
+    const { log, hardState, machine, verdict } = directory.openGroup();
+    this.#log.info(verdict);
+    const node = new Node({
+      self: nodeId,
+      formed: configuration(formed.members),
+      limits: defaultLimits,
+      clock: systemClock,
+      random: systemRandom,
+      network: this.#transport,
+      log,
+      hardState,
+      machine,
+      fatal: (error) => this.#die(error),
+      leadershipChanged: (now) => this.#leadershipChanged(now),
+    });
+    this.#node = node;
+    node.start();
+    this.#client.formed(node, formed.clusterId);
+    const scrubbing = systemClock.every(scrubEveryMs, () => {
+      try {
+        if (log.scrub() === "done") scrubbing.cancel();
+      } catch (error) {
+        this.#die(error);
+      }
+    });
+  }
+
+  #leadershipChanged(now: Leadership): void {
+    const leader = now.leaderId === null ? "no leader" : `leader ${now.leaderId}`;
+    this.#log.info(`${now.role}, term ${now.term}, ${leader}`);
+    this.#session?.refresh();
+  }
+
+  /** The end where nothing may be promised any more: one line, no answers, no orderly closing. */
+  #die(error: unknown): void {
+    this.#session?.close();
+    this.#session = null;
+    const { line, code } = lastWords(error);
+    process.stderr.write(`${line}\n`);
+    process.exit(code);
+  }
+
+  #print(line: string): void {
+    if (this.#session) this.#session.printAbove(line);
+    else process.stderr.write(`${line}\n`);
+  }
+}
+
+const leadershipFields = ({ leadership }: Node): LogFields => ({
+  leader: leadership.leaderId,
+  term: leadership.term,
+});
+
+/** Waits for a condition, and no longer than `limitMs`. */
+function until(condition: () => boolean, limitMs: number): Promise<void> {
+  const end = systemClock.monotonicMs() + limitMs;
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (condition() || systemClock.monotonicMs() >= end) resolve();
+      else setTimeout(look, pollMs);
+    };
+    look();
+  });
+}
+
+/** For what cannot be opened: whose port it is to be, and what to do. */
+function portError(error: unknown, address: string, purpose: string): unknown {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "EADDRINUSE") {
+    return new StartError(
+      `${address}, the address for ${purpose}, is in use: is this node running already?`,
+    );
+  }
+  if (code === "EACCES" || code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
+    return new StartError(`${address}, the address for ${purpose}, cannot be opened (${code})`);
+  }
+  return error;
+}
+
+function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {
+  return new StartError(
+    `${directory} is another cluster's: ${detail}; use that cluster's addresses, or another --data-dir`,
+  );
+}
+
+function emptyDirectory({ directory, nodeId }: NodeConfig, detail: string): StartError {
+  return new StartError(
+    `${directory} is new, and node ${nodeId} may not join with it: ${detail}; bring back the old ` +
+      `directory, or delete the data directories of all nodes to start over`,
+  );
+}

@@ -1,0 +1,374 @@
+/**
+ * The store as reached through other processes' HTTP ports. It goes through `node:http` and not
+ * `fetch`, whose URLs cannot hold the keys `.` and `..`, and which tells a refused connection from a
+ * lost answer in three different ways on three runtimes.
+ */
+
+import { Buffer } from "node:buffer";
+import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
+import type {
+  ClientPort,
+  DeleteAnswer,
+  Failure,
+  GetAnswer,
+  ListAnswer,
+  ListOptions,
+  PutAnswer,
+  ReadLevel,
+  ReadMeta,
+  ReadOptions,
+  Result,
+  Status,
+  WriteOptions,
+} from "./client-port.ts";
+import { pathOfKey } from "./key-path.ts";
+import { badRequest, isFailureCode } from "./problem.ts";
+import { keyBytesMax, type Row } from "./state-machine/command.ts";
+
+/** Longer than a server holds a request: its answer says more than our giving up. */
+const timeoutMsDefault = 10_000;
+/** An answer larger than this is not one of ours: a listing is the largest. */
+const answerBytesMax = 64 << 20;
+const connectionsMax = 64;
+
+export interface HttpClientOptions {
+  /** For one request, over all the endpoints that are tried. */
+  readonly timeoutMs?: number;
+}
+
+interface Call {
+  readonly method: "GET" | "PUT" | "DELETE";
+  readonly path: string;
+  readonly body?: Uint8Array;
+  readonly contentType?: string | null;
+  readonly signal: AbortSignal;
+}
+
+interface HttpAnswer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly body: Buffer;
+}
+
+/** No answer came. `sent`: the request may have reached the server all the same. */
+interface Silence {
+  readonly sent: boolean;
+  readonly why: string;
+}
+
+/** Before anything is sent these are known; every other error may follow a request that arrived. */
+const unsentCodes = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+]);
+
+function codeOf(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  // A name with several addresses fails with one error for each, which are alike here.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
+  const code =
+    (error as { code?: unknown }).code ?? (first as { code?: unknown } | undefined)?.code;
+  return typeof code === "string" ? code : undefined;
+}
+
+function silenceOf(error: unknown, signal: AbortSignal): Silence {
+  if (signal.aborted) return { sent: true, why: "no answer came in time" };
+  const code = codeOf(error);
+  if (code !== undefined && unsentCodes.has(code)) {
+    return { sent: false, why: `it cannot be reached (${code})` };
+  }
+  return { sent: true, why: `the connection broke off (${code ?? String(error)})` };
+}
+
+function collect(answer: IncomingMessage, request: ClientRequest): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    answer.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length > answerBytesMax) request.destroy(new Error("the answer is too large"));
+    });
+    answer.on("end", () => {
+      if (answer.complete) resolve(Buffer.concat(chunks));
+      else reject(new Error("the answer was cut short"));
+    });
+    answer.on("error", reject);
+    answer.on("close", () => reject(new Error("the answer was cut short")));
+  });
+}
+
+function exchange(endpoint: URL, agent: Agent, call: Call): Promise<HttpAnswer> {
+  return new Promise((resolve, reject) => {
+    const headers: Record<string, string | number> = {};
+    if (call.method === "PUT") headers["Content-Length"] = call.body?.length ?? 0;
+    if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
+    const { hostname, port } = endpoint;
+    const { method, path, signal } = call;
+    const host = hostname.replace(/^\[(.*)\]$/, "$1");
+    const request = httpRequest({
+      host,
+      port: port === "" ? 80 : port,
+      method,
+      path,
+      headers,
+      agent,
+      signal,
+    });
+    request.on("error", reject);
+    request.on("response", (answer) => {
+      const { statusCode: status = 0, headers: answered } = answer;
+      collect(answer, request).then((body) => resolve({ status, headers: answered, body }), reject);
+    });
+    request.end(call.body);
+  });
+}
+
+/** Whether another endpoint may be asked after this answer: nothing was done, and it may help. */
+function isPassing(failure: Failure): boolean {
+  const passing = failure.code === "no_leader" || failure.code === "overloaded";
+  return passing && failure.outcome !== "unknown";
+}
+
+/** The object in the body; undefined where some proxy or the HTTP parser said something else. */
+function jsonOf(answer: HttpAnswer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(answer.body.toString());
+    if (typeof value !== "object" || value === null) return undefined;
+    return value as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
+
+const notOurs: Failure = {
+  ok: false,
+  code: "internal",
+  detail: "the server's answer is not one of this store; look at the endpoints",
+};
+
+function failureOf(answer: HttpAnswer, write: boolean): Failure {
+  const { status, headers } = answer;
+  const fields: Partial<Record<keyof Failure, unknown>> = jsonOf(answer) ?? {};
+  const { code, detail, outcome, field, leader } = fields;
+  const retryAfter = Number(headers["retry-after"]);
+  // An answer that is not ours says nothing about what happened behind it, unless it is a refusal.
+  const refused = status >= 400 && status < 500;
+  const known = outcome === "not_applied" || outcome === "unknown" ? outcome : undefined;
+  return {
+    ok: false,
+    code: isFailureCode(code) ? code : refused ? "bad_request" : "internal",
+    detail: typeof detail === "string" ? detail : `the server answered with status ${status}`,
+    ...(write ? { outcome: known ?? (refused ? "not_applied" : "unknown") } : {}),
+    ...(typeof field === "string" ? { field } : {}),
+    ...(typeof leader === "number" ? { leader: leader as NonNullable<Failure["leader"]> } : {}),
+    ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}),
+  };
+}
+
+function keyProblem(key: string): Failure | null {
+  const bytes = Buffer.byteLength(key);
+  if (bytes >= 1 && bytes <= keyBytesMax && !key.includes("\0") && key.isWellFormed()) return null;
+  const failure = badRequest(`a key is 1 to ${keyBytesMax} bytes of text without NUL`, "key");
+  return { ...failure, outcome: "not_applied" };
+}
+
+function revisionOf(answer: HttpAnswer): Row["revision"] | undefined {
+  const text = answer.headers["x-kv-revision"];
+  const isNumber = typeof text === "string" && /^\d{1,16}$/.test(text);
+  return isNumber ? (Number(text) as Row["revision"]) : undefined;
+}
+
+function metaOf(answer: HttpAnswer): ReadMeta {
+  const level: ReadLevel = answer.headers["x-kv-level"] === "local" ? "local" : "linearizable";
+  if (level === "linearizable") return { level };
+  const age = answer.headers["x-kv-age"];
+  return { level, ageMs: typeof age === "string" ? Number(age) : null };
+}
+
+/** A row of a listing. */
+interface JsonRow {
+  readonly key: string;
+  readonly value?: string;
+  readonly valueBase64?: string;
+  readonly contentType?: string;
+  readonly revision: Row["revision"];
+  readonly createRevision?: Row["revision"];
+}
+
+interface Listing {
+  readonly rows: readonly JsonRow[];
+  readonly cursor?: string;
+  readonly revision: Row["revision"];
+}
+
+function rowOf(json: JsonRow): Row {
+  const { key, value = "", valueBase64, contentType = null, revision } = json;
+  return {
+    key,
+    value: valueBase64 === undefined ? Buffer.from(value) : Buffer.from(valueBase64, "base64"),
+    contentType,
+    revision,
+    createRevision: json.createRevision ?? revision,
+  };
+}
+
+function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {
+  const pairs = Object.entries(parameters).filter((pair) => pair[1] !== undefined);
+  if (pairs.length === 0) return "";
+  return `?${pairs.map(([name, value = ""]) => `${name}=${encodeURIComponent(value)}`).join("&")}`;
+}
+
+/**
+ * Asks one endpoint after the other, beginning with the one that answered last, as long as that is
+ * safe: a read always, a write only where it surely was not executed.
+ */
+export class HttpClient implements ClientPort {
+  readonly #endpoints: readonly URL[];
+  readonly #timeoutMs: number;
+  /** Its idle sockets are not what a process lives for. */
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: connectionsMax });
+  #preferred = 0;
+
+  /** `endpoints` are `http://host:port`; throws a TypeError where one is not. */
+  constructor(endpoints: readonly string[], options: HttpClientOptions = {}) {
+    this.#endpoints = endpoints.map((text) => {
+      const url = new URL(text);
+      if (url.protocol !== "http:") throw new TypeError(`${text} is not an http:// address`);
+      return url;
+    });
+    if (endpoints.length === 0) throw new TypeError("there is no endpoint to ask");
+    this.#timeoutMs = options.timeoutMs ?? timeoutMsDefault;
+  }
+
+  /** Closes idle connections; the client can be used again. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
+    const { contentType = null } = options;
+    const call = { method: "PUT", path: pathOf(key), body: value, contentType } as const;
+    const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
+    if (isFailure(answer)) return answer;
+    const revision = revisionOf(answer);
+    if (revision === undefined) return { ...notOurs, outcome: "unknown" };
+    return { ok: true, created: answer.status === 201, revision };
+  }
+
+  async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
+    const call = { method: "DELETE", path: pathOf(key) } as const;
+    const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
+    if (isFailure(answer)) return answer;
+    const deleted = jsonOf(answer)?.["deleted"];
+    const revision = revisionOf(answer);
+    if (revision === undefined || (deleted !== 0 && deleted !== 1)) {
+      return { ...notOurs, outcome: "unknown" };
+    }
+    return { ok: true, deleted, revision };
+  }
+
+  async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
+    const path = pathOf(key) + queryOf({ level: options.level });
+    const answer =
+      keyProblem(key) ?? (await this.#ask({ method: "GET", path }, options.signal, [404]));
+    if (isFailure(answer)) return answer;
+    if (answer.status === 404) {
+      const failure = failureOf(answer, false);
+      if (failure.code !== "not_found") return failure;
+      return { ok: true, ...metaOf(answer), row: null };
+    }
+    const revision = revisionOf(answer);
+    if (revision === undefined) return notOurs;
+    const contentType = answer.headers["content-type"] ?? null;
+    // How old the row is stands in listings only.
+    const row = { key, value: answer.body, contentType, revision, createRevision: revision };
+    return { ok: true, ...metaOf(answer), row };
+  }
+
+  async list(options: ListOptions): Promise<ListAnswer> {
+    const { prefix, after, limit, keysOnly, level } = options;
+    const query = queryOf({
+      prefix,
+      level,
+      limit: limit?.toString(),
+      keys: keysOnly === true ? "true" : undefined,
+      cursor: typeof after === "string" ? Buffer.from(after).toString("base64url") : undefined,
+    });
+    const answer = await this.#ask({ method: "GET", path: `/v1/kv${query}` }, options.signal);
+    if (isFailure(answer)) return answer;
+    const listing = jsonOf(answer) as unknown as Listing | undefined;
+    if (!Array.isArray(listing?.rows)) return notOurs;
+    const { rows, cursor, revision } = listing;
+    const more = cursor !== undefined;
+    return { ok: true, ...metaOf(answer), rows: rows.map(rowOf), more, revision };
+  }
+
+  async status(): Promise<Result<{ readonly status: Status }>> {
+    const answer = await this.#ask({ method: "GET", path: "/v1/status" }, undefined);
+    if (isFailure(answer)) return answer;
+    const status = jsonOf(answer) as unknown as Status | undefined;
+    return status === undefined ? notOurs : { ok: true, status };
+  }
+
+  /** The first answer of success (or of a status in `also`), or the failure that ended the search. */
+  async #ask(
+    call: Omit<Call, "signal">,
+    signal: AbortSignal | undefined,
+    also: readonly number[] = [],
+  ): Promise<HttpAnswer | Failure> {
+    const write = call.method !== "GET";
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const limit = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
+    let last: Failure | undefined;
+    for (let tries = 0; tries < this.#endpoints.length; tries += 1) {
+      const endpoint = this.#endpoints[this.#preferred];
+      if (endpoint === undefined || limit.aborted) break;
+      const answer = await this.#askOne(endpoint, { ...call, signal: limit });
+      if (!("ok" in answer) && (answer.status < 300 || also.includes(answer.status))) return answer;
+      const failure = "ok" in answer ? answer : failureOf(answer, write);
+      const retry = write
+        ? failure.outcome === "not_applied" &&
+          (failure.code === "unreachable" || isPassing(failure))
+        : failure.code === "unreachable" || failure.code === "timeout" || isPassing(failure);
+      if (!retry) return failure;
+      last = failure;
+      this.#preferred = (this.#preferred + 1) % this.#endpoints.length;
+    }
+    return last ?? givenUp(write);
+  }
+
+  async #askOne(endpoint: URL, call: Call): Promise<HttpAnswer | Failure> {
+    try {
+      return await exchange(endpoint, this.#agent, call);
+    } catch (error) {
+      const { sent, why } = silenceOf(error, call.signal);
+      const write = call.method !== "GET";
+      return {
+        ok: false,
+        code: call.signal.aborted || (sent && write) ? "timeout" : "unreachable",
+        detail: `${endpoint.host}: ${why}`,
+        ...(write ? { outcome: sent ? "unknown" : "not_applied" } : {}),
+      };
+    }
+  }
+}
+
+/** The caller gave up before anything was sent. */
+function givenUp(write: boolean): Failure {
+  const detail = "given up before it was sent";
+  return { ok: false, code: "timeout", detail, ...(write ? { outcome: "not_applied" } : {}) };
+}
+
+function isFailure(answer: HttpAnswer | Failure): answer is Failure {
+  return "ok" in answer;
+}
+
+/** A key that is no text has no path; it is refused before it would be sent. */
+function pathOf(key: string): string {
+  return key.isWellFormed() ? pathOfKey(key) : "";
+}

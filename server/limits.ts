@@ -1,0 +1,65 @@
+/** Every timing and maximum the node works with, by name; `/v1/status` shows them. */
+
+import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
+
+export interface Limits {
+  /** Silence after which an election is due; each node draws between this and twice this. */
+  readonly electionTimeoutMs: number;
+  readonly heartbeatMs: number;
+  /** The core's unit of time. */
+  readonly tickMs: number;
+  /** How long a write may take before its fate is reported as unknown. */
+  readonly requestDeadlineMs: number;
+  /** How long a request waits for a leader before it is refused: two election timeouts. */
+  readonly leaderlessHoldMs: number;
+  readonly keyBytesMax: number;
+  readonly valueBytesMax: number;
+  readonly contentTypeBytesMax: number;
+  /** Rows in one listing. */
+  readonly listRowsMax: number;
+  readonly listRowsDefault: number;
+  /** Bytes of keys and values in one listing (at least one row is given). */
+  readonly listBytesMax: number;
+  /** Writes that wait for their result on this node. */
+  readonly pendingWritesMax: number;
+  readonly pendingWriteBytesMax: number;
+  /** Reads that wait on this node. */
+  readonly pendingReadsMax: number;
+  /** Entry bytes in one message to a peer. */
+  readonly appendBytesMax: number;
+  /** Appends to one peer without an answer. */
+  readonly inflightMessagesMax: number;
+  readonly inflightBytesMax: number;
+  /** Entry bytes a leader holds uncommitted. */
+  readonly uncommittedBytesMax: number;
+  /** Entry bytes applied in one transaction. */
+  readonly applyBytesMax: number;
+  /** Unsynced database bytes after which a checkpoint is made. */
+  readonly checkpointBytes: number;
+  /** Messages from peers taken in between two drains; more are dropped. */
+  readonly inboxMessagesMax: number;
+}
+
+export const defaultLimits: Limits = {
+  electionTimeoutMs: 1_000,
+  heartbeatMs: 100,
+  tickMs: 25,
+  requestDeadlineMs: 5_000,
+  leaderlessHoldMs: 2_000,
+  keyBytesMax,
+  valueBytesMax,
+  contentTypeBytesMax,
+  listRowsMax: 10_000,
+  listRowsDefault: 1_000,
+  listBytesMax: 8 << 20,
+  pendingWritesMax: 16_384,
+  pendingWriteBytesMax: 64 << 20,
+  pendingReadsMax: 65_536,
+  appendBytesMax: 1 << 20,
+  inflightMessagesMax: 256,
+  inflightBytesMax: 16 << 20,
+  uncommittedBytesMax: 64 << 20,
+  applyBytesMax: 2 << 20,
+  checkpointBytes: 8 << 20,
+  inboxMessagesMax: 100_000,
+};

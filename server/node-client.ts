@@ -1,0 +1,280 @@
+/** The client port of the node in this process: what its own prompt and its HTTP routes talk to. */
+
+import type {
+  ClientPort,
+  DeleteAnswer,
+  Failure,
+  GetAnswer,
+  ListAnswer,
+  ListOptions,
+  MemberStatus,
+  PutAnswer,
+  ReadMeta,
+  ReadOptions,
+  Result,
+  Status,
+  WriteOptions,
+} from "./client-port.ts";
+import type { Limits } from "./limits.ts";
+import type { Node } from "./node.ts";
+import type { ReadAnswer } from "./pending-reads.ts";
+import type { WriteAnswer } from "./pending-writes.ts";
+import type { Clock } from "./ports.ts";
+import { assert, must, unreachable } from "./raft/assert.ts";
+import { index, term, type NodeId } from "./raft/entry.ts";
+import type { PlannedMember } from "./formation.ts";
+import { encodeCommand } from "./state-machine/codec.ts";
+import type { Answer, Command, CommandResult, Query } from "./state-machine/command.ts";
+
+export interface NodeClientOptions {
+  readonly self: NodeId;
+  readonly version: string;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  /** Shown until the cluster has formed. */
+  readonly plan: readonly PlannedMember[];
+  readonly isConnected: (peer: NodeId) => boolean;
+}
+
+/** Exists before the node does: until the cluster has formed, requests wait and are then refused. */
+export class NodeClient implements ClientPort {
+  readonly #options: NodeClientOptions;
+  readonly #startMs: number;
+  #formed: { node: Node; clusterId: string } | null = null;
+  #whenFormed: (() => void)[] = [];
+
+  constructor(options: NodeClientOptions) {
+    this.#options = options;
+    this.#startMs = options.clock.monotonicMs();
+  }
+
+  /** The cluster has formed, and this is our part of it. */
+  formed(node: Node, clusterId: string): void {
+    assert(this.#formed === null, "a node forms once");
+    this.#formed = { node, clusterId };
+    for (const run of this.#whenFormed.splice(0)) run();
+  }
+
+  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
+    const { contentType = null, signal } = options;
+    const command: Command = { op: "put", key, value, contentType };
+    const answer = await this.#write(command, signal);
+    if (!answer.ok) return answer;
+    const { result } = answer;
+    assert(result.op === "put", "a put is answered as a put");
+    return { ok: true, created: result.created, revision: result.revision };
+  }
+
+  async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
+    const answer = await this.#write({ op: "delete", key }, options.signal);
+    if (!answer.ok) return answer;
+    const { result } = answer;
+    assert(result.op === "delete", "a delete is answered as a delete");
+    return { ok: true, deleted: result.deleted, revision: result.revision };
+  }
+
+  async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
+    const answer = await this.#read({ type: "get", key }, options);
+    if (!answer.ok) return answer;
+    assert(answer.answer.type === "get", "a get is answered as a get");
+    return { ok: true, ...answer.meta, row: answer.answer.row };
+  }
+
+  async list(options: ListOptions): Promise<ListAnswer> {
+    const { limits } = this.#options;
+    const { prefix, after = null, limit = limits.listRowsDefault, keysOnly = false } = options;
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.listRowsMax) {
+      const detail = `limit is a whole number from 1 to ${limits.listRowsMax}`;
+      return { ok: false, code: "bad_request", detail, field: "limit" };
+    }
+    const bytesMax = limits.listBytesMax;
+    const answer = await this.#read(
+      { type: "list", prefix, after, limit, keysOnly, bytesMax },
+      options,
+    );
+    if (!answer.ok) return answer;
+    assert(answer.answer.type === "list", "a list is answered as a list");
+    const { rows, more } = answer.answer;
+    return { ok: true, ...answer.meta, rows, more, revision: answer.revision };
+  }
+
+  async status(): Promise<Result<{ readonly status: Status }>> {
+    const { self, version, limits } = this.#options;
+    const uptimeSeconds = Math.floor((this.#options.clock.monotonicMs() - this.#startMs) / 1000);
+    const common = { nodeId: self, version, uptimeSeconds, limits: { ...limits } };
+    const formed = this.#formed;
+    if (!formed) return { ok: true, status: { ...common, ...this.#unformedStatus() } };
+    const { node, clusterId } = formed;
+    const { appliedIndex, stateHash } = node.machine.digest();
+    const { role, leaderId } = node.leadership;
+    const status: Status = {
+      ...common,
+      clusterId,
+      role,
+      term: term(node.leadership.term),
+      leaderId,
+      commitIndex: node.commitIndex,
+      appliedIndex,
+      firstLogIndex: node.firstLogIndex,
+      lastLogIndex: node.lastLogIndex,
+      snapshotIndex: index(0),
+      stateHash,
+      members: this.#members(node),
+    };
+    return { ok: true, status };
+  }
+
+  /** Whether a leader is known: requests can be served. */
+  get isReady(): boolean {
+    return this.#formed !== null && this.#formed.node.leadership.leaderId !== null;
+  }
+
+  // ------------------------------------------------------------------ inside
+
+  #unformedStatus(): Omit<Status, "nodeId" | "version" | "uptimeSeconds" | "limits"> {
+    const zero = index(0);
+    return {
+      clusterId: null,
+      role: "follower",
+      term: term(0),
+      leaderId: null,
+      commitIndex: zero,
+      appliedIndex: zero,
+      firstLogIndex: index(1),
+      lastLogIndex: zero,
+      snapshotIndex: zero,
+      stateHash: "0".repeat(16),
+      members: this.#options.plan.map(({ id, raft, http }) => ({
+        id,
+        role: "voter" as const,
+        raft,
+        http,
+        ...(id === this.#options.self ? {} : { reachable: this.#options.isConnected(id) }),
+      })),
+    };
+  }
+
+  #members(node: Node): MemberStatus[] {
+    return node.configuration.members.map(({ id, role, raft, http }) => {
+      const match = node.matchIndex(id);
+      return {
+        id,
+        role,
+        raft,
+        http,
+        ...(match === null ? {} : { match }),
+        ...(id === this.#options.self ? {} : { reachable: this.#options.isConnected(id) }),
+      };
+    });
+  }
+
+  /** Waits for formation as long as for a leader; null where it does not come. */
+  #node(): Promise<Node | null> | Node {
+    if (this.#formed) return this.#formed.node;
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(this.#options.limits.leaderlessHoldMs, () =>
+        resolve(null),
+      );
+      this.#whenFormed.push(() => {
+        timer.cancel();
+        resolve(must(this.#formed, "it is formed now").node);
+      });
+    });
+  }
+
+  async #write(
+    command: Command,
+    signal: AbortSignal | undefined,
+  ): Promise<Result<{ result: Exclude<CommandResult, { op: "refused" }> }>> {
+    const waiting = this.#node();
+    const node = waiting instanceof Promise ? await waiting : waiting;
+    // A client that has gone before its write left this process gets nothing written.
+    if (!node || signal?.aborted) return { ...this.#noLeader(), outcome: "not_applied" };
+    const answer = await new Promise<WriteAnswer>((resolve) => {
+      node.write(encodeCommand(command), resolve);
+    });
+    if (!answer.ok) return this.#writeFailure(answer);
+    if (answer.result.op === "refused") {
+      const { detail } = answer.result;
+      return { ok: false, code: "bad_request", detail, outcome: "not_applied" };
+    }
+    return { ok: true, result: answer.result };
+  }
+
+  async #read(
+    query: Query,
+    { level = "linearizable" }: ReadOptions,
+  ): Promise<Result<{ answer: Answer; meta: ReadMeta; revision: ReturnType<typeof index> }>> {
+    const waiting = this.#node();
+    const node = waiting instanceof Promise ? await waiting : waiting;
+    if (!node) return this.#noLeader();
+    if (level === "local") {
+      const meta: ReadMeta = { level, ageMs: node.ageMs };
+      return { ok: true, answer: node.machine.lookup(query), meta, revision: node.appliedIndex };
+    }
+    return new Promise((resolve) => {
+      node.read((answer) => {
+        if (!answer.ok) {
+          resolve(this.#readFailure(answer));
+          return;
+        }
+        const meta: ReadMeta = { level };
+        const found = node.machine.lookup(query);
+        resolve({ ok: true, answer: found, meta, revision: node.appliedIndex });
+      });
+    });
+  }
+
+  #noLeader(): Failure {
+    const formed = this.#formed !== null;
+    const detail = formed
+      ? "there is no leader: most of the nodes have to be up and able to reach each other; try again"
+      : "the cluster has not formed yet: its first start needs every node to be up; try again";
+    return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
+  }
+
+  #writeFailure(answer: WriteAnswer & { ok: false }): Failure {
+    const { error, outcome } = answer;
+    switch (error) {
+      case "noLeader":
+        return { ...this.#noLeader(), outcome };
+      case "timeout": {
+        const detail =
+          "no majority has confirmed the write in time; it may still happen: read the key to see";
+        return { ok: false, code: "timeout", detail, outcome };
+      }
+      case "overloaded": {
+        const detail = "too many writes wait on this node; nothing was written, try again later";
+        return { ok: false, code: "overloaded", detail, outcome, retryAfterSeconds: 1 };
+      }
+      case "stopping": {
+        const detail = "this node is stopping; ask another one";
+        const code = outcome === "unknown" ? "timeout" : "no_leader";
+        return { ok: false, code, detail, outcome, retryAfterSeconds: 1 };
+      }
+      default:
+        return unreachable(error);
+    }
+  }
+
+  #readFailure(answer: ReadAnswer & { ok: false }): Failure {
+    switch (answer.error) {
+      case "noLeader":
+        return this.#noLeader();
+      case "stale": {
+        const detail = "this node could not catch up with the leader in time; ask another one";
+        return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
+      }
+      case "overloaded": {
+        const detail = "too many reads wait on this node; try again later";
+        return { ok: false, code: "overloaded", detail, retryAfterSeconds: 1 };
+      }
+      case "stopping": {
+        const detail = "this node is stopping; ask another one";
+        return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
+      }
+      default:
+        return unreachable(answer.error);
+    }
+  }
+}

@@ -1,0 +1,451 @@
+/**
+ * The node: the loop between the core and the world. Messages, client requests and ticks gather in
+ * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
+ */
+
+import type { PeerMessage } from "./peer-message.ts";
+import type { Limits } from "./limits.ts";
+import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
+import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
+import type { Clock, HardStateStore, LogStore, Network, Random, Timer } from "./ports.ts";
+import { assert, must } from "./raft/assert.ts";
+import type { Configuration } from "./raft/configuration.ts";
+import { index, type Index, type NodeId } from "./raft/entry.ts";
+import type { Envelope } from "./raft/message.ts";
+import { majority } from "./raft/quorum.ts";
+import { Raft } from "./raft/raft.ts";
+import type { Ready } from "./raft/ready.ts";
+import { readCommandHeader } from "./state-machine/command-header.ts";
+import type { StateMachine } from "./state-machine/port.ts";
+
+export interface NodeOptions {
+  readonly self: NodeId;
+  /** The members the cluster was formed with; a later configuration in the state or log wins. */
+  readonly formed: Configuration;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly network: Network;
+  readonly log: LogStore;
+  readonly hardState: HardStateStore;
+  readonly machine: StateMachine;
+  /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
+  readonly fatal: (error: unknown) => void;
+  /** Role, term or leader changed. */
+  readonly leadershipChanged: (now: Leadership) => void;
+}
+
+export type NodeRole = "leader" | "follower" | "candidate" | "learner";
+
+export interface Leadership {
+  readonly role: NodeRole;
+  readonly term: number;
+  readonly leaderId: NodeId | null;
+}
+
+/** A forwarded command that came twice is recognised by its place in the sender's numbering. */
+interface SeenForwards {
+  session: number;
+  highest: number;
+}
+
+/** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
+const applyBatchesPerDrain = 4;
+
+export class Node {
+  readonly #options: NodeOptions;
+  readonly #raft: Raft;
+  readonly #writes: PendingWrites;
+  readonly #reads: PendingReads;
+  readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
+  readonly #seenForwards = new Map<NodeId, SeenForwards>();
+  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
+  readonly #answeredMs = new Map<NodeId, number>();
+  #leadership: Leadership;
+  #ticks = 0;
+  #isScheduled = false;
+  #isStopped = false;
+  #currentMs: number | null = null;
+  #ticker: Timer | null = null;
+
+  constructor(options: NodeOptions) {
+    const { limits, machine, random } = options;
+    this.#options = options;
+    this.#raft = new Raft({
+      self: options.self,
+      configuration: machine.applied.configuration ?? options.formed,
+      hardState: options.hardState.current,
+      reader: options.log,
+      appliedIndex: machine.applied.appliedIndex,
+      random: () => random.fraction(),
+      electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
+      heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
+      appendBytesMax: limits.appendBytesMax,
+      inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
+      uncommittedBytesMax: limits.uncommittedBytesMax,
+      latestSnapshot: () => null,
+    });
+    this.#writes = new PendingWrites({
+      self: options.self,
+      session: Math.floor(random.fraction() * 2 ** 32),
+      writesMax: limits.pendingWritesMax,
+      bytesMax: limits.pendingWriteBytesMax,
+    });
+    this.#reads = new PendingReads(limits.pendingReadsMax);
+    this.#leadership = this.#currentLeadership();
+  }
+
+  start(): void {
+    this.#ticker = this.#options.clock.every(this.#options.limits.tickMs, () => this.#tick());
+    this.#schedule();
+  }
+
+  /** A message of an authenticated peer. */
+  receive(from: NodeId, message: PeerMessage): void {
+    if (this.#isStopped || this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
+    this.#inbox.push({ from, message });
+    this.#schedule();
+  }
+
+  /** The connection to `peer` broke. */
+  unreachable(peer: NodeId): void {
+    this.#raft.unreachable(peer);
+  }
+
+  /** Sends a command through the log. `done` is called exactly once, never from within this call. */
+  write(command: Uint8Array, done: (answer: WriteAnswer) => void): void {
+    const refuse = (error: "stopping" | "overloaded"): void =>
+      this.#options.clock.soon(() => done({ ok: false, error, outcome: "not_applied" }));
+    if (this.#isStopped) refuse("stopping");
+    else if (this.#writes.add(command, this.#nowMs(), done)) this.#schedule();
+    else refuse("overloaded");
+  }
+
+  /** Calls `done` once, at a moment when the state machine reflects every write acknowledged so far. */
+  read(done: (answer: ReadAnswer) => void): void {
+    const refuse = (error: "stopping" | "overloaded"): void =>
+      this.#options.clock.soon(() => done({ ok: false, error }));
+    if (this.#isStopped) refuse("stopping");
+    else if (this.#reads.add(this.#nowMs(), done)) this.#schedule();
+    else refuse("overloaded");
+  }
+
+  get machine(): StateMachine {
+    return this.#options.machine;
+  }
+
+  get leadership(): Leadership {
+    return this.#leadership;
+  }
+
+  get configuration(): Configuration {
+    return this.#raft.configuration;
+  }
+
+  get commitIndex(): Index {
+    return this.#raft.log.commitIndex;
+  }
+
+  get firstLogIndex(): Index {
+    return this.#raft.log.firstIndex;
+  }
+
+  get lastLogIndex(): Index {
+    return this.#raft.log.lastIndex;
+  }
+
+  /** On the leader: how far `peer`'s log is known to equal ours. */
+  matchIndex(peer: NodeId): Index | null {
+    const { role } = this.#raft;
+    return role.kind === "leader" ? (role.progress.get(peer)?.match ?? null) : null;
+  }
+
+  /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
+  get ageMs(): number | null {
+    if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
+    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+  }
+
+  /**
+   * Leader: hands over to the voter that has most of the log. Returns whom it asked, null where
+   * there is nothing to hand over or nobody to take it.
+   */
+  handOver(): NodeId | null {
+    const { role } = this.#raft;
+    if (role.kind !== "leader") return null;
+    const best = this.#raft.voters
+      .filter((id) => id !== this.#options.self && this.#options.network.isConnected(id))
+      .sort((a, b) => (role.progress.get(b)?.match ?? 0) - (role.progress.get(a)?.match ?? 0))[0];
+    if (best === undefined || !this.#raft.transferLeadership(best)) return null;
+    this.#schedule();
+    return best;
+  }
+
+  /** Requests that have no answer yet. */
+  get pendingWriteCount(): number {
+    return this.#writes.count;
+  }
+
+  /** Ends the loop and answers what is pending. Nothing is written afterwards. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#ticker?.cancel();
+    this.#writes.close();
+    this.#reads.close();
+  }
+
+  // ------------------------------------------------------------------ the loop
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isStopped) return;
+    this.#isScheduled = true;
+    this.#options.clock.soon(() => this.#drain());
+  }
+
+  #tick(): void {
+    this.#ticks++;
+    const { limits } = this.#options;
+    const times = {
+      nowMs: this.#nowMs(),
+      leaderlessMs: limits.leaderlessHoldMs,
+      deadlineMs: limits.requestDeadlineMs,
+    };
+    // What has arrived is older than this tick: a node that stalled hears its leader first.
+    this.#guarded(() => {
+      this.#stepInbox();
+      this.#raft.tick();
+      this.#writes.expire(times);
+      this.#reads.expire(times);
+      for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
+        this.#raft.readIndex(id);
+      }
+    });
+    this.#schedule();
+  }
+
+  #drain(): void {
+    this.#isScheduled = false;
+    this.#guarded(() => {
+      this.#stepInbox();
+      this.#routeWrites();
+      if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
+        this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
+      }
+      for (;;) {
+        const ready = this.#raft.ready();
+        if (!ready) break;
+        this.#handle(ready);
+      }
+      this.#noteLeadership();
+      this.#apply();
+    });
+  }
+
+  /** An error in the loop is the environment's or a bug: either way nothing more may be promised. */
+  #guarded(run: () => void): void {
+    if (this.#isStopped) return;
+    try {
+      run();
+    } catch (error) {
+      this.#isStopped = true;
+      this.#ticker?.cancel();
+      this.#options.fatal(error);
+    }
+  }
+
+  #stepInbox(): void {
+    if (this.#inbox.length === 0) return;
+    for (const { from, message } of this.#inbox.splice(0)) {
+      switch (message.type) {
+        case "forward":
+          this.#takeForwarded(from, message.commands);
+          break;
+        case "forwardRefused":
+          for (const sequence of message.sequences) this.#writes.refused(sequence);
+          break;
+        case "snapshot":
+          // No log is compacted yet, so no leader has a reason to send one.
+          break;
+        default:
+          if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
+            this.#answeredMs.set(from, this.#nowMs());
+          }
+          this.#raft.step(from, message);
+      }
+    }
+  }
+
+  #handle(ready: Ready): void {
+    const { log, hardState, network } = this.#options;
+    this.#send(ready.messages);
+    if (ready.hardState) hardState.save(ready.hardState);
+    assert(ready.snapshot === null, "no snapshot is taken in");
+    const last = ready.entries[ready.entries.length - 1];
+    if (last) {
+      log.append(ready.entries);
+      log.sync();
+      this.#raft.persisted(last.index, last.term);
+    }
+    this.#send(ready.messagesAfterSync);
+    network.flush();
+    for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+  }
+
+  #send(envelopes: readonly Envelope[]): void {
+    if (envelopes.length === 0) return;
+    for (const { to, message } of envelopes) this.#options.network.send(to, message);
+    this.#options.network.flush();
+  }
+
+  #apply(): void {
+    const { machine, limits } = this.#options;
+    for (let batch = 0; batch < applyBatchesPerDrain; batch++) {
+      const entries = this.#raft.toApply(limits.applyBytesMax);
+      const last = entries[entries.length - 1];
+      if (!last) break;
+      const results = machine.apply(entries);
+      assert(results.length === entries.length, "every entry has a result");
+      this.#raft.applied(last.index);
+      for (let i = 0; i < entries.length; i++) {
+        this.#writes.applied(must(entries[i], "i is in range"), results[i] ?? null);
+      }
+    }
+    const { appliedIndex, commitIndex } = this.#raft.log;
+    if (appliedIndex < commitIndex) this.#schedule();
+    this.#reads.applied(appliedIndex);
+    if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
+    this.#noteCurrency();
+  }
+
+  // ------------------------------------------------------------------ writes on their way
+
+  #routeWrites(): void {
+    if (!this.#writes.hasWaiting) return;
+    const { leaderId } = this.#raft;
+    if (leaderId === null) return;
+    if (leaderId === this.#options.self) this.#proposeWaiting();
+    else if (this.#options.network.isConnected(leaderId)) this.#forwardWaiting(leaderId);
+  }
+
+  #proposeWaiting(): void {
+    const timeMs = this.#options.clock.wallMs();
+    const { role } = this.#raft;
+    if (role.kind !== "leader" || role.transfer !== null) return;
+    const { writes, frames } = this.#writes.takeWaiting();
+    if (frames.length === 0) return;
+    const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
+    if (proposed.ok) this.#writes.proposed(writes, proposed.firstIndex, proposed.term);
+    else for (const write of writes) this.#writes.returned(write);
+  }
+
+  #forwardWaiting(leaderId: NodeId): void {
+    const { writes, frames } = this.#writes.takeWaiting();
+    for (let start = 0; start < frames.length;) {
+      let end = start;
+      let bytes = 0;
+      while (
+        end < frames.length &&
+        (end === start || bytes < this.#options.limits.appendBytesMax)
+      ) {
+        bytes += must(frames[end], "end is in range").byteLength;
+        end++;
+      }
+      this.#forward(leaderId, writes.slice(start, end), frames.slice(start, end));
+      start = end;
+    }
+    this.#options.network.flush();
+  }
+
+  #forward(leaderId: NodeId, writes: readonly PendingWrite[], commands: Uint8Array[]): void {
+    this.#writes.forwarded(writes);
+    if (this.#options.network.send(leaderId, { type: "forward", commands })) return;
+    for (const write of writes) this.#writes.returned(write);
+  }
+
+  #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
+    const fresh = commands.filter((command) => this.#isFresh(from, command));
+    if (fresh.length === 0) return;
+    const timeMs = this.#options.clock.wallMs();
+    const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
+    if (proposed.ok) return;
+    const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
+    const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
+    this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
+  }
+
+  /** Framed by `from` itself, and not one that came before: a second entry would be a second write. */
+  #isFresh(from: NodeId, command: Uint8Array): boolean {
+    const header = readCommandHeader(command);
+    if (header?.origin !== from) return false;
+    const seen = this.#seenForwards.get(from);
+    if (seen?.session === header.session) {
+      if (header.sequence <= seen.highest) return false;
+      seen.highest = header.sequence;
+    } else {
+      this.#seenForwards.set(from, { session: header.session, highest: header.sequence });
+    }
+    return true;
+  }
+
+  // ------------------------------------------------------------------ who leads, and how old we are
+
+  #currentLeadership(): Leadership {
+    const { role, term, leaderId } = this.#raft;
+    return { role: this.#publicRole(role.kind), term, leaderId };
+  }
+
+  #publicRole(kind: Raft["role"]["kind"]): NodeRole {
+    if (kind === "leader") return "leader";
+    if (kind === "candidate" || kind === "preCandidate") return "candidate";
+    return this.#raft.isLearner ? "learner" : "follower";
+  }
+
+  #noteLeadership(): void {
+    const before = this.#leadership;
+    const now = this.#currentLeadership();
+    const isSame =
+      before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
+    if (isSame) return;
+    this.#leadership = now;
+    this.#options.leadershipChanged(now);
+    // Writes and reads that waited for a leader can go now.
+    if (now.leaderId !== null) this.#schedule();
+  }
+
+  /** A follower that has applied all its leader told it knows that it is current. */
+  #noteCurrency(): void {
+    const { role, log } = this.#raft;
+    const hearsLeader =
+      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
+    if (hearsLeader && log.appliedIndex === log.commitIndex) this.#currentMs = this.#nowMs();
+  }
+
+  /** A leader was current when the last member of a majority answered it. */
+  #leaderAgeMs(): number | null {
+    const nowMs = this.#nowMs();
+    const ages = this.#raft.voters
+      .map((id) => {
+        if (id === this.#options.self) return 0;
+        const answered = this.#answeredMs.get(id);
+        return answered === undefined ? Infinity : nowMs - answered;
+      })
+      .sort((a, b) => a - b);
+    const age = ages[majority(ages.length) - 1] ?? Infinity;
+    return Number.isFinite(age) ? age : null;
+  }
+
+  /** Ticks since the start, for tests of the loop. */
+  get ticks(): number {
+    return this.#ticks;
+  }
+
+  /** The index a local read is made at. */
+  get appliedIndex(): Index {
+    return index(this.#raft.log.appliedIndex);
+  }
+}

@@ -1,0 +1,406 @@
+/**
+ * Messages between nodes as msgpack tuples `[type, field, …]`, the fields in the order in which
+ * `raft/message.ts` lists them. Entries are `[index, term, kind, timeMs, data]`, members are
+ * `[id, role, raft, http, incarnation]`. Decoding trusts nothing: every field's type and range is
+ * checked, and what is wrong comes back as a value.
+ */
+
+import { Decoder, Encoder } from "@msgpack/msgpack";
+import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
+import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
+import { assert, unreachable } from "./raft/assert.ts";
+import type { Member } from "./raft/configuration.ts";
+import {
+  index,
+  nodeId,
+  term,
+  type Entry,
+  type EntryKind,
+  type Index,
+  type NodeId,
+  type Term,
+} from "./raft/entry.ts";
+import type { Append } from "./raft/message.ts";
+
+/** Entries, commands or sequence numbers in one message. */
+export const listLengthMax = 1 << 17;
+const membersMax = 64;
+/** Characters of an address or an incarnation. */
+const textLengthMax = 256;
+const nodeIdMax = 2 ** 32 - 1;
+
+/** An entry is six values, so a list of `listLengthMax` entries fits; the worst costs some 30 MB for a moment. */
+const guardLimits: GuardLimits = { depthMax: 8, valuesMax: 1 << 20 };
+
+/** Never renumbered: two versions of the program may talk to each other. */
+const typeNumbers = {
+  preVote: 1,
+  preVoteResponse: 2,
+  vote: 3,
+  voteResponse: 4,
+  append: 5,
+  appendAccepted: 6,
+  appendRejected: 7,
+  heartbeat: 8,
+  heartbeatResponse: 9,
+  snapshot: 10,
+  timeoutNow: 11,
+  readIndex: 12,
+  readIndexResponse: 13,
+  forward: 14,
+  forwardRefused: 15,
+} as const satisfies Record<PeerMessage["type"], number>;
+
+const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
+const kindNumbers = { command: 1, noop: 2, configuration: 3 } as const;
+const kinds = namesByNumber<EntryKind>(kindNumbers);
+const roleNumbers = { voter: 1, learner: 2 } as const;
+const roles = namesByNumber<Member["role"]>(roleNumbers);
+const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
+const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+
+function namesByNumber<Name extends string>(
+  numbers: Record<Name, number>,
+): ReadonlyMap<unknown, Name> {
+  return new Map((Object.entries(numbers) as [Name, number][]).map(([name, n]) => [n, name]));
+}
+
+// ------------------------------------------------------------------ encoding
+
+/** The bytes of one message. `tail` may be shared with messages to other peers: not to be changed. */
+export interface EncodedMessage {
+  readonly head: Uint8Array;
+  readonly tail: Uint8Array | null;
+}
+
+/**
+ * Encodes what one node sends. Appends to several peers mostly carry the same entries, so those are
+ * encoded once and kept until `forgetEntries`.
+ */
+export class PeerEncoder {
+  readonly #encoder = new Encoder();
+  readonly #entries = new Map<string, Uint8Array>();
+  /** Entry lists that are kept; beyond it the oldest goes. */
+  static readonly entryListsMax = 16;
+
+  encode(message: PeerMessage): EncodedMessage {
+    if (message.type === "append" && message.entries.length > 0) return this.#encodeAppend(message);
+    return { head: this.#encoder.encode(tuple(message)), tail: null };
+  }
+
+  forgetEntries(): void {
+    if (this.#entries.size > 0) this.#entries.clear();
+  }
+
+  /** The tuple with an empty list at its end; the entries' own bytes take that list's place. */
+  #encodeAppend(message: Append): EncodedMessage {
+    const bytes = this.#encoder.encode(tuple({ ...message, entries: [] }));
+    const head = bytes.subarray(0, bytes.byteLength - 1);
+    return { head, tail: this.#encodeEntries(message.entries) };
+  }
+
+  #encodeEntries(entries: readonly Entry[]): Uint8Array {
+    const first = entries[0];
+    const last = entries[entries.length - 1];
+    assert(first !== undefined && last !== undefined, "there are entries");
+    assert(entries.length <= listLengthMax, "an append holds no more entries than may be sent");
+    // (index, term) of the last entry determines all before it (log matching, Raft §5.3).
+    const key = `${first.index}-${last.index}/${last.term}`;
+    const known = this.#entries.get(key);
+    if (known) return known;
+    const encoded = this.#encoder.encode(entries.map(entryTuple));
+    if (this.#entries.size >= PeerEncoder.entryListsMax) {
+      for (const oldest of this.#entries.keys()) {
+        this.#entries.delete(oldest);
+        break;
+      }
+    }
+    this.#entries.set(key, encoded);
+    return encoded;
+  }
+}
+
+function tuple(m: PeerMessage): unknown[] {
+  const type = typeNumbers[m.type];
+  switch (m.type) {
+    case "preVote":
+      return [type, m.term, m.lastLogIndex, m.lastLogTerm];
+    case "preVoteResponse":
+    case "voteResponse":
+      return [type, m.term, m.granted];
+    case "vote":
+      return [type, m.term, m.lastLogIndex, m.lastLogTerm, m.transfer];
+    case "append":
+      return [
+        type,
+        m.term,
+        m.previousIndex,
+        m.previousTerm,
+        m.commitIndex,
+        m.entries.map(entryTuple),
+      ];
+    case "appendAccepted":
+      return [type, m.term, m.matchIndex];
+    case "appendRejected":
+      return [type, m.term, m.previousIndex, m.hintIndex, m.hintTerm];
+    case "heartbeat":
+      return [type, m.term, m.commitIndex, m.readRound];
+    case "heartbeatResponse":
+      return [type, m.term, m.readRound];
+    case "snapshot":
+      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple)];
+    case "timeoutNow":
+      return [type, m.term];
+    case "readIndex":
+      return [type, m.term, m.requestId];
+    case "readIndexResponse":
+      return [type, m.term, m.requestId, m.readIndex];
+    case "forward":
+      return [type, m.commands];
+    case "forwardRefused":
+      return [type, reasonNumbers[m.reason], m.sequences];
+    default:
+      return unreachable(m);
+  }
+}
+
+const entryTuple = (entry: Entry): unknown[] => [
+  entry.index,
+  entry.term,
+  kindNumbers[entry.kind],
+  entry.timeMs,
+  entry.data,
+];
+
+const memberTuple = (member: Member): unknown[] => [
+  member.id,
+  roleNumbers[member.role],
+  member.raft,
+  member.http,
+  member.incarnation,
+];
+
+// ------------------------------------------------------------------ decoding
+
+export type Decoded =
+  | { readonly ok: true; readonly message: PeerMessage }
+  | { readonly ok: false; readonly detail: string };
+
+/** Thrown and caught in this file only. */
+class Malformed extends Error {
+  override name = "Malformed";
+}
+
+const decoder = new Decoder();
+
+/**
+ * Reads one message. The caller gives `bytes` away: large entries and commands of the result are views
+ * into them. Smaller ones are copies, so that what is kept never pins more than twice its own size.
+ */
+export function decodePeerMessage(bytes: Uint8Array): Decoded {
+  const unsafe = refuseUnsafe(bytes, guardLimits);
+  if (unsafe !== null) return { ok: false, detail: unsafe };
+  try {
+    const message = readMessage(new Fields(decoder.decode(bytes), "message"));
+    return { ok: true, message };
+  } catch (error) {
+    // Ours, or the decoder's own about bytes that the guard let through: the same to the caller.
+    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+function readMessage(fields: Fields): PeerMessage {
+  const type = fields.oneOf(typeNames);
+  const message = readFields(type, fields);
+  fields.end(type);
+  return message;
+}
+
+function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
+  switch (type) {
+    case "preVote":
+      return { type, term: f.term(), lastLogIndex: f.index(), lastLogTerm: f.term() };
+    case "preVoteResponse":
+    case "voteResponse":
+      return { type, term: f.term(), granted: f.boolean() };
+    case "vote":
+      return {
+        type,
+        term: f.term(),
+        lastLogIndex: f.index(),
+        lastLogTerm: f.term(),
+        transfer: f.boolean(),
+      };
+    case "append":
+      return readAppend(f);
+    case "appendAccepted":
+      return { type, term: f.term(), matchIndex: f.index() };
+    case "appendRejected":
+      return {
+        type,
+        term: f.term(),
+        previousIndex: f.index(),
+        hintIndex: f.index(),
+        hintTerm: f.term(),
+      };
+    case "heartbeat":
+      return { type, term: f.term(), commitIndex: f.index(), readRound: f.integer() };
+    case "heartbeatResponse":
+      return { type, term: f.term(), readRound: f.integer() };
+    case "snapshot":
+      return {
+        type,
+        term: f.term(),
+        lastIndex: f.index(),
+        lastTerm: f.term(),
+        members: readMembers(f),
+      };
+    case "timeoutNow":
+      return { type, term: f.term() };
+    case "readIndex":
+      return { type, term: f.term(), requestId: f.integer() };
+    case "readIndexResponse":
+      return { type, term: f.term(), requestId: f.integer(), readIndex: f.index() };
+    case "forward":
+      return { type, commands: f.list(listLengthMax).map(ownedBytes) };
+    case "forwardRefused":
+      return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+    default:
+      return unreachable(type);
+  }
+}
+
+/** Beyond the fields: the entries follow each other, and no term is newer than the leader's. */
+function readAppend(f: Fields): Append {
+  const termOfLeader = f.term();
+  const previousIndex = f.index();
+  const previousTerm = f.term();
+  const commitIndex = f.index();
+  const list = f.list(listLengthMax);
+  const entries: Entry[] = [];
+  let newestTerm = previousTerm;
+  for (let i = 0; i < list.length; i++) {
+    const entry = readEntry(new Fields(list[i], "entry"));
+    if (entry.index !== previousIndex + 1 + i) throw new Malformed("entries that do not follow");
+    if (entry.term < newestTerm)
+      throw new Malformed("an entry's term is older than the one before");
+    newestTerm = entry.term;
+    entries.push(entry);
+  }
+  if (newestTerm > termOfLeader) throw new Malformed("an entry's term is newer than its leader's");
+  return { type: "append", term: termOfLeader, previousIndex, previousTerm, commitIndex, entries };
+}
+
+function readEntry(f: Fields): Entry {
+  const entry: Entry = {
+    index: f.index(),
+    term: f.term(),
+    kind: f.oneOf(kinds),
+    timeMs: f.integer(),
+    data: f.bytes(),
+  };
+  f.end("entry");
+  return entry;
+}
+
+function readMembers(f: Fields): Member[] {
+  const members = f.list(membersMax).map((value) => readMember(new Fields(value, "member")));
+  if (new Set(members.map(({ id }) => id)).size < members.length) {
+    throw new Malformed("a member is listed twice");
+  }
+  if (!members.some(({ role }) => role === "voter")) throw new Malformed("no member has a vote");
+  return members;
+}
+
+function readMember(f: Fields): Member {
+  const member: Member = {
+    id: f.nodeId(),
+    role: f.oneOf(roles),
+    raft: f.text(),
+    http: f.text(),
+    incarnation: f.text(),
+  };
+  f.end("member");
+  return member;
+}
+
+/** The values of one tuple, taken in order and checked on the way. */
+class Fields {
+  readonly #values: readonly unknown[];
+  #next = 0;
+
+  constructor(value: unknown, what: string) {
+    if (!Array.isArray(value)) throw new Malformed(`a ${what} is not a tuple`);
+    this.#values = value;
+  }
+
+  integer(): number {
+    return integer(this.#take());
+  }
+
+  term(): Term {
+    return term(this.integer());
+  }
+
+  index(): Index {
+    return index(this.integer());
+  }
+
+  nodeId(): NodeId {
+    const id = this.integer();
+    if (id < 1 || id > nodeIdMax) throw new Malformed(`${id} is no node id`);
+    return nodeId(id);
+  }
+
+  boolean(): boolean {
+    const value = this.#take();
+    if (typeof value !== "boolean") throw new Malformed("a field is not a boolean");
+    return value;
+  }
+
+  text(): string {
+    const value = this.#take();
+    if (typeof value !== "string") throw new Malformed("a field is not a text");
+    if (value.length > textLengthMax) throw new Malformed("a text is too long");
+    return value;
+  }
+
+  bytes(): Uint8Array {
+    return ownedBytes(this.#take());
+  }
+
+  list(lengthMax: number): unknown[] {
+    const value = this.#take();
+    if (!Array.isArray(value)) throw new Malformed("a field is not a list");
+    if (value.length > lengthMax) throw new Malformed(`a list is longer than ${lengthMax}`);
+    return value;
+  }
+
+  oneOf<Name>(names: ReadonlyMap<unknown, Name>): Name {
+    const value = this.#take();
+    const name = names.get(value);
+    if (name === undefined) throw new Malformed("a number that stands for nothing");
+    return name;
+  }
+
+  end(what: string): void {
+    if (this.#next !== this.#values.length) throw new Malformed(`a ${what} has too many fields`);
+  }
+
+  #take(): unknown {
+    if (this.#next >= this.#values.length) throw new Malformed("a tuple has too few fields");
+    return this.#values[this.#next++];
+  }
+}
+
+function integer(value: unknown): number {
+  // What is 2^53 or more arrives rounded, and is not a safe integer either.
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+  throw new Malformed("a field is not an integer below 2^53");
+}
+
+/** The decoder gives views; a small one would keep the whole packet alive. */
+function ownedBytes(value: unknown): Uint8Array {
+  if (!(value instanceof Uint8Array)) throw new Malformed("a field is not bytes");
+  return value.byteLength * 2 >= value.buffer.byteLength ? value : new Uint8Array(value);
+}

@@ -1,0 +1,128 @@
+/** Linearizable reads on the node that took them: gathered, asked for once a drain, answered once applied. */
+
+import type { Index } from "./raft/entry.ts";
+
+export type ReadAnswer =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly error: "noLeader" | "stale" | "overloaded" | "stopping" };
+
+interface WaitingRead {
+  readonly startMs: number;
+  /** Called synchronously at the moment the applied state may be read. */
+  readonly done: (answer: ReadAnswer) => void;
+}
+
+/** All reads of one drain; they share one request for a read index. */
+interface Batch {
+  readonly requestId: number;
+  readonly reads: WaitingRead[];
+  askedMs: number;
+}
+
+export class PendingReads {
+  readonly #readsMax: number;
+  #gathering: WaitingRead[] = [];
+  /** Asked for and not answered, by request id, oldest first. */
+  readonly #asked = new Map<number, Batch>();
+  /** The read index is known, and not applied yet. */
+  #confirmed: { readIndex: Index; reads: WaitingRead[] }[] = [];
+  #lastRequestId = 0;
+  #count = 0;
+
+  constructor(readsMax: number) {
+    this.#readsMax = readsMax;
+  }
+
+  add(startMs: number, done: (answer: ReadAnswer) => void): boolean {
+    if (this.#count >= this.#readsMax) return false;
+    this.#count++;
+    this.#gathering.push({ startMs, done });
+    return true;
+  }
+
+  get hasGathered(): boolean {
+    return this.#gathering.length > 0;
+  }
+
+  /** Turns the gathered reads into one request and returns its id. */
+  ask(nowMs: number): number {
+    this.#lastRequestId++;
+    const requestId = this.#lastRequestId;
+    this.#asked.set(requestId, { requestId, reads: this.#gathering, askedMs: nowMs });
+    this.#gathering = [];
+    return requestId;
+  }
+
+  /** Requests without an answer for `afterMs`: to be sent again (they are idempotent). */
+  unanswered(nowMs: number, afterMs: number): number[] {
+    const ids: number[] = [];
+    for (const batch of this.#asked.values()) {
+      if (nowMs - batch.askedMs < afterMs) continue;
+      batch.askedMs = nowMs;
+      ids.push(batch.requestId);
+    }
+    return ids;
+  }
+
+  /** The state at `readIndex` or later answers the reads of that request. */
+  confirm(requestId: number, readIndex: Index): void {
+    const batch = this.#asked.get(requestId);
+    if (!batch) return;
+    this.#asked.delete(requestId);
+    this.#confirmed.push({ readIndex, reads: batch.reads });
+  }
+
+  /** Answers every confirmed read whose index is applied. */
+  applied(appliedIndex: Index): void {
+    if (this.#confirmed.length === 0) return;
+    const due = this.#confirmed.filter(({ readIndex }) => readIndex <= appliedIndex);
+    if (due.length === 0) return;
+    this.#confirmed = this.#confirmed.filter(({ readIndex }) => readIndex > appliedIndex);
+    for (const { reads } of due) this.#finish(reads, { ok: true });
+  }
+
+  expire(options: { nowMs: number; leaderlessMs: number; deadlineMs: number }): void {
+    const { nowMs, leaderlessMs, deadlineMs } = options;
+    const isLate = (ms: number) => (read: WaitingRead) => nowMs - read.startMs >= ms;
+    this.#gathering = this.#drop(this.#gathering, isLate(leaderlessMs), "noLeader");
+    for (const batch of this.#asked.values()) {
+      const left = this.#drop(batch.reads, isLate(leaderlessMs), "noLeader");
+      if (left.length === 0) this.#asked.delete(batch.requestId);
+      else if (left.length < batch.reads.length) batch.reads.splice(0, Infinity, ...left);
+    }
+    for (const { reads } of this.#confirmed) {
+      const left = this.#drop(reads, isLate(deadlineMs), "stale");
+      if (left.length < reads.length) reads.splice(0, Infinity, ...left);
+    }
+    this.#confirmed = this.#confirmed.filter(({ reads }) => reads.length > 0);
+  }
+
+  close(): void {
+    const all = [
+      this.#gathering,
+      ...[...this.#asked.values()].map((batch) => batch.reads),
+      ...this.#confirmed.map(({ reads }) => reads),
+    ];
+    this.#gathering = [];
+    this.#asked.clear();
+    this.#confirmed = [];
+    for (const reads of all) this.#finish(reads, { ok: false, error: "stopping" });
+  }
+
+  #drop(
+    reads: WaitingRead[],
+    isLate: (read: WaitingRead) => boolean,
+    error: "noLeader" | "stale",
+  ): WaitingRead[] {
+    // Reads stand in the order they came, so the first one in time ends the search.
+    const oldest = reads[0];
+    if (!oldest || !isLate(oldest)) return reads;
+    this.#finish(reads.filter(isLate), { ok: false, error });
+    return reads.filter((read) => !isLate(read));
+  }
+
+  #finish(reads: readonly WaitingRead[], answer: ReadAnswer): void {
+    this.#count -= reads.length;
+    for (const read of reads) read.done(answer);
+  }
+}

@@ -1,0 +1,211 @@
+/**
+ * The writes this node took from its clients and has not answered yet. Where each one is decides
+ * what a failure means: what was never handed to a leader is `not_applied`, the rest is `unknown`.
+ */
+
+import { assert } from "./raft/assert.ts";
+import type { Index, NodeId, Term } from "./raft/entry.ts";
+import { frameCommand, readCommandHeader } from "./state-machine/command-header.ts";
+import type { CommandResult } from "./state-machine/command.ts";
+
+export type WriteAnswer =
+  | { readonly ok: true; readonly result: CommandResult }
+  | {
+      readonly ok: false;
+      readonly error: "noLeader" | "timeout" | "overloaded" | "stopping";
+      readonly outcome: "not_applied" | "unknown";
+    };
+
+/**
+ * - `waiting`: for a leader; nobody else knows of it.
+ * - `proposed`: in this node's own log, as leader of `term`, at `index`.
+ * - `forwarded`: on its way to another node, or in that node's log.
+ */
+type Place =
+  | { readonly kind: "waiting" }
+  | { readonly kind: "proposed"; readonly index: Index; readonly term: Term }
+  | { readonly kind: "forwarded" };
+
+export interface PendingWrite {
+  readonly command: Uint8Array;
+  readonly startMs: number;
+  readonly done: (answer: WriteAnswer) => void;
+  place: Place;
+  /** Names the current attempt; a refused attempt's number is never used again. 0 before the first. */
+  attempt: number;
+  settled: boolean;
+}
+
+export interface PendingWritesOptions {
+  readonly self: NodeId;
+  /** A random number below 2^32: tells this process's writes from those of its earlier lives. */
+  readonly session: number;
+  readonly writesMax: number;
+  readonly bytesMax: number;
+}
+
+const waiting: Place = { kind: "waiting" };
+const forwarded: Place = { kind: "forwarded" };
+const sequencesPerSession = 2 ** 32;
+
+export class PendingWrites {
+  readonly #options: PendingWritesOptions;
+  /** In the order they came; settled ones leave when they reach the front. */
+  readonly #order: PendingWrite[] = [];
+  #front = 0;
+  #waiting: PendingWrite[] = [];
+  readonly #byAttempt = new Map<number, PendingWrite>();
+  readonly #byIndex = new Map<Index, PendingWrite>();
+  #lastAttempt = 0;
+  #count = 0;
+  #bytes = 0;
+
+  constructor(options: PendingWritesOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  get hasWaiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Returns false, and does not keep it, where too many wait already. */
+  add(command: Uint8Array, startMs: number, done: (answer: WriteAnswer) => void): boolean {
+    const { writesMax, bytesMax } = this.#options;
+    if (this.#count >= writesMax || this.#bytes + command.byteLength > bytesMax) return false;
+    const write = { command, startMs, done, place: waiting, attempt: 0, settled: false };
+    this.#count++;
+    this.#bytes += command.byteLength;
+    this.#order.push(write);
+    this.#waiting.push(write);
+    return true;
+  }
+
+  /** All waiting writes, each framed for a new attempt. The caller says next where they went. */
+  takeWaiting(): { writes: PendingWrite[]; frames: Uint8Array[] } {
+    const writes = this.#waiting.filter((write) => !write.settled);
+    this.#waiting = [];
+    return { writes, frames: writes.map((write) => this.#frame(write)) };
+  }
+
+  proposed(writes: readonly PendingWrite[], firstIndex: Index, term: Term): void {
+    let at = firstIndex;
+    for (const write of writes) {
+      write.place = { kind: "proposed", index: at, term };
+      this.#byIndex.set(at, write);
+      at = (at + 1) as Index;
+    }
+  }
+
+  forwarded(writes: readonly PendingWrite[]): void {
+    for (const write of writes) write.place = forwarded;
+  }
+
+  /** The attempt surely came to nothing: the write waits for the next one. */
+  returned(write: PendingWrite): void {
+    if (write.settled) return;
+    this.#byAttempt.delete(write.attempt);
+    write.place = waiting;
+    this.#waiting.push(write);
+  }
+
+  /** The node it was forwarded to did not take it. */
+  refused(sequence: number): void {
+    const write = this.#byAttempt.get(this.#attemptOf(sequence));
+    if (write?.place.kind === "forwarded") this.returned(write);
+  }
+
+  /**
+   * An entry was applied. Answers the write it carries, if it is one of ours; and whatever we had
+   * proposed for that place and is not this entry can never commit any more.
+   */
+  applied(entry: { index: Index; data: Uint8Array }, result: CommandResult | null): void {
+    const expected = this.#byIndex.get(entry.index);
+    if (expected) this.#byIndex.delete(entry.index);
+    const own = result === null ? undefined : this.#ownWrite(entry.data);
+    if (own && result) this.#settle(own, { ok: true, result });
+    if (expected && expected !== own && !expected.settled) {
+      const stillThere = expected.place.kind === "proposed" && expected.place.index === entry.index;
+      if (stillThere) this.returned(expected);
+    }
+  }
+
+  /** Answers what has waited too long: for a leader since `leaderless`, altogether since `deadline`. */
+  expire(options: { nowMs: number; leaderlessMs: number; deadlineMs: number }): void {
+    const { nowMs, leaderlessMs, deadlineMs } = options;
+    for (const write of this.#waiting) {
+      if (nowMs - write.startMs >= leaderlessMs) {
+        this.#settle(write, { ok: false, error: "noLeader", outcome: "not_applied" });
+      }
+    }
+    this.#waiting = this.#waiting.filter((write) => !write.settled);
+    for (;;) {
+      const oldest = this.#order[this.#front];
+      if (!oldest) break;
+      if (!oldest.settled) {
+        if (nowMs - oldest.startMs < deadlineMs) break;
+        this.#settle(oldest, { ok: false, error: "timeout", outcome: "unknown" });
+      }
+      this.#front++;
+    }
+    if (this.#front > 1024) {
+      this.#order.splice(0, this.#front);
+      this.#front = 0;
+    }
+  }
+
+  /** Answers everything, because the node stops. */
+  close(): void {
+    for (const write of this.#order.slice(this.#front)) {
+      const outcome = write.place.kind === "waiting" ? "not_applied" : "unknown";
+      this.#settle(write, { ok: false, error: "stopping", outcome });
+    }
+  }
+
+  #frame(write: PendingWrite): Uint8Array {
+    this.#lastAttempt++;
+    write.attempt = this.#lastAttempt;
+    this.#byAttempt.set(write.attempt, write);
+    const { self, session } = this.#options;
+    const generation = Math.floor(write.attempt / sequencesPerSession);
+    return frameCommand(
+      {
+        origin: self,
+        session: (session + generation) % sequencesPerSession,
+        sequence: write.attempt % sequencesPerSession,
+      },
+      write.command,
+    );
+  }
+
+  #ownWrite(data: Uint8Array): PendingWrite | undefined {
+    const header = readCommandHeader(data);
+    if (header?.origin !== this.#options.self) return undefined;
+    const generation =
+      (header.session - this.#options.session + sequencesPerSession) % sequencesPerSession;
+    return this.#byAttempt.get(generation * sequencesPerSession + header.sequence);
+  }
+
+  /** The newest attempt with that sequence number. */
+  #attemptOf(sequence: number): number {
+    const attempt = this.#lastAttempt - (this.#lastAttempt % sequencesPerSession) + sequence;
+    return attempt <= this.#lastAttempt ? attempt : attempt - sequencesPerSession;
+  }
+
+  #settle(write: PendingWrite, answer: WriteAnswer): void {
+    if (write.settled) return;
+    write.settled = true;
+    this.#count--;
+    this.#bytes -= write.command.byteLength;
+    assert(this.#count >= 0 && this.#bytes >= 0, "every write is settled once");
+    this.#byAttempt.delete(write.attempt);
+    if (write.place.kind === "proposed") {
+      const { index } = write.place;
+      if (this.#byIndex.get(index) === write) this.#byIndex.delete(index);
+    }
+    write.done(answer);
+  }
+}

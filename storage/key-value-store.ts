@@ -1,0 +1,367 @@
+/** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
+
+import { crc32 } from "node:zlib";
+import { assert, must, unreachable } from "../server/raft/assert.ts";
+import { decodeConfiguration } from "../server/raft/configuration.ts";
+import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
+import { decodeCommand } from "../server/state-machine/codec.ts";
+import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
+import type {
+  Answer,
+  CommandResult,
+  DeleteCommand,
+  ListAnswer,
+  ListQuery,
+  PutCommand,
+  Query,
+  Row,
+} from "../server/state-machine/command.ts";
+import type { AppliedState, StateDigest, StateMachine } from "../server/state-machine/port.ts";
+import { afterPrefix } from "./key-range.ts";
+import {
+  SqliteError,
+  type SqliteDatabase,
+  type SqliteDriver,
+  type SqliteRow,
+} from "./sqlite/port.ts";
+import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import {
+  isCutShort,
+  openSchema,
+  prepareSaveMeta,
+  saveMeta,
+  StateDamaged,
+  walBytes,
+  type StateMeta,
+} from "./state-schema.ts";
+
+export { StateDamaged } from "./state-schema.ts";
+
+export type OpenResult =
+  | { readonly ok: true; readonly store: KeyValueStore }
+  | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+
+/** SQLite's page cache. */
+const cacheKib = 16 << 10;
+
+/** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
+const valuesPerScan = 16;
+const keysPerScan = 256;
+
+export class KeyValueStore implements StateMachine {
+  readonly #database: SqliteDatabase;
+  readonly #statements: Statements;
+  #applied: AppliedState;
+  /** The bytes of `#applied.configuration`. */
+  #configuration: Uint8Array | null;
+  #history: number;
+  #hash: StateHash;
+  #syncedIndex: Index | null = null;
+  /** Null where it has to be looked up. */
+  #unsyncedBytes: number | null = null;
+
+  private constructor(database: SqliteDatabase, meta: StateMeta) {
+    this.#database = database;
+    this.#statements = prepareStatements(database);
+    this.#configuration = meta.configuration;
+    this.#applied = {
+      appliedIndex: index(meta.appliedIndex),
+      appliedTerm: term(meta.appliedTerm),
+      configuration: meta.configuration && decodeConfiguration(meta.configuration),
+    };
+    this.#history = meta.history;
+    this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+  }
+
+  /**
+   * Opens the database, or creates it in a directory that is there. What is looked at does not grow
+   * with the data. Throws `SqliteError` where the file cannot be reached.
+   */
+  static open({ driver, path }: { driver: SqliteDriver; path: string }): OpenResult {
+    let database: SqliteDatabase | null = null;
+    try {
+      if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
+      database = driver.open(path);
+      configure(database);
+      return { ok: true, store: new KeyValueStore(database, openSchema(database)) };
+    } catch (error) {
+      database?.close();
+      const cause = asDamage(path, error);
+      if (!(cause instanceof StateDamaged)) throw cause;
+      return { ok: false, damage: { path, detail: cause.detail } };
+    }
+  }
+
+  get applied(): AppliedState {
+    return this.#applied;
+  }
+
+  get unsyncedBytes(): number {
+    this.#unsyncedBytes ??= walBytes(this.#database.path);
+    return this.#unsyncedBytes;
+  }
+
+  /**
+   * Where it throws (`SqliteError`, `StateDamaged`), nothing of the batch is applied and the same
+   * entries may be given again: a disk that was full may have room later.
+   */
+  apply(entries: readonly Entry[]): (CommandResult | null)[] {
+    const last = entries[entries.length - 1];
+    if (last === undefined) return [];
+    const applied = this.#applied;
+    const configuration = this.#configuration;
+    const history = this.#history;
+    const hash = new StateHash(this.#hash.high, this.#hash.low);
+    this.#unsyncedBytes = null;
+    try {
+      return this.#applyBatch(entries, last);
+    } catch (error) {
+      this.#applied = applied;
+      this.#configuration = configuration;
+      this.#history = history;
+      this.#hash = hash;
+      this.#rollBack();
+      throw asDamage(this.#database.path, error);
+    }
+  }
+
+  lookup(query: Query): Answer {
+    try {
+      switch (query.type) {
+        case "get": {
+          const found = this.#statements.get.get(query.key);
+          return { type: "get", row: found && this.#checkedRow(found) };
+        }
+        case "list":
+          return this.#list(query);
+        default:
+          return unreachable(query);
+      }
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
+  }
+
+  digest(): StateDigest {
+    return {
+      appliedIndex: this.#applied.appliedIndex,
+      stateHash: this.#hash.toString(),
+      historyHash: hex32(this.#history),
+    };
+  }
+
+  /**
+   * A checkpoint: SQLite syncs the write-ahead log, moves it into the database, syncs that, and cuts
+   * the log to nothing.
+   */
+  sync(): Index {
+    const { appliedIndex } = this.#applied;
+    if (this.#syncedIndex === appliedIndex) return appliedIndex;
+    const { path } = this.#database;
+    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    // SQLite reports an incomplete checkpoint as a row and not as an error.
+    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
+      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    }
+    this.#syncedIndex = appliedIndex;
+    this.#unsyncedBytes = 0;
+    return appliedIndex;
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  // ------------------------------------------------------------------ apply
+
+  #applyBatch(entries: readonly Entry[], last: Entry): (CommandResult | null)[] {
+    const { begin, commit, saveMeta: save } = this.#statements;
+    const results: (CommandResult | null)[] = [];
+    let previous: number = this.#applied.appliedIndex;
+    begin.run();
+    for (const entry of entries) {
+      assert(entry.index === previous + 1, "entries are applied without a gap");
+      previous = entry.index;
+      results.push(this.#applyEntry(entry));
+    }
+    const { configuration } = this.#applied;
+    this.#applied = { appliedIndex: last.index, appliedTerm: last.term, configuration };
+    saveMeta(save, {
+      appliedIndex: last.index,
+      appliedTerm: last.term,
+      history: this.#history,
+      hashHigh: this.#hash.high,
+      hashLow: this.#hash.low,
+      configuration: this.#configuration,
+    });
+    commit.run();
+    return results;
+  }
+
+  /** The error that led here is the one to report, so one from here is not. */
+  #rollBack(): void {
+    try {
+      this.#statements.rollBack.run();
+    } catch {
+      // SQLite has rolled back by itself, as it does where the disk fails or is full.
+    }
+  }
+
+  #applyEntry(entry: Entry): CommandResult | null {
+    const { data, kind } = entry;
+    const head = `${entry.index} ${entry.term} ${kind} ${data.byteLength}`;
+    this.#history = crc32(data, crc32(head, this.#history));
+    switch (kind) {
+      case "command":
+        return this.#applyCommand(entry);
+      case "configuration":
+        this.#applied = { ...this.#applied, configuration: decodeConfiguration(data) };
+        this.#configuration = data.slice();
+        return null;
+      case "noop":
+        return null;
+      default:
+        return unreachable(kind);
+    }
+  }
+
+  #applyCommand({ data, index: revision }: Entry): CommandResult {
+    if (readCommandHeader(data) === null) {
+      return { op: "refused", detail: "the entry is for no state machine this version knows" };
+    }
+    const command = decodeCommand(commandBytes(data));
+    switch (command.op) {
+      case "put":
+        return this.#put(command, revision);
+      case "delete":
+        return this.#delete(command, revision);
+      case "refused":
+        return command;
+      default:
+        return unreachable(command);
+    }
+  }
+
+  #put(command: PutCommand, revision: Index): CommandResult {
+    const { key, value, contentType } = command;
+    const before = this.#forget(key);
+    const createRevision = before ? (before["create_revision"] as number) : revision;
+    const checksum = rowChecksum(command, revision, createRevision);
+    this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    this.#hash.add(checksum, revision, createRevision);
+    return { op: "put", created: before === null, revision };
+  }
+
+  #delete({ key }: DeleteCommand, revision: Index): CommandResult {
+    const before = this.#forget(key);
+    if (before === null) return { op: "delete", deleted: 0, revision };
+    this.#statements.delete.run(key);
+    return { op: "delete", deleted: 1, revision };
+  }
+
+  /** Takes the row that is about to go out of the hash. */
+  #forget(key: string): SqliteRow | null {
+    const before = this.#statements.getVersion.get(key);
+    if (before === null) return null;
+    this.#hash.remove(
+      before["checksum"] as number,
+      before["revision"] as number,
+      before["create_revision"] as number,
+    );
+    return before;
+  }
+
+  // ------------------------------------------------------------------ lookup
+
+  #checkedRow(found: SqliteRow): Row {
+    const row = readRow(found);
+    if (rowChecksum(row, row.revision, row.createRevision) !== found["checksum"]) {
+      const detail = `the row of key ${JSON.stringify(row.key)} contradicts its checksum`;
+      throw new StateDamaged(this.#database.path, detail);
+    }
+    return row;
+  }
+
+  /** Without their values, rows cannot be checked: a listing of keys alone takes them as they are. */
+  #list({ prefix, after, limit, keysOnly, bytesMax }: ListQuery): ListAnswer {
+    const scan = keysOnly ? this.#statements.scanKeys : this.#statements.scanRows;
+    const scanMax = keysOnly ? keysPerScan : valuesPerScan;
+    const end = afterPrefix(prefix);
+    const rows: Row[] = [];
+    let bytes = 0;
+    // No key is empty, so "after the empty text" leaves nothing out.
+    let last = after ?? "";
+    for (;;) {
+      const count = Math.min(scanMax, limit - rows.length + 1);
+      const page = scan.all(prefix, last, last, end, count);
+      for (const found of page) {
+        const row = keysOnly ? readRow(found) : this.#checkedRow(found);
+        bytes += Buffer.byteLength(row.key) + row.value.byteLength;
+        if (rows.length === limit || (rows.length > 0 && bytes > bytesMax)) {
+          return { type: "list", rows, more: true };
+        }
+        rows.push(row);
+        last = row.key;
+      }
+      if (page.length < count) return { type: "list", rows, more: false };
+    }
+  }
+}
+
+function readRow(found: SqliteRow): Row {
+  return {
+    key: found["key"] as string,
+    value: found["value"] as Uint8Array,
+    contentType: found["content_type"] as string | null,
+    revision: found["revision"] as Index,
+    createRevision: found["create_revision"] as Index,
+  };
+}
+
+/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
+function asDamage(path: string, error: unknown): unknown {
+  if (!(error instanceof SqliteError) || !error.isDamage) return error;
+  return new StateDamaged(path, `SQLite finds it damaged (${error.code})`);
+}
+
+function configure(database: SqliteDatabase): void {
+  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
+  // also keeps the index of the write-ahead log in memory instead of in a shared file.
+  database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  database.exec("PRAGMA busy_timeout = 0");
+  database.prepare("PRAGMA journal_mode = WAL").get();
+  // What a power loss takes from the write-ahead log is applied again from the Raft log.
+  database.exec("PRAGMA synchronous = NORMAL");
+  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
+  database.exec(`PRAGMA cache_size = -${cacheKib}`);
+  database.prepare("PRAGMA mmap_size = 0").get();
+  database.exec("PRAGMA cell_size_check = ON");
+}
+
+function prepareStatements(database: SqliteDatabase) {
+  const columns = "content_type, create_revision, revision, checksum";
+  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
+  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
+  return {
+    begin: database.prepare("BEGIN IMMEDIATE"),
+    commit: database.prepare("COMMIT"),
+    rollBack: database.prepare("ROLLBACK"),
+    saveMeta: prepareSaveMeta(database),
+    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
+    getVersion: database.prepare(
+      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
+    ),
+    put: database.prepare(
+      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+         content_type = excluded.content_type, revision = excluded.revision,
+         checksum = excluded.checksum`,
+    ),
+    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
+    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
+    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
+    checkpoint: database.prepare("PRAGMA wal_checkpoint(TRUNCATE)"),
+  };
+}
+
+type Statements = ReturnType<typeof prepareStatements>;

@@ -1,0 +1,105 @@
+/** The real disk, over the synchronous calls of `node:fs`. */
+
+import {
+  closeSync,
+  existsSync,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from "node:fs";
+import { DiskError, type Disk, type DiskFile, type OpenMode } from "./disk.ts";
+
+const flags: Readonly<Record<OpenMode, string>> = { create: "wx+", readWrite: "r+", read: "r" };
+
+function call<T>(path: string, operation: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    const { code } = error as NodeJS.ErrnoException;
+    throw new DiskError(path, operation, code ?? "UNKNOWN", error.message);
+  }
+}
+
+class NodeDiskFile implements DiskFile {
+  readonly path: string;
+  readonly #fd: number;
+
+  constructor(path: string, mode: OpenMode) {
+    this.path = path;
+    this.#fd = call(path, "open", () => openSync(path, flags[mode], 0o600));
+  }
+
+  size(): number {
+    return call(this.path, "stat", () => fstatSync(this.#fd).size);
+  }
+
+  read(offset: number, target: Uint8Array): number {
+    return call(this.path, "read", () => readSync(this.#fd, target, 0, target.byteLength, offset));
+  }
+
+  write(offset: number, bytes: Uint8Array): number {
+    return call(this.path, "write", () => writeSync(this.#fd, bytes, 0, bytes.byteLength, offset));
+  }
+
+  sync(): void {
+    call(this.path, "fdatasync", () => fdatasyncSync(this.#fd));
+  }
+
+  truncate(bytes: number): void {
+    call(this.path, "truncate", () => ftruncateSync(this.#fd, bytes));
+  }
+
+  close(): void {
+    call(this.path, "close", () => closeSync(this.#fd));
+  }
+}
+
+export class NodeDisk implements Disk {
+  open(path: string, mode: OpenMode): DiskFile {
+    return new NodeDiskFile(path, mode);
+  }
+
+  exists(path: string): boolean {
+    return existsSync(path);
+  }
+
+  list(path: string): string[] {
+    return call(path, "list", () => readdirSync(path)).sort();
+  }
+
+  makeDirectory(path: string): void {
+    call(path, "mkdir", () => mkdirSync(path, { recursive: true, mode: 0o700 }));
+  }
+
+  rename(from: string, to: string): void {
+    call(from, "rename", () => renameSync(from, to));
+  }
+
+  remove(path: string): void {
+    call(path, "remove", () => rmSync(path, { recursive: true }));
+  }
+
+  syncDirectory(path: string): void {
+    const fd = call(path, "open", () => openSync(path, "r"));
+    try {
+      call(path, "fsync", () => fsyncSync(fd));
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  freeBytes(path: string): number {
+    const { bavail, bsize } = call(path, "statfs", () => statfsSync(path));
+    return bavail * bsize;
+  }
+}

@@ -1,0 +1,97 @@
+/** Reads a segment from its first record to its end, and judges what stands where no record should. */
+
+import {
+  decodeBody,
+  decodeHeader,
+  hasBlankSector,
+  recordAlignment,
+  recordBytes,
+  recordHeaderBytes,
+} from "./record.ts";
+import { isAllZero, segmentHeaderBytes, type SegmentHeader } from "./segment.ts";
+
+/** Where each record of a segment is, by its position from the first; the arrays run in parallel. */
+export interface SegmentTable {
+  readonly offsets: number[];
+  readonly terms: number[];
+  readonly chains: number[];
+  /** Behind the last record. */
+  end: number;
+}
+
+export type ScanResult =
+  | { readonly kind: "clean"; readonly table: SegmentTable }
+  /** A write that a crash interrupted: nothing from `table.end` on was ever acknowledged. */
+  | { readonly kind: "torn"; readonly table: SegmentTable }
+  | { readonly kind: "damaged"; readonly offset: number; readonly detail: string };
+
+export function scanSegment(bytes: Buffer, header: SegmentHeader): ScanResult {
+  const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+  let chain = header.chain;
+  let lastTerm = header.previousTerm;
+  let synced = segmentHeaderBytes;
+  for (;;) {
+    const at = table.end;
+    const record =
+      at + recordHeaderBytes <= bytes.length ? decodeHeader(bytes, at, header.salt) : null;
+    if (!record) break;
+    const end = at + recordBytes(record.bodyBytes);
+    if (end > bytes.length) break;
+    const body = bytes.subarray(at + recordHeaderBytes, at + recordHeaderBytes + record.bodyBytes);
+    if (!decodeBody(record, chain, body)) break;
+    const isNext = record.index === header.firstIndex + table.offsets.length;
+    if (!isNext || record.term < lastTerm || record.syncedOffset > at) {
+      return { kind: "damaged", offset: at, detail: "a record stands in another's place" };
+    }
+    table.offsets.push(at);
+    table.terms.push(record.term);
+    table.chains.push(record.chain);
+    table.end = end;
+    chain = record.chain;
+    lastTerm = record.term;
+    synced = Math.max(synced, record.syncedOffset);
+  }
+  if (isAllZero(bytes, table.end)) return { kind: "clean", table };
+  return judge(bytes, { header, table, synced });
+}
+
+/**
+ * There is something behind the last whole record. It is the rest of a torn write only where all of
+ * this holds; anything else is damage:
+ * - the file ends inside the record, or a whole sector's part of it was never written (is zeros);
+ * - no record, before or behind it, says that this place had been synced. Records of the same
+ *   unsynced write may well have survived behind it: sectors reach the disk in any order.
+ */
+function judge(
+  bytes: Buffer,
+  found: { header: SegmentHeader; table: SegmentTable; synced: number },
+): ScanResult {
+  const { header, table } = found;
+  const at = table.end;
+  const synced = Math.max(found.synced, syncedBehind(bytes, at, header.salt));
+  if (synced > at) {
+    return { kind: "damaged", offset: at, detail: "a record that had been synced is not whole" };
+  }
+  return isTorn(bytes, at, header.salt)
+    ? { kind: "torn", table }
+    : { kind: "damaged", offset: at, detail: "a record contradicts its checksum" };
+}
+
+function isTorn(bytes: Buffer, at: number, salt: number): boolean {
+  if (at + recordHeaderBytes > bytes.length) return true;
+  const record = decodeHeader(bytes, at, salt);
+  if (!record) return hasBlankSector(bytes.subarray(at, at + recordHeaderBytes), at);
+  const end = at + recordBytes(record.bodyBytes);
+  return end > bytes.length || hasBlankSector(bytes.subarray(at, end), at);
+}
+
+/** The furthest place that a record behind `at` knew to be synced. */
+function syncedBehind(bytes: Buffer, at: number, salt: number): number {
+  let synced = 0;
+  const last = bytes.length - recordHeaderBytes;
+  for (let offset = at + recordAlignment; offset <= last; offset += recordAlignment) {
+    const record = decodeHeader(bytes, offset, salt);
+    if (record) synced = Math.max(synced, record.syncedOffset);
+  }
+  return synced;
+}

@@ -1,0 +1,76 @@
+/** The little of SQLite that the storage needs, the same over every driver. */
+
+/** What goes into and comes out of a column. Numbers are safe integers; any other is an error. */
+export type SqliteValue = string | number | null | Uint8Array;
+
+/** Values by the names of their columns. Blobs are the caller's own: nothing writes to them later. */
+export type SqliteRow = Readonly<Record<string, SqliteValue>>;
+
+/** Any failure of the database, by SQLite's extended result code (`SQLITE_BUSY`, `SQLITE_CORRUPT`, …). */
+export class SqliteError extends Error {
+  override name = "SqliteError";
+  readonly path: string;
+  readonly code: string;
+
+  constructor(path: string, code: string, detail: string) {
+    super(`${path}: ${detail} (${code})`);
+    this.path = path;
+    this.code = code;
+  }
+
+  /** Another connection holds the lock. */
+  get isBusy(): boolean {
+    return /^SQLITE_BUSY(?:_|$)/.test(this.code);
+  }
+
+  /** The file's content is not what SQLite wrote; anything else is trouble with reaching it. */
+  get isDamage(): boolean {
+    return /^SQLITE_(?:CORRUPT|NOTADB)(?:_|$)/.test(this.code);
+  }
+}
+
+/** All methods throw `SqliteError`. `run` is for statements without result rows. */
+export interface SqliteStatement {
+  run(...values: SqliteValue[]): void;
+  /** The first row; null where there is none. */
+  get(...values: SqliteValue[]): SqliteRow | null;
+  all(...values: SqliteValue[]): SqliteRow[];
+}
+
+export interface SqliteDatabase {
+  /** Absolute. */
+  readonly path: string;
+  /** Statements without results, several at once. */
+  exec(sql: string): void;
+  prepare(sql: string): SqliteStatement;
+  /** Ends the prepared statements too, and gives back every lock before it returns. */
+  close(): void;
+}
+
+export interface SqliteDriver {
+  readonly name: string;
+  /** Opens the file, or creates it. Its directory must be there. */
+  open(path: string): SqliteDatabase;
+}
+
+/** What a driver threw, as `SqliteError`. What does not come from SQLite is a bug and stays as it is. */
+export function asSqliteError(path: string, error: unknown): unknown {
+  if (error instanceof SqliteError || !(error instanceof Error)) return error;
+  const { code } = error as { code?: unknown };
+  if (typeof code !== "string" || !code.startsWith("SQLITE_")) return error;
+  return new SqliteError(path, code, error.message);
+}
+
+/**
+ * Refuses numbers that are not what is in the file: drivers round integers beyond 2^53 to the nearest
+ * double, which is never a safe integer.
+ */
+export function checkRow(path: string, row: SqliteRow): SqliteRow {
+  for (const name in row) {
+    const value = row[name];
+    if (typeof value === "number" && !Number.isSafeInteger(value)) {
+      throw new SqliteError(path, "SQLITE_MISMATCH", `${name} is not a safe integer`);
+    }
+  }
+  return row;
+}

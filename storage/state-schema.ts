@@ -1,0 +1,179 @@
+/**
+ * The tables of the state file, and the one row of `meta` that says how far the state has come. The
+ * checks at opening do not grow with the data: rows are checked when they are read.
+ */
+
+import { closeSync, fsyncSync, openSync, readSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { crc32 } from "node:zlib";
+import type { SqliteDatabase, SqliteRow, SqliteStatement } from "./sqlite/port.ts";
+
+/** Grows with every change of what the tables mean. */
+const formatVersion = 1;
+
+/** "kvst": tells our file from any other SQLite database. */
+const applicationId = 0x6b767374;
+
+/** `kv` holds the users' rows and nothing else. `checksum` is `rowChecksum`'s. */
+const kvTable = `CREATE TABLE kv (
+  key TEXT PRIMARY KEY,
+  value BLOB NOT NULL,
+  content_type TEXT,
+  create_revision INTEGER NOT NULL,
+  revision INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
+) WITHOUT ROWID`;
+
+const metaTable = `CREATE TABLE meta (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  format INTEGER NOT NULL,
+  applied_index INTEGER NOT NULL,
+  applied_term INTEGER NOT NULL,
+  history INTEGER NOT NULL,
+  hash_high INTEGER NOT NULL,
+  hash_low INTEGER NOT NULL,
+  configuration BLOB,
+  checksum INTEGER NOT NULL
+)`;
+
+export interface StateMeta {
+  readonly appliedIndex: number;
+  readonly appliedTerm: number;
+  /** The chained checksum of every entry applied. */
+  readonly history: number;
+  /** The lanes of the state hash. */
+  readonly hashHigh: number;
+  readonly hashLow: number;
+  /** As `encodeConfiguration` wrote it; null before the first. */
+  readonly configuration: Uint8Array | null;
+}
+
+const emptyMeta: StateMeta = {
+  appliedIndex: 0,
+  appliedTerm: 0,
+  history: 0,
+  hashHigh: 0,
+  hashLow: 0,
+  configuration: null,
+};
+
+/** The file is not what this program wrote; the message says in which way. */
+export class StateDamaged extends Error {
+  override name = "StateDamaged";
+  readonly path: string;
+  readonly detail: string;
+
+  constructor(path: string, detail: string) {
+    super(`${path}: ${detail}`);
+    this.path = path;
+    this.detail = detail;
+  }
+}
+
+/** Reads how far the state has come; makes the tables in an empty file. Throws `StateDamaged`. */
+export function openSchema(database: SqliteDatabase): StateMeta {
+  const id = database.prepare("PRAGMA application_id").get()?.["application_id"];
+  const tables = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").all();
+  if (id === 0 && tables.length === 0) {
+    createSchema(database);
+  } else {
+    const found = tables.map((table) => table["sql"]).join(";");
+    if (id !== applicationId || found !== [kvTable, metaTable].join(";")) {
+      throw new StateDamaged(database.path, "its tables are not those of a key-value state");
+    }
+  }
+  const rows = database.prepare("SELECT * FROM meta").all();
+  const [row] = rows;
+  if (row === undefined) throw new StateDamaged(database.path, "its bookkeeping is missing");
+  return readMeta(database.path, row);
+}
+
+/** In one transaction, so that a crash leaves an empty file or a whole one. */
+function createSchema(database: SqliteDatabase): void {
+  database.exec("BEGIN IMMEDIATE");
+  database.exec(`PRAGMA application_id = ${applicationId}`);
+  database.exec(`${kvTable}; ${metaTable}`);
+  database.exec(`INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, NULL, 0)`);
+  saveMeta(prepareSaveMeta(database), emptyMeta);
+  database.exec("COMMIT");
+  syncDirectory(dirname(database.path));
+}
+
+export const prepareSaveMeta = (database: SqliteDatabase): SqliteStatement =>
+  database.prepare(
+    `UPDATE meta SET format = ?, applied_index = ?, applied_term = ?, history = ?, hash_high = ?,
+       hash_low = ?, configuration = ?, checksum = ?`,
+  );
+
+/** `statement` is `prepareSaveMeta`'s. */
+export function saveMeta(statement: SqliteStatement, meta: StateMeta): void {
+  statement.run(
+    formatVersion,
+    meta.appliedIndex,
+    meta.appliedTerm,
+    meta.history,
+    meta.hashHigh,
+    meta.hashLow,
+    meta.configuration,
+    metaChecksum(meta),
+  );
+}
+
+function metaChecksum(meta: StateMeta): number {
+  const { appliedIndex, appliedTerm, history, hashHigh, hashLow, configuration } = meta;
+  const head = `${appliedIndex} ${appliedTerm} ${history} ${hashHigh} ${hashLow}`;
+  const checksum = crc32(`${formatVersion} ${head} ${configuration === null ? "-" : "+"}`);
+  return configuration === null ? checksum : crc32(configuration, checksum);
+}
+
+function readMeta(path: string, row: SqliteRow): StateMeta {
+  const { format, checksum } = row;
+  if (typeof format === "number" && format > formatVersion) {
+    throw new StateDamaged(path, `its format ${format} is of a newer version of this program`);
+  }
+  const meta = {
+    appliedIndex: row["applied_index"],
+    appliedTerm: row["applied_term"],
+    history: row["history"],
+    hashHigh: row["hash_high"],
+    hashLow: row["hash_low"],
+    configuration: row["configuration"],
+  } as StateMeta;
+  if (format !== formatVersion || checksum !== metaChecksum(meta)) {
+    throw new StateDamaged(path, "its bookkeeping contradicts its checksum");
+  }
+  return meta;
+}
+
+/**
+ * Says whether the file at `path` has lost its end. SQLite itself would notice only when it reaches
+ * for a missing page. With a write-ahead log beside it the end may still be in there.
+ */
+export function isCutShort(path: string): boolean {
+  const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (bytes === 0 || walBytes(path) > 0) return false;
+  const header = new Uint8Array(100);
+  const file = openSync(path, "r");
+  try {
+    if (readSync(file, header, 0, header.byteLength, 0) < header.byteLength) return true;
+  } finally {
+    closeSync(file);
+  }
+  // https://www.sqlite.org/fileformat2.html#the_database_header
+  const view = new DataView(header.buffer);
+  const pageBytes = view.getUint16(16) === 1 ? 65_536 : view.getUint16(16);
+  return view.getUint32(28) * pageBytes > bytes;
+}
+
+/** Size of the write-ahead log of the database at `path`. */
+export const walBytes = (path: string): number =>
+  statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+
+function syncDirectory(path: string): void {
+  const directory = openSync(path, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * The test runner: `node test/harness.ts [--runtime node|bun|deno|all] [--jobs N] [path part …]` runs
+ * the test files whose path contains one of the parts, or all but the end-to-end tests. It fails unless
+ * every file registered tests, ran all of them, and all passed or said why they were skipped.
+ */
+
+import { parseArgs } from "node:util";
+import { killAll, type Runtime, runtimes } from "./harness/run-file.ts";
+import { add, closingLine, findTests, runFiles, type Tally } from "./harness/run-files.ts";
+
+export const unitTimeoutMs = 60_000;
+/** A test of the executable may start and kill many processes. */
+export const endToEndTimeoutMs = 300_000;
+
+const endToEnd = "test/e2e/";
+
+/** Runs what the filters select on one runtime; end-to-end tests one at a time and alone. */
+export async function runSelected(
+  selected: readonly string[],
+  runtime: Runtime,
+  jobs: number,
+): Promise<Tally> {
+  const unit = selected.filter((path) => !path.startsWith(endToEnd));
+  const slow = selected.filter((path) => path.startsWith(endToEnd));
+  const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
+  add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
+  return tally;
+}
+
+export function unitTests(): string[] {
+  return findTests("test").filter((path) => !path.startsWith(endToEnd));
+}
+
+export function endToEndTests(): string[] {
+  return findTests("test").filter((path) => path.startsWith(endToEnd));
+}
+
+/** Children run in groups of their own, so a signal from the terminal does not reach them. */
+export function endChildrenOnSignals(): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    process.on(signal, () => {
+      killAll();
+      process.exit(1);
+    });
+  }
+}
+
+function usage(problem: string): never {
+  console.error(`${problem}; use: test/harness.ts [--runtime NAME|all] [--jobs N] [path part …]`);
+  process.exit(2);
+}
+
+function chosenRuntimes(name: string): readonly Runtime[] {
+  if (name === "all") return runtimes;
+  const found = runtimes.filter((runtime) => runtime === name);
+  return found.length > 0 ? found : usage(`no runtime "${name}"`);
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      runtime: { type: "string", default: "node" },
+      jobs: { type: "string", default: "2" },
+    },
+  });
+  const jobs = Number(values.jobs);
+  if (!Number.isInteger(jobs) || jobs < 1) usage(`--jobs ${values.jobs} is not a count`);
+  const chosen =
+    positionals.length === 0
+      ? unitTests()
+      : findTests("test").filter((path) => positionals.some((part) => path.includes(part)));
+  if (chosen.length === 0) usage("no test file has such a path");
+  endChildrenOnSignals();
+  const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+  for (const runtime of chosenRuntimes(values.runtime)) {
+    add(tally, await runSelected(chosen, runtime, jobs));
+  }
+  console.log(closingLine(tally));
+  process.exitCode = tally.failed === 0 && tally.passed > 0 ? 0 : 1;
+}
+
+if (import.meta.main) await main();

@@ -1,0 +1,265 @@
+/** The listener of this runtime against bytes that no friendly client sends. */
+
+import { request as httpRequest } from "node:http";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { listen } from "../../server/listen/listen.ts";
+import { appOf, exchange, RawConnection, requestText, serve, statusIn, until } from "./raw-http.ts";
+import { MapStore } from "./map-store.ts";
+
+const head = "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n";
+
+/** Sends `text` to a new server and gives the status and the keys that are stored afterwards. */
+async function outcome(text: string): Promise<{ status: number; keys: string[] }> {
+  const { store, port, listener } = await serve();
+  const connection = new RawConnection(port).send(text);
+  const status = await connection.status();
+  connection.close();
+  await listener.close(0);
+  return { status, keys: [...store.rows.keys()] };
+}
+
+test("malformed requests are refused and store nothing", async () => {
+  const malformed = [
+    "GARBAGE\r\n\r\n",
+    "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "PUT /v1/kv/k HTTP/1.1\r\n\r\n",
+    "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\nContent-Length: 1\r\n\r\nv",
+    `${head}Content-Length: 1\r\nContent-Length: 2\r\n\r\nvv`,
+    `${head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nv\r\n0\r\n\r\n`,
+    `${head}Content-Length: -1\r\n\r\nv`,
+    `${head}Content-Length: 1e3\r\n\r\nv`,
+    `${head}Transfer-Encoding: chunked\r\n\r\nzz\r\nv\r\n0\r\n\r\n`,
+    `${head}Content-Length : 1\r\n\r\nv`,
+    `${head}X-Text: a\0b\r\nContent-Length: 1\r\n\r\nv`,
+    "PUT http://evil/v1/kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv",
+    "PUT * HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv",
+    "PUT v1/kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv",
+  ];
+  for (const text of malformed) {
+    const { status, keys } = await outcome(text);
+    // Some are answered by closing the connection, which is as good.
+    assert.ok(status === 0 || (status >= 400 && status < 500), `${status} for ${text}`);
+    assert.equal(keys, [], text);
+  }
+});
+
+test("headers without end are refused", async () => {
+  const { status } = await outcome(`${head}X-Long: ${"x".repeat(1 << 20)}\r\n\r\n`);
+  assert.ok(status === 0 || (status >= 400 && status < 500), String(status));
+});
+
+test("a declared gigabyte is refused at once, unread", async () => {
+  const { status, keys } = await outcome(`${head}Content-Length: 1000000000\r\n\r\nxxxx`);
+  assert.equal([status, keys], [413, []]);
+});
+
+test("a value of 1,048,576 bytes is stored, one more is not", async () => {
+  const put = (bytes: number) => {
+    return outcome(`${head}Content-Length: ${bytes}\r\n\r\n${"x".repeat(bytes)}`);
+  };
+  assert.equal(await put(1_048_576), { status: 201, keys: ["k"] });
+  assert.equal(await put(1_048_577), { status: 413, keys: [] });
+});
+
+test("a chunked body is stored whole up to the limit", async () => {
+  const chunked = (bytes: number) => {
+    const chunk = `${bytes.toString(16)}\r\n${"x".repeat(bytes)}\r\n`;
+    return outcome(`${head}Transfer-Encoding: chunked\r\n\r\n${chunk}0\r\n\r\n`);
+  };
+  assert.equal(await chunked(1_048_576), { status: 201, keys: ["k"] });
+  assert.equal(await chunked(1_048_577), { status: 413, keys: [] });
+});
+
+test("half a body and then a close changes nothing", async () => {
+  const { store, port, listener } = await serve();
+  const halves = [
+    `${head}Content-Length: 10\r\n\r\nhello`,
+    `${head}Content-Length: 200000\r\n\r\n${"x".repeat(100_000)}`,
+    `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n`,
+    `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n`,
+  ];
+  for (const half of halves) {
+    const ended = new RawConnection(port).send(half);
+    ended.socket.end();
+    const cut = new RawConnection(port);
+    await new Promise((resolve) => cut.socket.write(half, "latin1", resolve));
+    cut.close();
+    await until("both were closed", () => cut.closed && ended.closed);
+  }
+  // What the server did with the halves it did before it answers this.
+  assert.is(statusIn(await exchange(port, requestText("GET", "/v1/kv/k"))), 404);
+  assert.is(store.writes, 0);
+  await listener.close(0);
+});
+
+test("slow headers and idle connections keep nobody else waiting", async () => {
+  const { port, listener } = await serve();
+  const slow = Array.from({ length: 200 }, (_, i) => {
+    const connection = new RawConnection(port);
+    return i % 2 === 0 ? connection : connection.send("GET /v1/kv/k HTTP/1.1\r\nHo");
+  });
+  const answer = await exchange(port, requestText("PUT", "/v1/kv/k", "", "v"));
+  assert.is(statusIn(answer), 201);
+  for (const connection of slow) connection.close();
+  await listener.close(0);
+});
+
+test("pipelined requests are answered in order", async () => {
+  const { port, listener } = await serve();
+  const put = (key: string) =>
+    `PUT /v1/kv/${key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv`;
+  const text = put("a") + put("b") + requestText("GET", "/v1/kv/b");
+  const received = await exchange(port, text);
+  const order = ['"key":"a","revision":1', '"key":"b","revision":2', "X-KV-Revision: 2\r\n"];
+  const places = order.map((part) => received.toLowerCase().lastIndexOf(part.toLowerCase()));
+  assert.ok(!places.includes(-1), received);
+  assert.equal(
+    [...places].sort((a, b) => a - b),
+    places,
+  );
+  await listener.close(0);
+});
+
+test("requests without end on one connection are answered or refused, each in its turn", async () => {
+  const { port, store, listener } = await serve();
+  const count = 2_000;
+  const put = "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nv";
+  const connection = new RawConnection(port).send(put.repeat(count));
+  const statuses = () => [...connection.received.matchAll(/HTTP\/1\.1 (\d+)/g)].map((m) => m[1]);
+  await until("all were answered", () => statuses().length === count);
+  const done = statuses().filter((status) => status === "200" || status === "201").length;
+  assert.is(statuses().filter((status) => status === "429").length, count - done);
+  assert.is(store.writes, done);
+  connection.close();
+  await listener.close(0);
+});
+
+test("a foreign host and a foreign origin are refused on the wire", async () => {
+  const evil = "PUT /v1/kv/k HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1\r\n\r\nv";
+  assert.equal(await outcome(evil), { status: 421, keys: [] });
+  const page = requestText("PUT", "/v1/kv/k", "Origin: http://evil.example\r\n", "v");
+  assert.equal(await outcome(page), { status: 403, keys: [] });
+  const form = "Content-Type: application/x-www-form-urlencoded\r\nOrigin: http://evil.example\r\n";
+  assert.equal(await outcome(requestText("POST", "/v1/kv/k", form, "a=b")), {
+    status: 403,
+    keys: [],
+  });
+});
+
+test("head has the length and no body", async () => {
+  const { port, listener } = await serve();
+  await exchange(port, requestText("PUT", "/v1/kv/k", "", "hello"));
+  const answer = await exchange(port, requestText("HEAD", "/v1/kv/k"));
+  assert.is(statusIn(answer), 200);
+  assert.match(answer, /content-length: 5\r\n/i);
+  assert.ok(answer.endsWith("\r\n\r\n"));
+  await listener.close(0);
+});
+
+test("all 256 byte values go through and come back", async () => {
+  const { port, listener } = await serve();
+  const bytes = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i));
+  const form = "Content-Type: application/x-www-form-urlencoded\r\n";
+  await exchange(port, requestText("PUT", "/v1/kv/k", form, bytes));
+  const answer = await exchange(port, requestText("GET", "/v1/kv/k"));
+  assert.ok(answer.endsWith(`\r\n\r\n${bytes}`));
+  assert.match(answer, /content-type: application\/x-www-form-urlencoded\r\n/i);
+  await listener.close(0);
+});
+
+test("keys with spaces, other scripts and names of properties are stored as such", async () => {
+  const { store, port, listener } = await serve();
+  const paths = [
+    "a%20b",
+    "%C3%A4%E2%82%AC%F0%9F%90%9F",
+    "__proto__",
+    "..%2F..%2Fetc%2Fpasswd",
+    "a+b",
+  ];
+  for (const path of paths) {
+    const answer = await exchange(port, requestText("PUT", `/v1/kv/${path}`, "", "v"));
+    assert.is(statusIn(answer), 201, path);
+  }
+  const expected = ["a b", "ä€🐟", "__proto__", "../../etc/passwd", "a+b"];
+  assert.equal([...store.rows.keys()], expected);
+  await listener.close(0);
+});
+
+test("a taken port is an error with the code EADDRINUSE", async () => {
+  const { port, listener } = await serve();
+  const fetch = () => new Response("");
+  let code = "";
+  try {
+    await (await listen({ fetch, hostname: "127.0.0.1", port })).close(0);
+  } catch (error) {
+    code = (error as { code: string }).code;
+  }
+  assert.is(code, "EADDRINUSE");
+  await listener.close(0);
+});
+
+/** A server whose next get is answered only when the returned function is called. */
+async function serveHeld() {
+  const store = new MapStore();
+  let release = () => {};
+  let asked = false;
+  store.get = (): ReturnType<MapStore["get"]> => {
+    asked = true;
+    return new Promise((resolve) => {
+      release = () => resolve({ ok: true, level: "linearizable", row: null });
+    });
+  };
+  const app = appOf(store);
+  const fetch = (request: Request, env: object) => app.fetch(request, env);
+  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  const connection = new RawConnection(listener.port);
+  connection.send("GET /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await until("the store was asked", () => asked);
+  return { listener, connection, release: () => release() };
+}
+
+test("closing lets a request in flight finish, and takes no more", async () => {
+  const { listener, connection, release } = await serveHeld();
+  const closing = listener.close(10_000);
+  release();
+  assert.is(await connection.status(), 404);
+  await closing;
+  const late = new RawConnection(listener.port).send(requestText("GET", "/livez"));
+  await until("the late one was refused", () => late.closed);
+  assert.is(late.received, "");
+});
+
+test("closing cuts what does not finish in time", async () => {
+  const { listener, connection } = await serveHeld();
+  await listener.close(50);
+  await until("the connection was cut", () => connection.closed);
+  assert.is(connection.received, "");
+});
+
+test("closing does not wait for idle connections", async () => {
+  const { port, listener } = await serve();
+  const idle = new RawConnection(port).send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  await idle.status();
+  await listener.close(60_000);
+  await until("the idle connection was closed", () => idle.closed);
+});
+
+test("an ordinary client that waits for 100-continue is served", async () => {
+  const { port, listener } = await serve();
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    const headers = { Expect: "100-continue", "Content-Length": 5, Host: "localhost" };
+    const put = httpRequest({ port, host: "127.0.0.1", method: "PUT", path: "/v1/kv/k", headers });
+    put.on("continue", () => put.end("hello"));
+    put.on("response", (answer) => {
+      answer.resume();
+      resolve(answer.statusCode);
+    });
+    put.on("error", reject);
+    put.flushHeaders();
+  });
+  assert.is(status, 201);
+  await listener.close(0);
+});
+
+test.run();

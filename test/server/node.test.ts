@@ -1,0 +1,222 @@
+/** The loop: what happens to reads and writes when leaders, links and disks come and go. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { SimulatedNodes } from "./simulated-nodes.ts";
+
+const others = (nodes: SimulatedNodes, id: NodeId): NodeId[] =>
+  nodes.ids.filter((other) => other !== id);
+
+function follower(nodes: SimulatedNodes, leader: NodeId): NodeId {
+  return others(nodes, leader)[0] ?? nodeId(0);
+}
+
+/** Nothing passes to or from `id`. */
+function isolate(nodes: SimulatedNodes, id: NodeId): void {
+  nodes.onMessage = (from, to) => (from === id || to === id ? 0 : 1);
+}
+
+function heal(nodes: SimulatedNodes): void {
+  nodes.onMessage = () => 1;
+}
+
+test("a write through the leader is applied and answered", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const call = nodes.put(leader, "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  assert.ok(call.answer?.ok && call.answer.result.op === "put" && call.answer.result.created);
+});
+
+test("a write through a follower is forwarded and answered there", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const call = nodes.put(follower(nodes, leader), "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  assert.ok(call.answer?.ok);
+});
+
+test("a read on every node sees a write acknowledged on another", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const call = nodes.put(follower(nodes, leader), "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  for (const id of nodes.ids) {
+    const read = nodes.get(id, "k");
+    nodes.time.until(() => read.answer !== null, 1_000);
+    assert.is(read.answer, "v");
+  }
+});
+
+test("one node alone forms a cluster and serves", () => {
+  const nodes = new SimulatedNodes({ count: 1 });
+  const leader = nodes.awaitLeader();
+  const call = nodes.put(leader, "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  const read = nodes.get(leader, "k");
+  nodes.time.until(() => read.answer !== null, 1_000);
+  assert.is(read.answer, "v");
+});
+
+test("all writes of a drain share one sync", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  nodes.time.run(500);
+  let syncs = 0;
+  const { log } = nodes.host(leader);
+  const sync = log.sync.bind(log);
+  log.sync = () => {
+    syncs++;
+    sync();
+  };
+  const calls = Array.from({ length: 100 }, (_, i) => nodes.put(leader, `k${i}`, "v"));
+  nodes.time.until(() => calls.every((call) => call.answer !== null), 1_000);
+  assert.is(syncs, 1);
+});
+
+test("a write without a leader is refused as not applied after two election timeouts", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  for (const id of others(nodes, leader)) nodes.crash(id);
+  nodes.time.until(() => nodes.leader === null, 5_000);
+  const startMs = nodes.time.nowMs;
+  const call = nodes.put(leader, "k", "v");
+  nodes.time.until(() => call.answer !== null, 2_100);
+  assert.equal(call.answer, { ok: false, error: "noLeader", outcome: "not_applied" });
+  assert.ok(nodes.time.nowMs - startMs >= 2_000);
+});
+
+test("a read without a quorum is refused within two election timeouts", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  for (const id of others(nodes, leader)) nodes.crash(id);
+  const read = nodes.get(leader, "k");
+  nodes.time.until(() => read.answer !== null, 2_100);
+  assert.is(read.answer, "error: noLeader");
+});
+
+test("a write that waits for a leader is done once there is one", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const call = nodes.put(nodeId(1), "k", "v");
+  nodes.time.until(() => call.answer !== null, 2_500);
+  assert.ok(call.answer?.ok);
+});
+
+test("a write proposed by a leader that is cut off is unknown, or surely not applied", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  isolate(nodes, old);
+  const call = nodes.put(old, "k", "lost");
+  nodes.time.until(() => nodes.leader !== null && nodes.leader !== old, 10_000);
+  nodes.time.until(() => call.answer !== null, 6_000);
+  assert.equal(call.answer, { ok: false, error: "timeout", outcome: "unknown" });
+});
+
+test("a write whose entry was replaced is proposed again and done once", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  isolate(nodes, old);
+  const call = nodes.put(old, "k", "again");
+  nodes.time.until(() => {
+    const now = nodes.running.filter((id) => nodes.node(id).leadership.role === "leader");
+    return now.some((id) => id !== old);
+  }, 4_500);
+  heal(nodes);
+  nodes.time.until(() => call.answer !== null, 3_000);
+  assert.ok(call.answer?.ok);
+  nodes.time.run(1_000);
+  for (const id of nodes.ids) {
+    assert.equal(nodes.host(id).machine.history, ["put k"], `on node ${id}`);
+  }
+});
+
+test("a leader cut off from the others answers no read", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  const first = nodes.put(old, "k", "old");
+  nodes.time.until(() => first.answer !== null, 1_000);
+  isolate(nodes, old);
+  const read = nodes.get(old, "k");
+  nodes.time.until(() => read.answer !== null, 3_000);
+  assert.is(read.answer, "error: noLeader");
+});
+
+test("a forwarded write delivered twice is done once", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  nodes.onMessage = (_from, _to, message) => (message.type === "forward" ? 2 : 1);
+  const call = nodes.put(follower(nodes, leader), "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  nodes.time.run(1_000);
+  assert.equal(nodes.host(leader).machine.history, ["put k"]);
+});
+
+test("a forwarded write that is lost is unknown, never failed", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  // The sender believes that it left.
+  let lost = 0;
+  nodes.onMessage = (_from, _to, message) => {
+    if (message.type !== "forward") return 1;
+    lost++;
+    return 0;
+  };
+  const id = follower(nodes, leader);
+  const send = nodes.put(id, "k", "v");
+  nodes.time.until(() => lost > 0, 1_000);
+  nodes.time.until(() => send.answer !== null, 6_000);
+  assert.not.ok(send.answer?.ok);
+});
+
+test("a forward to a node that does not lead is returned and finds the leader", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  const id = follower(nodes, old);
+  assert.ok(nodes.node(old).handOver() !== null);
+  const call = nodes.put(id, "k", "v");
+  nodes.time.until(() => call.answer !== null, 3_000);
+  assert.ok(call.answer?.ok);
+});
+
+test("handing over makes another node lead within an election timeout", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  const successor = nodes.node(old).handOver();
+  nodes.time.until(() => nodes.leader === successor, 1_000);
+});
+
+test("a failed sync ends the node and answers nothing", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  nodes.host(leader).log.failNextSync = true;
+  const call = nodes.put(leader, "k", "v");
+  nodes.time.until(() => nodes.host(leader).died !== null, 1_000);
+  assert.not.ok(call.answer?.ok);
+});
+
+test("all nodes crash and come back with every acknowledged write", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const calls = Array.from({ length: 20 }, (_, i) => nodes.put(leader, `k${i}`, `v${i}`));
+  nodes.time.until(() => calls.every((call) => call.answer?.ok), 1_000);
+  for (const id of nodes.ids) nodes.crash(id);
+  for (const id of nodes.ids) nodes.start(id);
+  const next = nodes.awaitLeader();
+  for (let i = 0; i < 20; i++) {
+    const read = nodes.get(next, `k${i}`);
+    nodes.time.until(() => read.answer !== null, 1_000);
+    assert.is(read.answer, `v${i}`);
+  }
+});
+
+test("more writes than may wait are refused at once and surely not applied", () => {
+  const nodes = new SimulatedNodes({ count: 3, limits: { pendingWritesMax: 2 } });
+  nodes.awaitLeader();
+  const calls = [1, 2, 3].map((i) => nodes.put(nodeId(1), `k${i}`, "v"));
+  nodes.time.until(() => calls.every((call) => call.answer !== null), 1_000);
+  assert.equal(calls[2]?.answer, { ok: false, error: "overloaded", outcome: "not_applied" });
+  assert.ok(calls[0]?.answer?.ok && calls[1]?.answer?.ok);
+});
+
+test.run();

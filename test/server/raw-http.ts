@@ -1,0 +1,96 @@
+/** A listener around a map, and sockets that send it bytes no HTTP client would send. */
+
+import { connect, type Socket } from "node:net";
+import { createApp, type HttpOptions } from "../../server/http.ts";
+import { listen, type Listener } from "../../server/listen/listen.ts";
+import { MapStore } from "./map-store.ts";
+
+const deadlineMs = 10_000;
+
+export interface TestServer {
+  readonly store: MapStore;
+  readonly port: number;
+  readonly listener: Listener;
+}
+
+export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
+  return createApp({
+    store,
+    live: () => true,
+    ready: () => true,
+    version: "1.2.3",
+    hosts: new Set(["localhost", "127.0.0.1"]),
+    origins: new Set(["https://friend.example"]),
+    ...options,
+  });
+}
+
+export async function serve(options: Partial<HttpOptions> = {}): Promise<TestServer> {
+  const store = new MapStore();
+  const app = appOf(store, options);
+  const fetch = (request: Request, env: object) => app.fetch(request, env);
+  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  return { store, listener, port: listener.port };
+}
+
+/** Resolves when `condition` holds; rejects after a deadline that says what was waited for. */
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  const end = performance.now() + deadlineMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+export class RawConnection {
+  received = "";
+  closed = false;
+  readonly socket: Socket;
+
+  constructor(port: number) {
+    this.socket = connect(port, "127.0.0.1");
+    this.socket.setEncoding("latin1");
+    this.socket.on("data", (chunk) => {
+      this.received += chunk.toString();
+    });
+    this.socket.on("close", () => {
+      this.closed = true;
+    });
+    this.socket.on("error", () => {});
+  }
+
+  send(text: string): this {
+    this.socket.write(text, "latin1");
+    return this;
+  }
+
+  /** The status of the last answer that has begun. */
+  async status(): Promise<number> {
+    await until("an answer came", () => /HTTP\/1\.1 \d+/.test(this.received) || this.closed);
+    return Number([...this.received.matchAll(/HTTP\/1\.1 (\d+)/g)].at(-1)?.[1] ?? 0);
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+}
+
+/** Sends one request as it stands and gives everything that comes back until the server closes. */
+export async function exchange(port: number, text: string): Promise<string> {
+  const connection = new RawConnection(port);
+  connection.send(text);
+  await until("the server closed", () => connection.closed);
+  connection.close();
+  return connection.received;
+}
+
+/** The text of a request on `target` whose answer ends the connection. */
+export function requestText(method: string, target: string, more = "", body = ""): string {
+  const head = `${method} ${target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${more}`;
+  const length = body === "" ? "" : `Content-Length: ${body.length}\r\n`;
+  return `${head}${length}\r\n${body}`;
+}
+
+export function statusIn(answer: string): number {
+  return Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 0);
+}
