@@ -56,7 +56,8 @@ export class LiteralArguments {
     const plain = (text: string): string =>
       text.replace(/^-+/, "").split("=")[0]?.replaceAll("-", "").toLowerCase() ?? "";
     return (
-      this.words.find((word) => /^-/.test(word) && plain(word) === plain(camelCased)) ?? camelCased
+      this.words.find((word) => word.startsWith("-") && plain(word) === plain(camelCased)) ??
+      camelCased
     );
   }
 

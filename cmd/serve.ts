@@ -125,6 +125,8 @@ class Server {
       return session.ended;
     }
     if (input === "pipe") {
+      // Lines are written before the start as well as after it: the first waits for a leader.
+      await until(() => this.#client.isReady, Infinity);
       const end = await runPipe({ store, input: process.stdin, output: process.stdout });
       if (end === "exit") return "exit";
     }

@@ -91,7 +91,10 @@ export class Node {
       writesMax: limits.pendingWritesMax,
       bytesMax: limits.pendingWriteBytesMax,
     });
-    this.#reads = new PendingReads(limits.pendingReadsMax);
+    this.#reads = new PendingReads({
+      readsMax: limits.pendingReadsMax,
+      firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
+    });
     this.#leadership = this.#currentLeadership();
   }
 
@@ -417,12 +420,19 @@ export class Node {
     if (now.leaderId !== null) this.#schedule();
   }
 
-  /** A follower that has applied all its leader told it knows that it is current. */
+  /**
+   * A follower that has applied all its leader told it knows that it is current, and so does a leader
+   * that a majority has answered; what is known then outlives the role.
+   */
   #noteCurrency(): void {
     const { role, log } = this.#raft;
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    if (hearsLeader && log.appliedIndex === log.commitIndex) this.#currentMs = this.#nowMs();
+    if (log.appliedIndex !== log.commitIndex) return;
+    if (role.kind === "leader") {
+      const ageMs = this.#leaderAgeMs();
+      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
+    } else if (role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0) {
+      this.#currentMs = this.#nowMs();
+    }
   }
 
   /** A leader was current when the last member of a majority answered it. */

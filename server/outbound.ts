@@ -86,15 +86,16 @@ export class Outbound {
     return this.#outbox;
   }
 
-  /** Messages that were surely not sent, since the start. */
+  /** Messages that found the outbox full, since the start. */
   get dropped(): number {
     return this.#dropped;
   }
 
   send(frame: FramePieces): boolean {
-    if (this.#state.kind === "connected" && this.#outbox.add(frame)) return true;
-    this.#dropped++;
-    return false;
+    if (this.#state.kind !== "connected") return false;
+    const isTaken = this.#outbox.add(frame);
+    if (!isTaken) this.#dropped++;
+    return isTaken;
   }
 
   flush(): void {

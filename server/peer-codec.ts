@@ -164,13 +164,11 @@ function tuple(m: PeerMessage): unknown[] {
   }
 }
 
-const entryTuple = (entry: Entry): unknown[] => [
-  entry.index,
-  entry.term,
-  kindNumbers[entry.kind],
-  entry.timeMs,
-  entry.data,
-];
+function entryTuple(entry: Entry): unknown[] {
+  // A clock with fractions would make it a float, which every receiver refuses.
+  assert(Number.isSafeInteger(entry.timeMs), "log time is in whole milliseconds");
+  return [entry.index, entry.term, kindNumbers[entry.kind], entry.timeMs, entry.data];
+}
 
 const memberTuple = (member: Member): unknown[] => [
   member.id,

@@ -26,11 +26,16 @@ export class PendingReads {
   readonly #asked = new Map<number, Batch>();
   /** The read index is known, and not applied yet. */
   #confirmed: { readIndex: Index; reads: WaitingRead[] }[] = [];
-  #lastRequestId = 0;
+  #lastRequestId: number;
   #count = 0;
 
-  constructor(readsMax: number) {
-    this.#readsMax = readsMax;
+  /**
+   * `firstRequestId` is new in each life of the process: a late answer to a request of an earlier
+   * life, with an index of then, must not answer one of now.
+   */
+  constructor(options: { readsMax: number; firstRequestId: number }) {
+    this.#readsMax = options.readsMax;
+    this.#lastRequestId = options.firstRequestId;
   }
 
   add(startMs: number, done: (answer: ReadAnswer) => void): boolean {

@@ -50,7 +50,7 @@ export interface TransportEvents {
 export interface PeerCounters {
   readonly queuedFrames: number;
   readonly queuedBytes: number;
-  /** Messages that were surely not sent, since the start. */
+  /** Messages that found the outbox full, since the start. */
   readonly dropped: number;
 }
 

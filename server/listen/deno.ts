@@ -65,9 +65,13 @@ class Requests {
       return await this.#options.fetch(request, { target });
     } finally {
       this.#inFlight -= 1;
-      if (this.#inFlight === 0) this.#whenIdle?.();
+      if (this.#inFlight === 0) this.#finishDrain();
     }
   };
+
+  #finishDrain(): void {
+    this.#whenIdle?.();
+  }
 
   /** Refuses new requests from now on; resolves when those in flight are answered. */
   drain(): Promise<void> {

@@ -221,7 +221,8 @@ export class Raft {
 
   /**
    * Asks for a read index. The answer comes in `Ready.reads` under `requestId`, or never: without a
-   * leader, or when messages are lost, the asker asks again.
+   * leader, or when messages are lost, the asker asks again. An id must be new, to earlier lives of
+   * this node too: the late answer to an old question would be an index from before the new one.
    */
   readIndex(requestId: number): void {
     const role = this.role;

@@ -55,9 +55,9 @@ for (const node of cluster.nodes) {
     const response = await fetch(path, { signal: AbortSignal.timeout(5_000) });
     return response.status === 200 ? true : null;
   }, 30_000);
-  const seconds = (performance.now() - killed) / 1000;
+  const downSeconds = (performance.now() - killed) / 1000;
   console.log(
-    `node ${node.id}: serves linearizable reads ${seconds.toFixed(2)} s after kill -9 (goal: 2)`,
+    `node ${node.id}: serves linearizable reads ${downSeconds.toFixed(2)} s after kill -9 (goal: 2)`,
   );
   console.log(`node ${node.id}: RSS ${cluster.rssMb(node).toFixed(0)} MB after the restart`);
 }

@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { PeerMessage } from "../../server/peer-message.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
@@ -208,6 +209,39 @@ test("all nodes crash and come back with every acknowledged write", () => {
     nodes.time.until(() => read.answer !== null, 1_000);
     assert.is(read.answer, `v${i}`);
   }
+});
+
+test("a late answer to a read of an earlier life answers no read of this one", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const id = follower(nodes, leader);
+  const answers: PeerMessage[] = [];
+  nodes.onMessage = (_from, to, message) => {
+    if (message.type !== "readIndexResponse" || to !== id) return 1;
+    answers.push(message);
+    return 0;
+  };
+  nodes.get(id, "k");
+  nodes.time.until(() => answers.length > 0, 1_000);
+  nodes.crash(id);
+  const write = nodes.put(leader, "k", "new");
+  nodes.time.until(() => write.answer?.ok === true, 1_000);
+  // Cut off from all but that answer, the new life may know nothing newer.
+  nodes.onMessage = (from, to, message) =>
+    to === id && message.type !== "heartbeat"
+      ? 0
+      : from === id && message.type === "readIndex"
+        ? 0
+        : 1;
+  nodes.start(id);
+  nodes.time.until(() => nodes.node(id).leadership.leaderId === leader, 5_000);
+  const read = nodes.get(id, "k");
+  const stale = answers[0];
+  assert.ok(stale);
+  nodes.time.run(50);
+  nodes.node(id).receive(leader, stale);
+  nodes.time.until(() => read.answer !== null, 3_000);
+  assert.is(read.answer, "error: noLeader");
 });
 
 test("more writes than may wait are refused at once and surely not applied", () => {

@@ -74,7 +74,8 @@ export class VirtualTime {
             : best,
         null,
       );
-      if (!next || next.atMs > endMs) throw new Error(`not within ${limitMs} ms: ${done}`);
+      if (!next || next.atMs > endMs)
+        throw new Error(`not within ${limitMs} ms: ${done.toString()}`);
       this.#due.splice(this.#due.indexOf(next), 1);
       this.nowMs = Math.max(this.nowMs, next.atMs);
       next.run();

@@ -89,7 +89,7 @@ const builtins = new Set(builtinModules);
 /** What an import leads to: a path from the root, a package, or a module of the runtime. */
 function target(from: string, specifier: string): string {
   if (specifier.startsWith(".")) return posix.join(posix.dirname(from), specifier);
-  return builtins.has(specifier) ? `bare ${specifier}` : specifier;
+  return builtins.has(specifier) && !specifier.includes(":") ? `bare ${specifier}` : specifier;
 }
 
 function allows(entry: string, to: string): boolean {

@@ -1,0 +1,291 @@
+/**
+ * A seeded walk through what can happen to a cluster: messages lost, doubled and reordered, writes that
+ * take long, crashes that lose them, partitions, and every request a leader takes.
+ */
+
+import { must } from "../../server/raft/assert.ts";
+import { configuration, type Configuration } from "../../server/raft/configuration.ts";
+import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
+import type { Raft } from "../../server/raft/raft.ts";
+import { Cluster, flightText, type TestNode } from "./cluster.ts";
+import { dataOf, memberOf, membersOf } from "./message-text.ts";
+import type { Random } from "./random.ts";
+
+/** Messages in flight past which the oldest are lost. */
+const inFlightMax = 100;
+/** Ticks in which a healed cluster must have elected somebody and committed. */
+const recoveryTicksMax = 300;
+const machines = "1,2,3,4,5,6";
+
+interface Action {
+  readonly weight: number;
+  readonly act: (walk: RandomWalk) => void;
+}
+
+export class RandomWalk {
+  readonly cluster: Cluster;
+  readonly random: Random;
+  #requests = 0;
+
+  constructor(random: Random, isTraced: boolean) {
+    this.random = random;
+    const initial = membersOf(random.pick(["1,2,3", "1,2,3,4,5", "1,2,3,~4", "1,2", "1"]));
+    this.cluster = new Cluster({
+      configuration: initial,
+      isTraced,
+      areAssertionsFatal: true,
+      random: () => () => random.float(),
+      limits: {
+        appendBytesMax: random.pick([50, 200, 1000]),
+        inflightMessagesMax: random.pick([1, 2, 8]),
+        uncommittedBytesMax: random.pick([300, 100_000]),
+      },
+    });
+    const ids = membersOf(machines).members.map(({ id }) => id);
+    for (const id of ids) if (!this.cluster.nodes.has(id)) this.cluster.add(id);
+  }
+
+  step(): void {
+    let rest = this.random.below(weightSum);
+    const chosen = actions.find(({ weight }) => (rest -= weight) < 0);
+    must(chosen, "the weights add up").act(this);
+    const { inFlight } = this.cluster;
+    if (inFlight.length > inFlightMax) {
+      this.cluster.lose(inFlight.slice(0, inFlight.length - inFlightMax));
+    }
+  }
+
+  /** Everything is repaired, and then the cluster must be of use again. */
+  recover(): void {
+    const { cluster } = this;
+    cluster.blocked.clear();
+    for (const node of cluster.nodes.values()) {
+      if (!node.raft) this.restart(node);
+      this.release(node);
+    }
+    let proposed: number | null = null;
+    for (let tick = 0; tick < recoveryTicksMax; tick++) {
+      for (const node of cluster.nodes.values()) cluster.run(node, (raft) => raft.tick());
+      for (let round = 0; cluster.inFlight.length > 0 && round < 20; round++) {
+        cluster.deliver(cluster.inFlight);
+      }
+      for (const { raft } of cluster.nodes.values()) {
+        if (!raft) throw new Error("a node asserted while it recovered");
+      }
+      if (proposed !== null && this.#areAllAt(proposed)) return;
+      if (proposed === null || tick % 50 === 49) proposed = this.#proposeAtLeader();
+    }
+    throw new Error("the healed cluster does not commit");
+  }
+
+  #proposeAtLeader(): number | null {
+    let at: number | null = null;
+    for (const node of this.leaders()) {
+      this.cluster.run(node, (raft) => {
+        const result = raft.propose([{ data: dataOf("last"), timeMs: 0 }]);
+        if (result.ok) at = result.firstIndex;
+      });
+    }
+    return at;
+  }
+
+  #areAllAt(at: number): boolean {
+    if (this.cluster.invariants.lastCommitted < at) return false;
+    const { members } = this.cluster.invariants.configurationAt(index(at));
+    return members.every(({ id }) => this.cluster.node(id).disk.appliedIndex >= at);
+  }
+
+  node(): TestNode {
+    return this.random.pick([...this.cluster.nodes.values()]);
+  }
+
+  leaders(): TestNode[] {
+    return [...this.cluster.nodes.values()].filter(({ raft }) => raft?.role.kind === "leader");
+  }
+
+  leader(): TestNode | null {
+    const leaders = this.leaders();
+    return leaders.length > 0 ? this.random.pick(leaders) : null;
+  }
+
+  nextRequest(): number {
+    return ++this.#requests;
+  }
+
+  /** A crash may come between any two steps of a write. */
+  crash(node: TestNode): void {
+    const write = node.writes.find(({ isWritten }) => !isWritten);
+    if (write) {
+      const done = this.random.below(4);
+      if (done >= 1) this.cluster.writeHardState(node, write.ready);
+      if (done === 2 && !write.ready.snapshot) {
+        const count = this.random.below(write.ready.entries.length + 1);
+        node.disk.log.append(write.ready.entries.slice(0, count));
+      }
+      if (done === 3) this.cluster.write(node);
+    }
+    this.cluster.crash(node);
+  }
+
+  /** The state machine may come back a little older than it was, down to where the log begins. */
+  restart(node: TestNode): void {
+    const { disk } = node;
+    const oldest = disk.log.firstIndex - 1;
+    disk.appliedIndex = index(oldest + this.random.below(disk.appliedIndex - oldest + 1));
+    disk.configuration = this.cluster.invariants.configurationAt(disk.appliedIndex);
+    node.isHeld = false;
+    this.cluster.start(node);
+  }
+
+  release(node: TestNode): void {
+    node.isHeld = false;
+    while (node.writes.length > 0 && node.raft) this.cluster.persist(node);
+  }
+
+  atLeader(act: (raft: Raft) => void): void {
+    const node = this.leader();
+    if (node) this.cluster.run(node, act);
+  }
+}
+
+const actions: readonly Action[] = [
+  { weight: 60, act: deliverSome },
+  { weight: 70, act: deliverLink },
+  { weight: 4, act: (walk) => walk.cluster.lose(someFlights(walk)) },
+  { weight: 6, act: (walk) => void walk.cluster.inFlight.push(...someFlights(walk)) },
+  { weight: 15, act: tickOne },
+  { weight: 10, act: tickAll },
+  { weight: 15, act: propose },
+  { weight: 12, act: read },
+  { weight: 3, act: (walk) => walk.crash(walk.node()) },
+  { weight: 6, act: restartOne },
+  { weight: 3, act: cut },
+  { weight: 2, act: (walk) => walk.cluster.blocked.clear() },
+  { weight: 4, act: changeMembers },
+  { weight: 3, act: transfer },
+  { weight: 8, act: compact },
+  { weight: 5, act: (walk) => void (walk.node().isHeld = true) },
+  { weight: 12, act: (walk) => walk.cluster.persist(walk.node()) },
+  { weight: 8, act: (walk) => walk.release(walk.node()) },
+  { weight: 2, act: unreachable },
+];
+const weightSum = actions.reduce((sum, { weight }) => sum + weight, 0);
+
+function someFlights({ cluster, random }: RandomWalk): Cluster["inFlight"] {
+  const { inFlight } = cluster;
+  if (inFlight.length === 0) return [];
+  return [...new Set([random.pick(inFlight), random.pick(inFlight)])];
+}
+
+function deliverSome(walk: RandomWalk): void {
+  const flights = someFlights(walk);
+  for (const flight of flights) walk.cluster.note(`deliver ${flightText(flight)}`);
+  walk.cluster.deliver(flights);
+}
+
+/** All of one link in the order it was sent, as a connection would bring it. */
+function deliverLink({ cluster, random }: RandomWalk): void {
+  if (cluster.inFlight.length === 0) return;
+  const { from, to } = random.pick(cluster.inFlight);
+  cluster.note(`deliver ${from}->${to}`);
+  cluster.deliver(cluster.inFlight.filter((flight) => flight.from === from && flight.to === to));
+}
+
+function tickOne(walk: RandomWalk): void {
+  const count = walk.random.pick([1, 1, 1, 2, 3, 12]);
+  const node = walk.node();
+  for (let i = 0; i < count; i++) walk.cluster.run(node, (raft) => raft.tick());
+}
+
+function tickAll({ cluster, random }: RandomWalk): void {
+  const count = random.pick([1, 2, 3]);
+  for (let i = 0; i < count; i++) {
+    for (const node of cluster.nodes.values()) cluster.run(node, (raft) => raft.tick());
+  }
+}
+
+function propose(walk: RandomWalk): void {
+  walk.atLeader((raft) => {
+    const count = 1 + walk.random.below(3);
+    const proposals = Array.from({ length: count }, () => ({
+      data: dataOf(`c${walk.nextRequest()}`),
+      timeMs: walk.random.below(1000),
+    }));
+    raft.propose(proposals);
+  });
+}
+
+function read(walk: RandomWalk): void {
+  const node = walk.random.below(2) === 0 ? (walk.leader() ?? walk.node()) : walk.node();
+  walk.cluster.run(node, (raft) => {
+    const requestId = walk.nextRequest();
+    walk.cluster.invariants.asked(node.id, requestId);
+    raft.readIndex(requestId);
+  });
+}
+
+function restartOne(walk: RandomWalk): void {
+  const down = [...walk.cluster.nodes.values()].filter(({ raft }) => raft === null);
+  if (down.length > 0) walk.restart(walk.random.pick(down));
+}
+
+/** One link in one direction, a leader alone, or any two groups. */
+function cut(walk: RandomWalk): void {
+  const { cluster, random } = walk;
+  const ids = [...cluster.nodes.keys()];
+  const kind = random.below(3);
+  if (kind === 0) {
+    cluster.blocked.add(`${random.pick(ids)}>${random.pick(ids)}`);
+    return;
+  }
+  const alone = kind === 1 ? walk.leader() : null;
+  const side = new Map(ids.map((id) => [id, alone ? Number(id === alone.id) : random.below(2)]));
+  for (const from of ids) {
+    for (const to of ids) if (side.get(from) !== side.get(to)) cluster.blocked.add(`${from}>${to}`);
+  }
+}
+
+function changeMembers(walk: RandomWalk): void {
+  walk.atLeader((raft) => {
+    const id = nodeId(1 + walk.random.below(membersOf(machines).members.length));
+    const next = changed(raft.configuration, id, walk.random);
+    if (next) raft.proposeConfiguration(next, 0);
+  });
+}
+
+function changed(before: Configuration, id: NodeId, random: Random): Configuration | null {
+  const others = before.members.filter((member) => member.id !== id);
+  const hasVoter = others.some(({ role }) => role === "voter");
+  switch (random.below(3)) {
+    case 0:
+      if (!hasVoter) return null;
+      return configuration(others);
+    case 1:
+      return configuration([...others, memberOf(`${id}`)]);
+    default:
+      if (!hasVoter) return null;
+      return configuration([...others, memberOf(`~${id}`)]);
+  }
+}
+
+function transfer(walk: RandomWalk): void {
+  const to = walk.node().id;
+  walk.atLeader((raft) => void raft.transferLeadership(to));
+}
+
+function compact(walk: RandomWalk): void {
+  const { disk, raft } = walk.node();
+  const room = disk.appliedIndex - disk.log.firstIndex;
+  if (!raft || raft.log.pendingSnapshot !== null || room < 1) return;
+  const at = index(disk.log.firstIndex + walk.random.below(room + 1));
+  disk.snapshot = { lastIndex: at, configuration: walk.cluster.invariants.configurationAt(at) };
+  // Some of the log may stay, for followers that are only a little behind.
+  disk.log.compact(
+    index(disk.log.firstIndex - 1 + walk.random.below(at - disk.log.firstIndex + 2)),
+  );
+}
+
+function unreachable(walk: RandomWalk): void {
+  const peer = walk.node().id;
+  walk.atLeader((raft) => raft.unreachable(peer));
+}
