@@ -5,6 +5,8 @@ import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine
 export interface Limits {
   /** Silence after which an election is due; each node draws between this and twice this. */
   readonly electionTimeoutMs: number;
+  /** The same once after a start, as long as nobody has been heard. */
+  readonly firstElectionTimeoutMs: number;
   readonly heartbeatMs: number;
   /** The core's unit of time. */
   readonly tickMs: number;
@@ -42,6 +44,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   electionTimeoutMs: 1_000,
+  firstElectionTimeoutMs: 250,
   heartbeatMs: 100,
   tickMs: 25,
   requestDeadlineMs: 5_000,

@@ -79,6 +79,7 @@ export class Node {
       appliedIndex: machine.applied.appliedIndex,
       random: () => random.fraction(),
       electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
+      firstElectionTicks: Math.round(limits.firstElectionTimeoutMs / limits.tickMs),
       heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },

@@ -83,6 +83,11 @@ export interface RaftOptions {
   readonly random: () => number;
   /** An election is due after `electionTicks` to twice as many ticks of silence. */
   readonly electionTicks: number;
+  /**
+   * The same for the very first election after the start, when nobody has been heard yet. May be
+   * short: where there is a leader, PreVote keeps an early candidate from disturbing it.
+   */
+  readonly firstElectionTicks?: number;
   readonly heartbeatTicks: number;
   /** Entry bytes in one append. A single larger entry still goes. */
   readonly appendBytesMax: number;
@@ -151,7 +156,7 @@ export class Raft {
     this.#reportedCommit = this.log.commitIndex;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
     this.#findConfigurations();
-    this.role = this.#newFollower(null);
+    this.role = this.#newFollower(null, options.firstElectionTicks);
   }
 
   get term(): Term {
@@ -346,10 +351,9 @@ export class Raft {
     this.#setTerm(term(this.#term + 1));
   }
 
-  /** A random number of ticks from `electionTicks` to almost twice as many. */
-  drawElectionTimeout(): number {
-    const { electionTicks, random } = this.options;
-    return electionTicks + Math.floor(random() * electionTicks);
+  /** A random number of ticks from `ticks` to almost twice as many. */
+  drawElectionTimeout(ticks: number = this.options.electionTicks): number {
+    return ticks + Math.floor(this.options.random() * ticks);
   }
 
   /** Appends to the log and lets the configuration follow. */
@@ -368,8 +372,8 @@ export class Raft {
 
   // ---------------------------------------------------------------- inside
 
-  #newFollower(leaderId: NodeId | null): Follower {
-    const electionTimeout = this.drawElectionTimeout();
+  #newFollower(leaderId: NodeId | null, electionTicks?: number): Follower {
+    const electionTimeout = this.drawElectionTimeout(electionTicks);
     return { kind: "follower", leaderId, electionElapsed: 0, electionTimeout };
   }
 

@@ -1,0 +1,167 @@
+/** Messages as bytes and back, and what happens to bytes that are no message. */
+
+import { encode } from "@msgpack/msgpack";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { decodePeerMessage, listLengthMax, PeerEncoder } from "../../server/peer-codec.ts";
+import type { PeerMessage } from "../../server/peer-message.ts";
+import { must } from "../../server/raft/assert.ts";
+import { Random } from "../raft/random.ts";
+import { append, entry, everyPeerMessage } from "./peer-messages.ts";
+
+function bytesOf(message: PeerMessage, encoder = new PeerEncoder()): Uint8Array {
+  const { head, tail } = encoder.encode(message);
+  const whole = new Uint8Array(head.byteLength + (tail?.byteLength ?? 0));
+  whole.set(head);
+  if (tail) whole.set(tail, head.byteLength);
+  return whole;
+}
+
+function assertRefused(tuple: unknown, detail: RegExp): void {
+  const decoded = decodePeerMessage(encode(tuple));
+  assert.is(decoded.ok, false, JSON.stringify(tuple));
+  if (!decoded.ok) assert.match(decoded.detail, detail);
+}
+
+test("every type of message comes back as it was sent", () => {
+  for (const message of everyPeerMessage) {
+    assert.equal(decodePeerMessage(bytesOf(message)), { ok: true, message });
+  }
+});
+
+test("the same entries for several peers are encoded once, until they are forgotten", () => {
+  const encoder = new PeerEncoder();
+  const first = encoder.encode(append(3, [entry(3), entry(4)]));
+  const same = encoder.encode(append(3, [entry(3), entry(4)]));
+  assert.ok(first.tail !== null && first.tail === same.tail);
+  assert.ok(encoder.encode(append(4, [entry(4)])).tail !== first.tail);
+  encoder.forgetEntries();
+  assert.ok(encoder.encode(append(3, [entry(3), entry(4)])).tail !== first.tail);
+});
+
+test("encoded entries that are kept are bounded in number", () => {
+  const encoder = new PeerEncoder();
+  const first = encoder.encode(append(1, [entry(1)]));
+  for (let i = 2; i <= PeerEncoder.entryListsMax; i++) encoder.encode(append(i, [entry(i)]));
+  assert.is(encoder.encode(append(1, [entry(1)])).tail, first.tail);
+  encoder.encode(append(100, [entry(100)]));
+  assert.ok(encoder.encode(append(1, [entry(1)])).tail !== first.tail);
+});
+
+test("a small entry does not keep the packet alive, a large one is not copied", () => {
+  const bytes = bytesOf(append(1, [entry(1, 10), entry(2, 5_000)]));
+  const decoded = decodePeerMessage(bytes);
+  assert.ok(decoded.ok && decoded.message.type === "append");
+  if (!decoded.ok || decoded.message.type !== "append") return;
+  const [small, large] = decoded.message.entries;
+  assert.is(small?.data.buffer.byteLength, 10);
+  assert.is(large?.data.buffer, bytes.buffer);
+});
+
+test("integers of 2^53 and more, negative, broken or of another type are refused", () => {
+  for (const term of [2 ** 53, -1, 1.5, NaN, null, "7", true, [7]]) {
+    assertRefused([11, term], /./);
+    assertRefused([2, term, true], /./);
+  }
+  // u64, as the encoder does not write it: 2^53, 2^53 + 1, 2^64 - 1.
+  for (const high of [
+    [0, 0x20],
+    [0xff, 0xff],
+  ]) {
+    const bytes = Uint8Array.of(0x92, 11, 0xcf, ...high, 0, 0, 0, 0, 0, 1);
+    assert.is(decodePeerMessage(bytes).ok, false);
+  }
+});
+
+test("types, kinds, roles and reasons without a meaning are refused", () => {
+  assertRefused([0, 1], /stands for nothing/);
+  assertRefused([16, 1], /stands for nothing/);
+  assertRefused(["vote", 1], /stands for nothing/);
+  assertRefused([5, 7, 0, 0, 0, [[1, 7, 4, 0, new Uint8Array(0)]]], /stands for nothing/);
+  assertRefused([10, 7, 1, 1, [[1, 3, "a:1", "a:2", "0a"]]], /stands for nothing/);
+  assertRefused([15, 3, []], /stands for nothing/);
+});
+
+test("too few and too many fields are refused at every level", () => {
+  assertRefused([], /too few/);
+  assertRefused([11], /too few/);
+  assertRefused([11, 7, 7], /too many/);
+  assertRefused([5, 7, 0, 0, 0, [[1, 7, 1, 0]]], /too few/);
+  assertRefused([5, 7, 0, 0, 0, [[1, 7, 1, 0, new Uint8Array(0), 0]]], /too many/);
+  assertRefused([5, 7, 0, 0, 0, [7]], /not a tuple/);
+  assertRefused([5, 7, 0, 0, 0, 7], /not a list/);
+  assertRefused(7, /not a tuple/);
+});
+
+test("entries must follow the previous index and each other", () => {
+  const data = new Uint8Array(0);
+  assertRefused([5, 7, 3, 6, 0, [[5, 7, 1, 0, data]]], /do not follow/);
+  assertRefused(
+    [
+      5,
+      7,
+      3,
+      6,
+      0,
+      [
+        [4, 7, 1, 0, data],
+        [6, 7, 1, 0, data],
+      ],
+    ],
+    /do not follow/,
+  );
+});
+
+test("terms must not go back inside an append, nor pass the leader's", () => {
+  const data = new Uint8Array(0);
+  assertRefused([5, 7, 3, 6, 0, [[4, 5, 1, 0, data]]], /older/);
+  assertRefused([5, 7, 3, 6, 0, [[4, 8, 1, 0, data]]], /newer/);
+});
+
+test("members need an id in range, only once, and a voter among them", () => {
+  const member = (id: number, role = 1): unknown[] => [id, role, "a:1", "a:2", "0a"];
+  assertRefused([10, 7, 1, 1, [member(0)]], /no node id/);
+  assertRefused([10, 7, 1, 1, [member(2 ** 32)]], /no node id/);
+  assertRefused([10, 7, 1, 1, [member(1), member(1)]], /twice/);
+  assertRefused([10, 7, 1, 1, [member(1, 2)]], /no member has a vote/);
+  assertRefused([10, 7, 1, 1, [[1, 1, "a".repeat(257), "a:2", "0a"]]], /too long/);
+});
+
+test("a list longer than any honest one is refused", () => {
+  assertRefused([15, 1, new Array(listLengthMax + 1).fill(0)], /longer than/);
+});
+
+test("bytes after a message are refused", () => {
+  assert.equal(decodePeerMessage(Uint8Array.of(0x92, 11, 7, 0)).ok, false);
+});
+
+test("whatever is done to a message, decoding ends with a value", () => {
+  const random = new Random(20_240_607);
+  const originals = everyPeerMessage
+    .map((message) => bytesOf(message))
+    .filter((b) => b.length < 999);
+  let refused = 0;
+  const rounds = 20_000;
+  for (let round = 0; round < rounds; round++) {
+    const decoded = decodePeerMessage(mutate(random.pick(originals), random));
+    if (!decoded.ok) refused++;
+    else assert.ok(typeof decoded.message.type === "string");
+  }
+  assert.ok(refused > rounds / 2, `${refused} refused`);
+});
+
+function mutate(original: Uint8Array, random: Random): Uint8Array {
+  let bytes = original.slice();
+  const changes = 1 + random.below(4);
+  for (let i = 0; i < changes; i++) {
+    const at = random.below(bytes.length);
+    const way = random.below(4);
+    if (way === 0) bytes[at] = random.below(256);
+    else if (way === 1) bytes[at] = must(bytes[at], "at is in range") ^ (1 << random.below(8));
+    else if (way === 2) bytes = bytes.slice(0, Math.max(1, at));
+    else bytes = Uint8Array.of(...bytes.subarray(0, at), random.below(256), ...bytes.subarray(at));
+  }
+  return bytes;
+}
+
+test.run();

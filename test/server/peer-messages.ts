@@ -1,0 +1,68 @@
+/** One message of every type between nodes, with fields that are all different. */
+
+import type { PeerMessage } from "../../server/peer-message.ts";
+import { index, nodeId, term, type Entry, type EntryKind } from "../../server/raft/entry.ts";
+
+export const entry = (at: number, dataBytes = 3, kind: EntryKind = "command"): Entry => ({
+  index: index(at),
+  term: term(7),
+  kind,
+  timeMs: 1_700_000_000_000 + (at % 1_000),
+  data: new Uint8Array(dataBytes).fill(at),
+});
+
+export const append = (firstIndex: number, entries: readonly Entry[]): PeerMessage => ({
+  type: "append",
+  term: term(7),
+  previousIndex: index(firstIndex - 1),
+  previousTerm: term(6),
+  commitIndex: index(5),
+  entries,
+});
+
+export const heartbeat = (readRound: number): PeerMessage => ({
+  type: "heartbeat",
+  term: term(7),
+  commitIndex: index(11),
+  readRound,
+});
+
+const largest = Number.MAX_SAFE_INTEGER;
+const last = { lastLogIndex: index(12), lastLogTerm: term(6) };
+
+export const everyPeerMessage: readonly PeerMessage[] = [
+  { type: "preVote", term: term(8), ...last },
+  { type: "preVoteResponse", term: term(8), granted: true },
+  { type: "vote", term: term(8), ...last, transfer: false },
+  { type: "vote", term: term(largest), ...last, transfer: true },
+  { type: "voteResponse", term: term(8), granted: false },
+  append(3, []),
+  append(3, [entry(3, 0, "noop"), entry(4, 300), entry(5, 70_000, "configuration")]),
+  append(largest - 1, [entry(largest - 1), entry(largest)]),
+  { type: "appendAccepted", term: term(7), matchIndex: index(2 ** 40) },
+  {
+    type: "appendRejected",
+    term: term(7),
+    previousIndex: index(9),
+    hintIndex: index(4),
+    hintTerm: term(2),
+  },
+  heartbeat(3),
+  { type: "heartbeatResponse", term: term(7), readRound: 3 },
+  {
+    type: "snapshot",
+    term: term(7),
+    lastIndex: index(100),
+    lastTerm: term(6),
+    members: [
+      { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" },
+      { id: nodeId(2 ** 32 - 1), role: "learner", raft: "[::1]:1", http: "ü:2", incarnation: "0b" },
+    ],
+  },
+  { type: "timeoutNow", term: term(7) },
+  { type: "readIndex", term: term(7), requestId: 41 },
+  { type: "readIndexResponse", term: term(7), requestId: 41, readIndex: index(11) },
+  { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
+  { type: "forwardRefused", reason: "notLeader", sequences: [4, 5] },
+  { type: "forwardRefused", reason: "overloaded", sequences: [] },
+];
