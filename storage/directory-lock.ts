@@ -1,11 +1,15 @@
 /**
  * Keeps a second process out of a node's directory. The lock is SQLite's own on an empty database
- * file: the system gives it back when the process ends, however it ends.
+ * file: the system gives it back when the process ends, however it ends, so none is ever stale.
  */
 
 import { join } from "node:path";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 
+/**
+ * Whoever else opens the file `lock` in this process and closes it again gives the lock away: POSIX
+ * locks belong to the process and not to the descriptor. Only SQLite may touch it.
+ */
 export class DirectoryLock {
   readonly #database: SqliteDatabase;
 
@@ -13,19 +17,23 @@ export class DirectoryLock {
     this.#database = database;
   }
 
-  /** Null where another process holds it. Throws `SqliteError` where the file cannot be opened. */
+  /**
+   * Null where it is held, by another process or by this one. Returns at once. Throws `SqliteError`
+   * where `directory` or the file in it cannot be used.
+   */
   static acquire(driver: SqliteDriver, directory: string): DirectoryLock | null {
     const database = driver.open(join(directory, "lock"));
     try {
       database.exec("PRAGMA busy_timeout = 0");
       database.exec("PRAGMA locking_mode = EXCLUSIVE");
+      // Nothing is ever written, so no journal need lie beside the file.
+      database.exec("PRAGMA journal_mode = MEMORY");
+      // Never committed: the transaction is the lock.
       database.exec("BEGIN EXCLUSIVE");
       return new DirectoryLock(database);
     } catch (error) {
       database.close();
-      if (error instanceof SqliteError && /BUSY|locked/i.test(`${error.code} ${error.message}`)) {
-        return null;
-      }
+      if (error instanceof SqliteError && error.isBusy) return null;
       throw error;
     }
   }

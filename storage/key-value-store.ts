@@ -1,5 +1,6 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
+import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
 import { decodeConfiguration } from "../server/raft/configuration.ts";
@@ -321,7 +322,7 @@ function readRow(found: SqliteRow): Row {
 /** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
 function asDamage(path: string, error: unknown): unknown {
   if (!(error instanceof SqliteError) || !error.isDamage) return error;
-  return new StateDamaged(path, `SQLite finds it damaged (${error.code})`);
+  return new StateDamaged(path, error.detail);
 }
 
 function configure(database: SqliteDatabase): void {

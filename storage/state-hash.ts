@@ -12,9 +12,9 @@ export function rowChecksum(
   revision: number,
   createRevision: number,
 ): number {
-  // The lengths keep "ab" + "c" and "a" + "bc" apart.
+  // The lengths tell where one part ends and the next begins.
   const typeLength = contentType === null ? "-" : contentType.length;
-  const head = `${revision} ${createRevision} ${key.length} ${typeLength} ${value.byteLength} `;
+  const head = `${revision} ${createRevision} ${typeLength} ${value.byteLength} `;
   return crc32(value, crc32(head + key + (contentType ?? "")));
 }
 

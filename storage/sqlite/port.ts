@@ -11,11 +11,14 @@ export class SqliteError extends Error {
   override name = "SqliteError";
   readonly path: string;
   readonly code: string;
+  /** The message without the path. */
+  readonly detail: string;
 
   constructor(path: string, code: string, detail: string) {
     super(`${path}: ${detail} (${code})`);
     this.path = path;
     this.code = code;
+    this.detail = `${detail} (${code})`;
   }
 
   /** Another connection holds the lock. */
@@ -23,9 +26,9 @@ export class SqliteError extends Error {
     return /^SQLITE_BUSY(?:_|$)/.test(this.code);
   }
 
-  /** The file's content is not what SQLite wrote; anything else is trouble with reaching it. */
+  /** What is in the file is not what was written; anything else is trouble with reaching it. */
   get isDamage(): boolean {
-    return /^SQLITE_(?:CORRUPT|NOTADB)(?:_|$)/.test(this.code);
+    return /^SQLITE_(?:CORRUPT|NOTADB|MISMATCH)(?:_|$)/.test(this.code);
   }
 }
 

@@ -1,0 +1,9 @@
+/** Locks the directory it is given, says so, and stays until it is killed. */
+
+import { DirectoryLock } from "../../storage/directory-lock.ts";
+import { loadSqlite } from "../../storage/sqlite/open.ts";
+
+const lock = DirectoryLock.acquire(await loadSqlite(), process.argv[2] ?? "");
+process.stdout.write(lock === null ? "held\n" : "locked\n");
+// Holds the process, and with it the lock, longer than any test takes.
+if (lock !== null) setTimeout(() => process.exit(1), 60_000);

@@ -1,0 +1,194 @@
+/** A key-value store in a directory of its own, and what tests do to it and to its file. */
+
+import {
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { must } from "../../server/raft/assert.ts";
+import { configuration } from "../../server/raft/configuration.ts";
+import { index, nodeId, term, type Entry, type EntryKind } from "../../server/raft/entry.ts";
+import { encodeCommand } from "../../server/state-machine/codec.ts";
+import { frameCommand } from "../../server/state-machine/command-header.ts";
+import type {
+  CommandResult,
+  ListAnswer,
+  ListQuery,
+  Row,
+} from "../../server/state-machine/command.ts";
+import { KeyValueStore, type OpenResult } from "../../storage/key-value-store.ts";
+import { loadSqlite } from "../../storage/sqlite/open.ts";
+import {
+  SqliteError,
+  type SqliteDatabase,
+  type SqliteDriver,
+  type SqliteStatement,
+} from "../../storage/sqlite/port.ts";
+
+/** While `sql` is set, statements that begin with it fail as on a full disk. */
+export const failing: { sql: string | null } = { sql: null };
+export const driver = withFaults(await loadSqlite());
+export const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
+export const none = new Uint8Array(0);
+
+export const members = configuration([
+  { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0" },
+]);
+
+/** A store in a directory of its own, with a log of entries that it is given. */
+export class Scene {
+  readonly path: string;
+  store: KeyValueStore;
+  #lastIndex = 0;
+
+  constructor(path: string) {
+    this.path = path;
+    this.store = opened(path);
+  }
+
+  entry(kind: EntryKind, data: Uint8Array): Entry {
+    this.#lastIndex++;
+    return { index: index(this.#lastIndex), term: term(3), kind, timeMs: 0, data };
+  }
+
+  putEntry(key: string, value: Uint8Array | string, contentType: string | null = null): Entry {
+    const bytes = typeof value === "string" ? utf8(value) : value;
+    return this.entry("command", framed({ op: "put", key, value: bytes, contentType }));
+  }
+
+  deleteEntry(key: string): Entry {
+    return this.entry("command", framed({ op: "delete", key }));
+  }
+
+  put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
+    return must(this.store.apply([this.putEntry(key, value, contentType)])[0], "a command answers");
+  }
+
+  delete(key: string): CommandResult {
+    return must(this.store.apply([this.deleteEntry(key)])[0], "a command answers");
+  }
+
+  get(key: string): Row | null {
+    const answer = this.store.lookup({ type: "get", key });
+    if (answer.type !== "get") throw new Error("a get answers with a get");
+    return answer.row;
+  }
+
+  list(query: Partial<ListQuery> = {}): ListAnswer {
+    const whole = { prefix: "", after: null, limit: 1000, keysOnly: false, bytesMax: 1 << 20 };
+    const answer = this.store.lookup({ type: "list", ...whole, ...query });
+    if (answer.type !== "list") throw new Error("a list answers with a list");
+    return answer;
+  }
+
+  keys(query: Partial<ListQuery> = {}): string[] {
+    return this.list(query).rows.map((row) => row.key);
+  }
+
+  get stateHash(): string {
+    return this.store.digest().stateHash;
+  }
+
+  reopen(): void {
+    this.store.close();
+    this.store = opened(this.path);
+  }
+
+  /** What a kill -9 at this moment would leave, opened. */
+  crashed(): OpenResult {
+    const path = `${this.path}-crashed`;
+    copyFileSync(this.path, path);
+    if (existsSync(`${this.path}-wal`)) copyFileSync(`${this.path}-wal`, `${path}-wal`);
+    return KeyValueStore.open({ driver, path });
+  }
+
+  /** Changes the closed file behind the store's back, then opens it. */
+  tampered(sql: string): OpenResult {
+    this.store.close();
+    const database = driver.open(this.path);
+    database.exec(sql);
+    database.close();
+    const result = KeyValueStore.open({ driver, path: this.path });
+    if (result.ok) this.store = result.store;
+    return result;
+  }
+}
+
+function withFaults(real: SqliteDriver): SqliteDriver {
+  const prepare = (database: SqliteDatabase, sql: string): SqliteStatement => {
+    const statement = database.prepare(sql);
+    return {
+      run: (...values) => {
+        if (failing.sql !== null && sql.startsWith(failing.sql)) {
+          throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
+        }
+        statement.run(...values);
+      },
+      get: (...values) => statement.get(...values),
+      all: (...values) => statement.all(...values),
+    };
+  };
+  return {
+    name: real.name,
+    open: (path) => {
+      const database = real.open(path);
+      return {
+        path: database.path,
+        exec: (sql) => database.exec(sql),
+        prepare: (sql) => prepare(database, sql),
+        close: () => database.close(),
+      };
+    },
+  };
+}
+
+/** Closes the store, flips a bit in the file where `text` stands, and opens it again if asked to. */
+export function flip(scene: Scene, text: string, open = true): void {
+  scene.store.close();
+  const bytes = readFileSync(scene.path);
+  const offset = bytes.indexOf(text);
+  assert.ok(offset >= 0, `${text} is in the file`);
+  bytes[offset + 3] = must(bytes[offset + 3], "it is in the file") ^ 0x10;
+  writeFileSync(scene.path, bytes);
+  if (open) scene.store = opened(scene.path);
+}
+
+export function framed(command: Parameters<typeof encodeCommand>[0]): Uint8Array {
+  const header = { origin: nodeId(1), session: 2, sequence: 3 };
+  return frameCommand(header, encodeCommand(command));
+}
+
+export function opened(path: string): KeyValueStore {
+  const result = KeyValueStore.open({ driver, path });
+  if (!result.ok) throw new Error(result.damage.detail);
+  return result.store;
+}
+
+export function withScene(run: (scene: Scene, other: Scene) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "kv-store-"));
+  const scene = new Scene(join(directory, "state.sqlite"));
+  const other = new Scene(join(directory, "other.sqlite"));
+  try {
+    run(scene, other);
+  } finally {
+    failing.sql = null;
+    scene.store.close();
+    other.store.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export function assertDamaged(result: OpenResult, path: string, words: RegExp): void {
+  if (result.ok) {
+    result.store.close();
+    throw new Error("it was opened");
+  }
+  assert.is(result.damage.path, path);
+  assert.match(result.damage.detail, words);
+}
