@@ -10,12 +10,13 @@ import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-wr
 import type { Clock, HardStateStore, LogStore, Network, Random, Timer } from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
-import { index, type Index, type NodeId } from "./raft/entry.ts";
+import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
+import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 
 export interface NodeOptions {
@@ -81,6 +82,7 @@ export class Node {
       electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
       firstElectionTicks: Math.round(limits.firstElectionTimeoutMs / limits.tickMs),
       heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
+      commitWaitTicks: 1,
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
@@ -315,15 +317,25 @@ export class Node {
       const results = machine.apply(entries);
       assert(results.length === entries.length, "every entry has a result");
       this.#raft.applied(last.index);
-      for (let i = 0; i < entries.length; i++) {
-        this.#writes.applied(must(entries[i], "i is in range"), results[i] ?? null);
-      }
+      this.#answer(entries, results);
     }
     const { appliedIndex, commitIndex } = this.#raft.log;
     if (appliedIndex < commitIndex) this.#schedule();
     this.#reads.applied(appliedIndex);
     if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
     this.#noteCurrency();
+  }
+
+  #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {
+    for (let i = 0; i < entries.length; i++) {
+      const { index: at, kind, data } = must(entries[i], "i is in range");
+      const header = kind === "command" ? readCommandHeader(data) : null;
+      this.#writes.applied({ index: at, header }, results[i] ?? null);
+      // A client of that node waits for its answer until the node hears that the entry is committed.
+      if (!header || header.origin === this.#options.self) continue;
+      this.#raft.announceCommit(header.origin);
+      if (this.#raft.role.kind === "leader") this.#schedule();
+    }
   }
 
   // ------------------------------------------------------------------ writes on their way

@@ -5,7 +5,7 @@
 
 import { assert } from "./raft/assert.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
-import { frameCommand, readCommandHeader } from "./state-machine/command-header.ts";
+import { frameCommand, type CommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 
 export type WriteAnswer =
@@ -42,6 +42,12 @@ export interface PendingWritesOptions {
   readonly session: number;
   readonly writesMax: number;
   readonly bytesMax: number;
+}
+
+export interface AppliedCommand {
+  readonly index: Index;
+  /** Null where the entry carries no command. */
+  readonly header: CommandHeader | null;
 }
 
 const waiting: Place = { kind: "waiting" };
@@ -122,10 +128,10 @@ export class PendingWrites {
    * An entry was applied. Answers the write it carries, if it is one of ours; and whatever we had
    * proposed for that place and is not this entry can never commit any more.
    */
-  applied(entry: { index: Index; data: Uint8Array }, result: CommandResult | null): void {
+  applied(entry: AppliedCommand, result: CommandResult | null): void {
     const expected = this.#byIndex.get(entry.index);
     if (expected) this.#byIndex.delete(entry.index);
-    const own = result === null ? undefined : this.#ownWrite(entry.data);
+    const own = entry.header === null ? undefined : this.#ownWrite(entry.header);
     if (own && result) this.#settle(own, { ok: true, result });
     if (expected && expected !== own && !expected.settled) {
       const stillThere = expected.place.kind === "proposed" && expected.place.index === entry.index;
@@ -181,9 +187,8 @@ export class PendingWrites {
     );
   }
 
-  #ownWrite(data: Uint8Array): PendingWrite | undefined {
-    const header = readCommandHeader(data);
-    if (header?.origin !== this.#options.self) return undefined;
+  #ownWrite(header: CommandHeader): PendingWrite | undefined {
+    if (header.origin !== this.#options.self) return undefined;
     const generation =
       (header.session - this.#options.session + sequencesPerSession) % sequencesPerSession;
     return this.#byAttempt.get(generation * sequencesPerSession + header.sequence);

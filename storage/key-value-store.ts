@@ -45,6 +45,11 @@ export type OpenResult =
 /** SQLite's page cache. */
 const cacheKib = 16 << 10;
 
+/** How much the write-ahead log may have grown before its size is looked at again. */
+const walLookBytes = 1 << 20;
+/** Pages that one entry may change, bookkeeping included, besides those of its value. */
+const entryWalBytes = 4 * 4120;
+
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
@@ -59,7 +64,10 @@ export class KeyValueStore implements StateMachine {
   #hash: StateHash;
   #syncedIndex: Index | null = null;
   /** Null where it has to be looked up. */
+  /** The write-ahead log's size when it was last looked at; null before. */
   #unsyncedBytes: number | null = null;
+  /** What may have come to it since, at the most. */
+  #grownBytes = 0;
 
   private constructor(database: SqliteDatabase, meta: StateMeta) {
     this.#database = database;
@@ -98,8 +106,11 @@ export class KeyValueStore implements StateMachine {
   }
 
   get unsyncedBytes(): number {
-    this.#unsyncedBytes ??= walBytes(this.#database.path);
-    return this.#unsyncedBytes;
+    if (this.#unsyncedBytes === null || this.#grownBytes >= walLookBytes) {
+      this.#unsyncedBytes = walBytes(this.#database.path);
+      this.#grownBytes = 0;
+    }
+    return this.#unsyncedBytes + this.#grownBytes;
   }
 
   /**
@@ -113,7 +124,7 @@ export class KeyValueStore implements StateMachine {
     const configuration = this.#configuration;
     const history = this.#history;
     const hash = new StateHash(this.#hash.high, this.#hash.low);
-    this.#unsyncedBytes = null;
+    for (const entry of entries) this.#grownBytes += entry.data.byteLength + entryWalBytes;
     try {
       return this.#applyBatch(entries, last);
     } catch (error) {
@@ -166,6 +177,7 @@ export class KeyValueStore implements StateMachine {
     }
     this.#syncedIndex = appliedIndex;
     this.#unsyncedBytes = 0;
+    this.#grownBytes = 0;
     return appliedIndex;
   }
 

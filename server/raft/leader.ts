@@ -106,6 +106,9 @@ export function tick(raft: Raft, leader: Leader): void {
     // Thesis §3.10: a target that does not take over within an election timeout is given up.
     if (transfer.elapsed >= raft.options.electionTicks) leader.transfer = null;
   }
+  for (const progress of leader.progress.values()) {
+    if (progress.commitWait > 0) progress.commitWait--;
+  }
   leader.heartbeatElapsed++;
   if (leader.heartbeatElapsed >= raft.options.heartbeatTicks) sendHeartbeats(raft, leader);
 }
@@ -190,6 +193,11 @@ export function configurationChanged(raft: Raft, leader: Leader): void {
   maybeCommit(raft, leader);
 }
 
+export function announceCommit(leader: Leader, peer: NodeId): void {
+  const progress = leader.progress.get(peer);
+  if (progress) progress.commitWait = 0;
+}
+
 /** Turns what the followers lack into messages: once per `Ready`, so one append carries a whole drain. */
 export function fillMessages(raft: Raft, leader: Leader): void {
   if (leader.reads.hasGathered) {
@@ -229,7 +237,9 @@ function sendAppends(raft: Raft, id: NodeId, progress: Progress): void {
   const { log } = raft;
   while (!progress.isPaused) {
     const hasEntries = progress.next <= log.lastIndex;
-    const hasCommit = progress.commitSent < Math.min(log.commitIndex, progress.next - 1);
+    const hasCommit =
+      progress.commitWait === 0 &&
+      progress.commitSent < Math.min(log.commitIndex, progress.next - 1);
     if (!hasEntries && !hasCommit && progress.flow.kind !== "probe") return;
     if (!sendAppend(raft, id, { progress, withEntries: hasEntries })) return;
   }
@@ -261,6 +271,7 @@ function sendAppend(
   let bytes = 0;
   for (const entry of entries) bytes += entryBytes(entry);
   progress.commitSent = index(Math.min(commitIndex, last));
+  progress.commitWait = raft.options.commitWaitTicks ?? 0;
   progress.sentAppend(last, { entryCount: entries.length, bytes });
   return true;
 }
@@ -363,6 +374,7 @@ function sendHeartbeats(raft: Raft, leader: Leader): void {
     // A follower is told no more than it has: it may not even have what is committed.
     const commitIndex = index(Math.min(progress.match, raft.log.commitIndex));
     raft.send(id, { type: "heartbeat", term: raft.term, commitIndex, readRound });
+    if (commitIndex > progress.commitSent) progress.commitSent = commitIndex;
   }
 }
 

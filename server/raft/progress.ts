@@ -72,6 +72,8 @@ export class Progress {
   next: Index;
   /** The highest commit index this follower was told, bounded by what it had been sent then. */
   commitSent: Index = index(0);
+  /** Ticks for which the follower may go without what `commitSent` lacks; 0: it is told now. */
+  commitWait = 0;
   flow: Flow = { kind: "probe", sent: false };
   /** Heard from since the last quorum check. */
   recentlyActive: boolean;

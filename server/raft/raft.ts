@@ -89,6 +89,11 @@ export interface RaftOptions {
    */
   readonly firstElectionTicks?: number;
   readonly heartbeatTicks: number;
+  /**
+   * Ticks for which the news that entries are committed waits for an append to travel with. 0 sends
+   * it at once, in a message of its own. Default 0.
+   */
+  readonly commitWaitTicks?: number;
   /** Entry bytes in one append. A single larger entry still goes. */
   readonly appendBytesMax: number;
   readonly inflight: InflightLimits;
@@ -240,6 +245,11 @@ export class Raft {
   /** Leader only: hands over to a voter. Returns false where that cannot begin. */
   transferLeadership(to: NodeId): boolean {
     return this.role.kind === "leader" && leading.startTransfer(this, this.role, to);
+  }
+
+  /** Leader only: `peer` waits to hear what is committed, so that news does not wait. */
+  announceCommit(peer: NodeId): void {
+    if (this.role.kind === "leader") leading.announceCommit(this.role, peer);
   }
 
   /** The connection to `peer` broke: what was on the way may be lost. */

@@ -18,6 +18,7 @@ export interface ClusterLimits {
   readonly inflightMessagesMax: number;
   readonly inflightBytesMax: number;
   readonly uncommittedBytesMax: number;
+  readonly commitWaitTicks: number;
 }
 
 export const electionTicks = 10;
@@ -28,6 +29,7 @@ export const defaultLimits: ClusterLimits = {
   inflightMessagesMax: 4,
   inflightBytesMax: 100_000,
   uncommittedBytesMax: 100_000,
+  commitWaitTicks: 0,
 };
 
 /**
@@ -143,6 +145,7 @@ export class Cluster {
       random: () => node.random(),
       electionTicks,
       heartbeatTicks,
+      commitWaitTicks: this.limits.commitWaitTicks,
       appendBytesMax,
       inflight: { messagesMax, bytesMax },
       uncommittedBytesMax,

@@ -69,6 +69,7 @@ function newCluster(words: readonly string[]): Cluster {
       ...limit("window", "inflightMessagesMax"),
       ...limit("window-bytes", "inflightBytesMax"),
       ...limit("uncommitted-bytes", "uncommittedBytesMax"),
+      ...limit("commit-wait", "commitWaitTicks"),
     },
   });
 }
