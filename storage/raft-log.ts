@@ -29,6 +29,7 @@ import {
   type SegmentHeader,
 } from "./segment.ts";
 import { scanSegment, type SegmentTable } from "./segment-scan.ts";
+import { forgetTruncation, noteTruncation, notedTruncation } from "./truncation.ts";
 
 export interface LogDamage {
   readonly path: string;
@@ -135,19 +136,19 @@ export class RaftLog implements LogReader {
     const options = { ...defaults, ...given };
     const opened = openSegments(options);
     if (!opened.ok) return opened;
-    const { segments } = opened;
+    const { segments, until } = opened;
     let droppedBytes = 0;
     for (let i = 0; i < segments.length; i++) {
       const segment = must(segments[i], "i is in range");
       const next = segments[i + 1];
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
       if (!isNeeded) continue;
-      const verified = verify(segment, next);
+      const verified = verify(segment, next, until);
       if (!verified.ok) return verified;
       droppedBytes += verified.droppedBytes;
     }
     const log = new RaftLog(options, segments);
-    log.#settle(droppedBytes > 0);
+    log.#settle(droppedBytes > 0 || until !== undefined);
     return { ok: true, log, droppedBytes };
   }
 
@@ -353,8 +354,7 @@ export class RaftLog implements LogReader {
       file = createSegment(disk, directory, header);
     } catch (error) {
       if (error instanceof DiskError && error.code === "ENOSPC" && disk.exists(path)) {
-        disk.remove(path);
-        disk.syncDirectory(directory);
+        removeSegment(disk, directory, path);
       }
       throw error;
     }
@@ -370,16 +370,15 @@ export class RaftLog implements LogReader {
   /** Takes back everything from `from` on: whole segments newest first, then the rest of one. */
   #truncate(from: Index): void {
     const { disk, directory } = this.#options;
+    noteTruncation(disk, directory, from);
     while (this.#active.header.firstIndex > from) {
       const { file, path } = this.#active;
       file.close();
-      disk.remove(path);
-      disk.syncDirectory(directory);
+      removeSegment(disk, directory, path);
       this.#segments.pop();
-      this.#tables = this.#tables.filter((segment) => segment !== this.#active);
-      this.#table(this.#active);
-      this.#tables = this.#tables.filter((segment) => segment !== this.#active);
     }
+    this.#table(this.#active);
+    this.#tables = this.#tables.filter((segment) => segment !== this.#active);
     const { header, file } = this.#active;
     const table = this.#activeTable;
     const kept = from - header.firstIndex;
@@ -387,6 +386,7 @@ export class RaftLog implements LogReader {
     // Cut and synced before anything new is written: an old record must not be found behind it.
     file.truncate(cut);
     file.sync();
+    forgetTruncation(disk, directory);
     table.offsets.length = kept;
     table.terms.length = kept;
     table.chains.length = kept;
@@ -410,6 +410,7 @@ export class RaftLog implements LogReader {
       this.#allocated = this.#writeOffset;
     }
     file.sync();
+    forgetTruncation(this.#options.disk, this.#options.directory);
   }
 
   // ------------------------------------------------------------------ reading
@@ -511,7 +512,12 @@ export class RaftLog implements LogReader {
 // -------------------------------------------------------------------- opening
 
 type OpenSegments =
-  | { readonly ok: true; readonly segments: Segment[] }
+  | {
+      readonly ok: true;
+      readonly segments: Segment[];
+      /** Where a crash interrupted a truncation; it is finished now. */
+      readonly until: number | undefined;
+    }
   | { readonly ok: false; readonly damage: LogDamage };
 
 /** Opens every segment by its header; the records are left for later. */
@@ -521,10 +527,15 @@ function openSegments(options: Required<RaftLogOptions>): OpenSegments {
     ok: false,
     damage: { path, offset: 0, detail },
   });
-  const firstIndexes = disk
+  const until = notedTruncation(disk, directory) ?? undefined;
+  const found = disk
     .list(directory)
     .map(segmentFirstIndex)
     .filter((firstIndex) => firstIndex !== null);
+  const firstIndexes = found.filter((firstIndex) => until === undefined || firstIndex <= until);
+  for (const cut of found.slice(firstIndexes.length).reverse()) {
+    removeSegment(disk, directory, `${directory}/${segmentName(cut)}`);
+  }
   if (firstIndexes.length === 0) return damaged(directory, "the log has no files");
   const segments: Segment[] = [];
   for (let i = 0; i < firstIndexes.length; i++) {
@@ -537,8 +548,7 @@ function openSegments(options: Required<RaftLogOptions>): OpenSegments {
     if (!header) {
       if (isLast && i > 0 && isHalfCreated(file)) {
         file.close();
-        disk.remove(path);
-        disk.syncDirectory(directory);
+        removeSegment(disk, directory, path);
         break;
       }
       return damaged(path, "its header is damaged");
@@ -553,7 +563,12 @@ function openSegments(options: Required<RaftLogOptions>): OpenSegments {
   const first = must(segments[0], "there is one");
   if (first.header.previousFirstIndex !== 0)
     return damaged(first.path, "the file before it is missing");
-  return { ok: true, segments };
+  return { ok: true, segments, until };
+}
+
+function removeSegment(disk: Disk, directory: string, path: string): void {
+  disk.remove(path);
+  disk.syncDirectory(directory);
 }
 
 /** A crash came before the header was synced: then there are no records behind it. */
@@ -565,10 +580,10 @@ type Verified =
   | { readonly ok: false; readonly damage: LogDamage };
 
 /** Reads the whole segment, gives it its table, and checks that its successor follows from it. */
-function verify(segment: Segment, next: Segment | undefined): Verified {
+function verify(segment: Segment, next: Segment | undefined, until?: number): Verified {
   const { path, header, file } = segment;
   const bytes = readWhole(file);
-  const result = scanSegment(bytes, header);
+  const result = scanSegment(bytes, header, next ? undefined : until);
   if (result.kind === "damaged") {
     return { ok: false, damage: { path, offset: result.offset, detail: result.detail } };
   }

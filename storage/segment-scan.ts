@@ -25,13 +25,19 @@ export type ScanResult =
   | { readonly kind: "torn"; readonly table: SegmentTable }
   | { readonly kind: "damaged"; readonly offset: number; readonly detail: string };
 
-export function scanSegment(bytes: Buffer, header: SegmentHeader): ScanResult {
+/** `until`: an index from which on the segment is being cut off; what is there is not looked at. */
+export function scanSegment(
+  bytes: Buffer,
+  header: SegmentHeader,
+  until: number = Infinity,
+): ScanResult {
   const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
   let chain = header.chain;
   let lastTerm = header.previousTerm;
   let synced = segmentHeaderBytes;
   for (;;) {
     const at = table.end;
+    if (header.firstIndex + table.offsets.length === until) return { kind: "torn", table };
     const record =
       at + recordHeaderBytes <= bytes.length ? decodeHeader(bytes, at, header.salt) : null;
     if (!record) break;
