@@ -4,27 +4,21 @@ import { BenchCluster } from "./cluster.ts";
 import { HttpConnection } from "./http-connection.ts";
 
 const keyCount = Number(process.argv[2] ?? 1_000_000);
-const connectionCount = 8;
-const pipelined = 32;
+const connectionCount = 128;
 
 async function fill(port: number): Promise<void> {
   const value = "x".repeat(100);
   let next = 0;
   const worker = async (connection: HttpConnection): Promise<void> => {
     while (next < keyCount) {
-      const answers: Promise<number>[] = [];
-      for (let i = 0; i < pipelined && next < keyCount; i++) {
-        answers.push(connection.put(`key-${String(next++).padStart(9, "0")}`, value));
-      }
-      for (const status of await Promise.all(answers)) {
-        if (status !== 201) throw new Error(`a PUT was answered with ${status}`);
-      }
+      const status = await connection.put(`key-${String(next++).padStart(9, "0")}`, value);
+      if (status !== 201) throw new Error(`a PUT was answered with ${status}`);
     }
   };
   const connections = await Promise.all(
     Array.from({ length: connectionCount }, () => HttpConnection.open(port)),
   );
-  await Promise.all(connections.flatMap((connection) => [worker(connection)]));
+  await Promise.all(connections.map((connection) => worker(connection)));
   for (const connection of connections) connection.close();
 }
 
