@@ -58,7 +58,7 @@ export interface RaftLogOptions {
   readonly segmentBytes?: number;
   /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
   readonly preallocateBytes?: number;
-  /** Entry bytes kept in memory, newest first. Default 16 MiB. */
+  /** Entry bytes kept in memory, newest first. Default 4 MiB. */
   readonly cacheBytes?: number;
   /** Entries from here on are needed at once: their segments are verified at the start. */
   readonly replayFrom: Index;
@@ -80,7 +80,7 @@ interface Segment {
 const defaults = {
   segmentBytes: 16 << 20,
   preallocateBytes: 1 << 20,
-  cacheBytes: 16 << 20,
+  cacheBytes: 4 << 20,
 };
 
 /** Tables of closed segments kept in memory: followers that lag read one place after the other. */
@@ -93,7 +93,7 @@ export class RaftLog implements LogReader {
   readonly #zeros: Uint8Array;
   #scratch = Buffer.alloc(256 << 10);
   /** The newest entries, contiguous up to the last one, from `#cacheStart` of the array on. */
-  #cache: Entry[] = [];
+  #cache: (Entry | undefined)[] = [];
   #cacheStart = 0;
   #cacheBytes = 0;
   #lastIndex: Index;
@@ -487,6 +487,8 @@ export class RaftLog implements LogReader {
       this.#cacheStart < this.#cache.length - 1
     ) {
       this.#cacheBytes -= entryBytes(must(this.#cache[this.#cacheStart], "it is there"));
+      // Given up at once and not when the array is next copied: that may be long after.
+      this.#cache[this.#cacheStart] = undefined;
       this.#cacheStart++;
     }
     if (this.#cacheStart > 1024 && this.#cacheStart * 2 > this.#cache.length) {
@@ -500,7 +502,7 @@ export class RaftLog implements LogReader {
     if (!first) return;
     const kept = Math.max(0, from - first.index);
     for (const entry of this.#cache.splice(this.#cacheStart + kept)) {
-      this.#cacheBytes -= entryBytes(entry);
+      this.#cacheBytes -= entryBytes(must(entry, "it is there"));
     }
     if (kept === 0) {
       this.#cache = [];

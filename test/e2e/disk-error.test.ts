@@ -1,0 +1,99 @@
+/** A disk that errors ends the process: nothing is retried, nothing acknowledged is missing. */
+
+import { spawnSync } from "node:child_process";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { skipped } from "../harness/skipped.ts";
+import { Cluster, type ClusterNode, electionMs } from "./cluster.ts";
+import { Load } from "./load.ts";
+import { KvProcess } from "./process.ts";
+import { type Scope, scenario } from "./scope.ts";
+import { until } from "./wait.ts";
+
+/** Why system calls cannot be made to fail here; null where they can. */
+function whyNoInjection(): string | null {
+  const filter = ["-e", "trace=getpid", "-e", "inject=getpid:error=EIO", "-o", "/dev/null"];
+  const tried = spawnSync("strace", ["-f", ...filter, "true"], { encoding: "utf8" });
+  if (tried.error) return "no strace";
+  return tried.status === 0 ? null : `strace may not trace: ${tried.stderr.trim()}`;
+}
+
+const noInjection = whyNoInjection();
+
+/** From now on the system calls of the running node fail as `injection` says. */
+async function inject(scope: Scope, node: ClusterNode, injection: string): Promise<void> {
+  const [calls = ""] = injection.split(":");
+  const filter = ["-e", `trace=${calls}`, "-e", `inject=${injection}`];
+  const command = ["strace", "-f", "-o", "/dev/null", ...filter, "-p", String(node.process.pid)];
+  const tracer = new KvProcess(scope, { name: "strace", command });
+  await until("strace has attached", 5_000, () => {
+    if (tracer.stderr.includes("attached")) return true;
+    throw new Error(tracer.stderr);
+  });
+}
+
+/** The error meets `victim`, which must end and say which file; the others go on. */
+async function assertEndsOnError(
+  scope: Scope,
+  pick: (cluster: Cluster) => Promise<ClusterNode | undefined>,
+  injection: string,
+): Promise<void> {
+  const cluster = await Cluster.start(scope);
+  const load = Load.start(cluster);
+  scope.onEnd(() => load.stop());
+  await load.progresses(50, 10_000);
+  const victim = await pick(cluster);
+  assert.ok(victim);
+  await inject(scope, victim, injection);
+  const ending = await victim.process.endsWithin(10_000);
+  assert.ok(ending.code !== 0, "it ends with an error");
+  const last = victim.process.errorLines.at(-1) ?? "";
+  assert.ok(last.includes(victim.directory), `the last line names a file: ${last}`);
+  assert.match(last, /EIO|i\/o error|input\/output/i);
+  assert.not.match(victim.process.stderr, /^\s+at /m);
+  await cluster.leader(electionMs);
+  await load.progresses(50, electionMs);
+  victim.start();
+  await cluster.whole();
+  await load.progresses(20, electionMs);
+  await load.stop();
+  await load.verify();
+  await cluster.assertSameState();
+}
+
+function diskScenario(name: string, run: (scope: Scope) => Promise<void>): void {
+  scenario(name, async (scope) => {
+    if (noInjection !== null) return skipped(noInjection);
+    await run(scope);
+  });
+}
+
+diskScenario("the leader's sync fails once, where a retry would succeed", async (scope) => {
+  await assertEndsOnError(scope, (cluster) => cluster.leader(), "fdatasync:error=EIO:when=1");
+});
+
+diskScenario("a follower's sync fails from now on", async (scope) => {
+  await assertEndsOnError(
+    scope,
+    async (cluster) => (await cluster.followers())[0],
+    "fdatasync:error=EIO:when=3+",
+  );
+});
+
+diskScenario("the sync of a follower's database fails", async (scope) => {
+  await assertEndsOnError(
+    scope,
+    async (cluster) => (await cluster.followers())[0],
+    "fsync:error=EIO:when=1+",
+  );
+});
+
+diskScenario("the leader's write fails", async (scope) => {
+  await assertEndsOnError(
+    scope,
+    (cluster) => cluster.leader(),
+    "pwrite64,pwritev:error=EIO:when=2",
+  );
+});
+
+test.run();
