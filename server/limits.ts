@@ -34,8 +34,10 @@ export interface Limits {
   readonly inflightBytesMax: number;
   /** Entry bytes a leader holds uncommitted. */
   readonly uncommittedBytesMax: number;
-  /** Entry bytes applied in one transaction. */
+  /** Entry bytes applied at a time. */
   readonly applyBytesMax: number;
+  /** Entry bytes applied in one transaction of the database; a tick ends it in any case. */
+  readonly commitBytes: number;
   /** Unsynced database bytes after which a checkpoint is made. */
   readonly checkpointBytes: number;
   /** Messages from peers taken in between two drains; more are dropped. */
@@ -63,6 +65,7 @@ export const defaultLimits: Limits = {
   inflightBytesMax: 16 << 20,
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 2 << 20,
+  commitBytes: 1 << 20,
   checkpointBytes: 8 << 20,
   inboxMessagesMax: 100_000,
 };

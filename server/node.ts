@@ -227,6 +227,7 @@ export class Node {
       this.#raft.tick();
       this.#writes.expire(times);
       this.#reads.expire(times);
+      this.#options.machine.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
@@ -322,6 +323,7 @@ export class Node {
     const { appliedIndex, commitIndex } = this.#raft.log;
     if (appliedIndex < commitIndex) this.#schedule();
     this.#reads.applied(appliedIndex);
+    if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
     if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
     this.#noteCurrency();
   }

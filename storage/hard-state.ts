@@ -50,19 +50,31 @@ export class HardStateFile {
     const damaged = (detail: string): OpenHardState => ({ ok: false, damage: { path, detail } });
     if (!disk.exists(path)) return damaged("it is missing: this node would not know its votes");
     const file = disk.open(path, "readWrite");
-    const slots = slotOffsets
-      .map((offset) => readSlot(file, offset))
-      .filter((slot) => slot !== null);
-    const [first, second] = slots;
-    if (!first) {
+    const slots = slotOffsets.map((offset) => readSlot(file, offset));
+    const newest = slots.reduce((best, slot) =>
+      slot && (!best || slot.sequence > best.sequence) ? slot : best,
+    );
+    if (!newest) {
       file.close();
       return damaged("both copies of term and vote are damaged");
     }
-    const newest = second && second.sequence > first.sequence ? second : first;
     const opened = new HardStateFile(file, newest);
-    // Whatever was found becomes what both slots hold, before anybody is told of it.
-    opened.save(newest.state);
+    opened.#settle(slots);
     return { ok: true, file: opened };
+  }
+
+  /**
+   * What was found becomes what both slots hold, before anybody is told of it. It may be in memory
+   * only, left there by a process that died before its sync, so it is synced before the other slot is
+   * touched; and the slot that holds it is never written to, or a crash could take the only copy.
+   */
+  #settle(slots: readonly (Slot | null)[]): void {
+    this.#file.sync();
+    for (const [i, offset] of slotOffsets.entries()) {
+      if (slots[i]?.sequence === this.#slot.sequence) continue;
+      writeFully(this.#file, offset, encodeSlot(this.#slot));
+      this.#file.sync();
+    }
   }
 
   get current(): HardState {

@@ -54,6 +54,14 @@ const entryWalBytes = 4 * 4120;
 const valuesPerScan = 16;
 const keysPerScan = 256;
 
+/** What a roll-back goes back to. */
+interface Committed {
+  readonly applied: AppliedState;
+  readonly configuration: Uint8Array | null;
+  readonly history: number;
+  readonly hash: StateHash;
+}
+
 export class KeyValueStore implements StateMachine {
   readonly #database: SqliteDatabase;
   readonly #statements: Statements;
@@ -63,7 +71,10 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   #hash: StateHash;
   #syncedIndex: Index | null = null;
-  /** Null where it has to be looked up. */
+  /** What was committed last, while a transaction is open; null while none is. */
+  #committed: Committed | null = null;
+  /** Entry bytes applied since. */
+  #uncommittedBytes = 0;
   /** The write-ahead log's size when it was last looked at; null before. */
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
@@ -113,28 +124,43 @@ export class KeyValueStore implements StateMachine {
     return this.#unsyncedBytes + this.#grownBytes;
   }
 
+  get uncommittedBytes(): number {
+    return this.#uncommittedBytes;
+  }
+
   /**
-   * Where it throws (`SqliteError`, `StateDamaged`), nothing of the batch is applied and the same
-   * entries may be given again: a disk that was full may have room later.
+   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back,
+   * and the entries from `applied` on may be given again: a disk that was full may have room later.
    */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
-    const last = entries[entries.length - 1];
-    if (last === undefined) return [];
-    const applied = this.#applied;
-    const configuration = this.#configuration;
-    const history = this.#history;
-    const hash = new StateHash(this.#hash.high, this.#hash.low);
-    for (const entry of entries) this.#grownBytes += entry.data.byteLength + entryWalBytes;
     try {
-      return this.#applyBatch(entries, last);
+      if (this.#committed === null) this.#begin();
+      return entries.map((entry) => this.#applyNext(entry));
     } catch (error) {
-      this.#applied = applied;
-      this.#configuration = configuration;
-      this.#history = history;
-      this.#hash = hash;
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
+  }
+
+  commit(): void {
+    if (this.#committed === null) return;
+    const { appliedIndex, appliedTerm } = this.#applied;
+    try {
+      saveMeta(this.#statements.saveMeta, {
+        appliedIndex,
+        appliedTerm,
+        history: this.#history,
+        hashHigh: this.#hash.high,
+        hashLow: this.#hash.low,
+        configuration: this.#configuration,
+      });
+      this.#statements.commit.run();
+    } catch (error) {
+      this.#rollBack();
+      throw asDamage(this.#database.path, error);
+    }
+    this.#committed = null;
+    this.#uncommittedBytes = 0;
   }
 
   lookup(query: Query): Answer {
@@ -167,6 +193,7 @@ export class KeyValueStore implements StateMachine {
    * the log to nothing.
    */
   sync(): Index {
+    this.commit();
     const { appliedIndex } = this.#applied;
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     const { path } = this.#database;
@@ -182,42 +209,47 @@ export class KeyValueStore implements StateMachine {
   }
 
   close(): void {
+    this.commit();
     this.#database.close();
   }
 
   // ------------------------------------------------------------------ apply
 
-  #applyBatch(entries: readonly Entry[], last: Entry): (CommandResult | null)[] {
-    const { begin, commit, saveMeta: save } = this.#statements;
-    const results: (CommandResult | null)[] = [];
-    let previous: number = this.#applied.appliedIndex;
-    begin.run();
-    for (const entry of entries) {
-      assert(entry.index === previous + 1, "entries are applied without a gap");
-      previous = entry.index;
-      results.push(this.#applyEntry(entry));
-    }
-    const { configuration } = this.#applied;
-    this.#applied = { appliedIndex: last.index, appliedTerm: last.term, configuration };
-    saveMeta(save, {
-      appliedIndex: last.index,
-      appliedTerm: last.term,
-      history: this.#history,
-      hashHigh: this.#hash.high,
-      hashLow: this.#hash.low,
+  #begin(): void {
+    this.#statements.begin.run();
+    this.#committed = {
+      applied: this.#applied,
       configuration: this.#configuration,
-    });
-    commit.run();
-    return results;
+      history: this.#history,
+      hash: new StateHash(this.#hash.high, this.#hash.low),
+    };
   }
 
   /** The error that led here is the one to report, so one from here is not. */
   #rollBack(): void {
+    if (this.#committed === null) return;
+    const { applied, configuration, history, hash } = this.#committed;
+    this.#applied = applied;
+    this.#configuration = configuration;
+    this.#history = history;
+    this.#hash = hash;
+    this.#committed = null;
+    this.#uncommittedBytes = 0;
     try {
       this.#statements.rollBack.run();
     } catch {
       // SQLite has rolled back by itself, as it does where the disk fails or is full.
     }
+  }
+
+  #applyNext(entry: Entry): CommandResult | null {
+    assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
+    const result = this.#applyEntry(entry);
+    const { configuration } = this.#applied;
+    this.#applied = { appliedIndex: entry.index, appliedTerm: entry.term, configuration };
+    this.#uncommittedBytes += entry.data.byteLength;
+    this.#grownBytes += entry.data.byteLength + entryWalBytes;
+    return result;
   }
 
   #applyEntry(entry: Entry): CommandResult | null {

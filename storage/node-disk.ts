@@ -2,7 +2,6 @@
 
 import {
   closeSync,
-  existsSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -13,6 +12,7 @@ import {
   readSync,
   renameSync,
   rmSync,
+  statSync,
   statfsSync,
   writeSync,
 } from "node:fs";
@@ -69,8 +69,14 @@ export class NodeDisk implements Disk {
     return new NodeDiskFile(path, mode);
   }
 
+  /** A disk that cannot be read must not look like one on which nothing was there yet. */
   exists(path: string): boolean {
-    return existsSync(path);
+    try {
+      return call(path, "stat", () => statSync(path, { throwIfNoEntry: false })) !== undefined;
+    } catch (error) {
+      if (error instanceof DiskError && error.code === "ENOTDIR") return false;
+      throw error;
+    }
   }
 
   list(path: string): string[] {

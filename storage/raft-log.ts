@@ -11,6 +11,8 @@ import {
 } from "../server/raft/entry.ts";
 import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
+import { EntryCache } from "./entry-cache.ts";
+import { openSegments, verify, type Segment } from "./log-recovery.ts";
 import {
   decodeBody,
   decodeHeader,
@@ -20,16 +22,13 @@ import {
 } from "./record.ts";
 import {
   createSegment,
-  decodeSegmentHeader,
-  isAllZero,
-  readWhole,
-  segmentFirstIndex,
+  removeSegment,
   segmentHeaderBytes,
   segmentName,
   type SegmentHeader,
 } from "./segment.ts";
-import { scanSegment, type SegmentTable } from "./segment-scan.ts";
-import { forgetTruncation, noteTruncation, notedTruncation } from "./truncation.ts";
+import type { SegmentTable } from "./segment-scan.ts";
+import { forgetTruncation, noteTruncation } from "./truncation.ts";
 
 export interface LogDamage {
   readonly path: string;
@@ -60,7 +59,10 @@ export interface RaftLogOptions {
   readonly preallocateBytes?: number;
   /** Entry bytes kept in memory, newest first. Default 4 MiB. */
   readonly cacheBytes?: number;
-  /** Entries from here on are needed at once: their segments are verified at the start. */
+  /**
+   * Entries from here on are needed at once: their segments are verified at the start. All before were
+   * acknowledged, so a log that ends earlier has lost some, and is damaged.
+   */
   readonly replayFrom: Index;
 }
 
@@ -68,23 +70,27 @@ export type OpenLogResult =
   | { readonly ok: true; readonly log: RaftLog; readonly droppedBytes: number }
   | { readonly ok: false; readonly damage: LogDamage };
 
-interface Segment {
-  readonly path: string;
-  readonly header: SegmentHeader;
-  readonly file: DiskFile;
-  /** Null until it has been verified, and again when it is an old one and others were needed since. */
-  table: SegmentTable | null;
-  isVerified: boolean;
-}
-
 const defaults = {
   segmentBytes: 16 << 20,
   preallocateBytes: 1 << 20,
   cacheBytes: 4 << 20,
 };
 
-/** Tables of closed segments kept in memory: followers that lag read one place after the other. */
+/** Closed segments kept open, with their tables: followers that lag read one place after the other. */
 const closedTablesMax = 2;
+
+interface ReadLimits {
+  readonly through: Index;
+  readonly bytesMax: number;
+  /** One entry is given however large it is. */
+  readonly isFirst: boolean;
+}
+
+/** Only of a write: after a failed sync nobody knows what is on the disk, whatever the reason was. */
+const isFullDisk = (error: unknown): error is DiskError =>
+  error instanceof DiskError &&
+  error.code === "ENOSPC" &&
+  (error.operation === "write" || error.operation === "open");
 
 /** Invariant: segments are contiguous; the last one is the only one that is written to. */
 export class RaftLog implements LogReader {
@@ -92,10 +98,7 @@ export class RaftLog implements LogReader {
   readonly #segments: Segment[];
   readonly #zeros: Uint8Array;
   #scratch = Buffer.alloc(256 << 10);
-  /** The newest entries, contiguous up to the last one, from `#cacheStart` of the array on. */
-  #cache: (Entry | undefined)[] = [];
-  #cacheStart = 0;
-  #cacheBytes = 0;
+  readonly #cache: EntryCache;
   #lastIndex: Index;
   /** Behind the last record written, and behind the last one synced, of the last segment. */
   #writeOffset: number;
@@ -111,12 +114,13 @@ export class RaftLog implements LogReader {
     this.#options = options;
     this.#segments = segments;
     this.#zeros = new Uint8Array(options.preallocateBytes);
-    const { header, table, file } = this.#active;
+    this.#cache = new EntryCache(options.cacheBytes);
+    const { header, table } = this.#active;
     const { offsets, end } = must(table, "the last segment was scanned");
     this.#lastIndex = index(header.firstIndex + offsets.length - 1);
     this.#writeOffset = end;
     this.#syncedOffset = end;
-    this.#allocated = file.size();
+    this.#allocated = this.#activeFile.size();
   }
 
   /** Makes an empty log. The directory exists; its own entry is the caller's to sync. */
@@ -134,20 +138,35 @@ export class RaftLog implements LogReader {
 
   static open(given: RaftLogOptions): OpenLogResult {
     const options = { ...defaults, ...given };
+    const { disk } = options;
     const opened = openSegments(options);
     if (!opened.ok) return opened;
-    const { segments, until } = opened;
+    const { segments, halfMade, until } = opened;
     let droppedBytes = 0;
     for (let i = 0; i < segments.length; i++) {
       const segment = must(segments[i], "i is in range");
       const next = segments[i + 1];
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
       if (!isNeeded) continue;
-      const verified = verify(segment, next, until);
-      if (!verified.ok) return verified;
+      segment.file = disk.open(segment.path, "readWrite");
+      const follower = next ?? (halfMade === null ? undefined : "halfMade");
+      const verified = verify(segment, follower, until);
+      if (!verified.ok) {
+        for (const { file } of segments) file?.close();
+        return verified;
+      }
       droppedBytes += verified.droppedBytes;
     }
     const log = new RaftLog(options, segments);
+    if (log.lastIndex + 1 < options.replayFrom) {
+      const { path } = log.#active;
+      const known = options.replayFrom - 1;
+      const detail = `it ends at entry ${log.lastIndex}, but entry ${known} is already applied`;
+      log.close();
+      return { ok: false, damage: { path, offset: log.#writeOffset, detail } };
+    }
+    // Only now are files changed. While it stands, the one before it is known to be synced as a whole.
+    if (halfMade !== null) disk.remove(halfMade);
     log.#settle(droppedBytes > 0 || until !== undefined);
     return { ok: true, log, droppedBytes };
   }
@@ -162,7 +181,7 @@ export class RaftLog implements LogReader {
 
   term(at: Index): Term | null {
     if (at > this.#lastIndex || at < this.firstIndex - 1) return null;
-    const cached = this.#cached(at);
+    const cached = this.#cache.get(at);
     if (cached) return cached.term;
     const { header } = must(this.#segments[0], "a log has a segment");
     if (at === header.firstIndex - 1) return term(header.previousTerm);
@@ -173,36 +192,54 @@ export class RaftLog implements LogReader {
   entries(from: Index, through: Index, bytesMax: number): Entry[] {
     assert(from >= this.firstIndex && through <= this.#lastIndex, "the entries are in the log");
     assert(from <= through, "at least one entry is asked for");
-    if (!this.#cached(from)) return this.#readEntries(from, through, bytesMax);
     const result: Entry[] = [];
-    let bytes = 0;
-    for (let at = from; at <= through; at = index(at + 1)) {
-      const entry = must(this.#cached(at), "the cache reaches to the end");
-      bytes += entryBytes(entry);
-      if (result.length > 0 && bytes > bytesMax) break;
-      result.push(entry);
+    let left = bytesMax;
+    let at = from;
+    while (at <= through) {
+      const isCached = this.#cache.get(at) !== undefined;
+      const limits = { through, bytesMax: left, isFirst: result.length === 0 };
+      const part = isCached ? this.#recall(at, limits) : this.#readEntries(at, limits);
+      if (part.length === 0) break;
+      for (const entry of part) {
+        left -= entryBytes(entry);
+        result.push(entry);
+      }
+      at = index(at + part.length);
     }
     return result;
   }
 
   /**
    * Writes consecutive entries; what was in the log from the first one's index on is cut off before.
-   * Durable after `sync`. A full disk throws `DiskError` with `ENOSPC` and leaves the log as it was
-   * before the entries; any other error is the end of this log object.
+   * Durable after `sync`. A full disk throws `DiskError` with `ENOSPC` and leaves the log usable and
+   * without any of the entries, on the disk too; any other error is the end of this log object.
    */
   append(entries: readonly Entry[]): void {
     assert(!this.#isBroken, "a log that failed is not used again");
     const first = must(entries[0], "an append has entries").index;
     assert(first >= this.firstIndex && first <= this.#lastIndex + 1, "an append leaves no gap");
-    this.#failing(() => {
-      if (first <= this.#lastIndex) this.#truncate(first);
-      for (let start = 0; start < entries.length;) start = this.#writeRun(entries, start);
+    this.#ending(() => {
+      let kept = this.#lastIndex;
+      try {
+        if (first <= kept) this.#truncate(first);
+        kept = index(first - 1);
+        for (let start = 0; start < entries.length;) start = this.#writeRun(entries, start);
+      } catch (error) {
+        if (!isFullDisk(error)) throw error;
+        // Synced too: what was refused must not be found, and replicated, after a crash.
+        this.#cutBack(index(kept + 1));
+        return error;
+      }
+      return null;
     });
   }
 
   sync(): void {
     assert(!this.#isBroken, "a log that failed is not used again");
-    this.#failing(() => this.#active.file.sync());
+    this.#ending(() => {
+      this.#activeFile.sync();
+      return null;
+    });
     this.#syncedOffset = this.#writeOffset;
   }
 
@@ -222,7 +259,7 @@ export class RaftLog implements LogReader {
   }
 
   close(): void {
-    for (const { file } of this.#segments) file.close();
+    for (const { file } of this.#segments) file?.close();
   }
 
   // ------------------------------------------------------------------ writing
@@ -231,17 +268,24 @@ export class RaftLog implements LogReader {
     return must(this.#segments[this.#segments.length - 1], "a log has a segment");
   }
 
+  get #activeFile(): DiskFile {
+    return must(this.#active.file, "the last segment stays open");
+  }
+
   get #activeTable(): SegmentTable {
     return must(this.#active.table, "the last segment's table stays");
   }
 
-  #failing(run: () => void): void {
+  /** What `run` throws is the end of this log; what it returns is thrown too, but is not. */
+  #ending(run: () => Error | null): void {
+    let survived: Error | null;
     try {
-      run();
+      survived = run();
     } catch (error) {
-      if (!(error instanceof DiskError && error.code === "ENOSPC")) this.#isBroken = true;
+      this.#isBroken = true;
       throw error;
     }
+    if (survived) throw survived;
   }
 
   /** Writes as many entries from `start` on as the segment takes; returns where to go on. */
@@ -262,14 +306,14 @@ export class RaftLog implements LogReader {
     const run = start === 0 && end === entries.length ? entries : entries.slice(start, end);
     const { table, data } = this.#encode(run, bytes);
     this.#preallocate(this.#writeOffset + bytes);
-    this.#writeOrCutBack(data);
+    writeFully(this.#activeFile, this.#writeOffset, data);
     const own = this.#activeTable;
     for (let i = 0; i < run.length; i++) {
       const entry = must(run[i], "i is in range");
       own.offsets.push(must(table.offsets[i], "one a record"));
       own.chains.push(must(table.chains[i], "one a record"));
       own.terms.push(entry.term);
-      this.#remember(entry);
+      this.#cache.push(entry);
     }
     this.#writeOffset += bytes;
     own.end = this.#writeOffset;
@@ -305,31 +349,11 @@ export class RaftLog implements LogReader {
 
   #preallocate(needed: number): void {
     const { preallocateBytes } = this.#options;
-    const { file } = this.#active;
+    const file = this.#activeFile;
     while (this.#allocated < needed) {
       const target = (Math.floor(this.#allocated / preallocateBytes) + 1) * preallocateBytes;
-      try {
-        writeFully(file, this.#allocated, this.#zeros.subarray(0, target - this.#allocated));
-      } catch (error) {
-        // Zeros behind the last record are no harm; how many there are is read again.
-        this.#allocated = file.size();
-        throw error;
-      }
+      writeFully(file, this.#allocated, this.#zeros.subarray(0, target - this.#allocated));
       this.#allocated = target;
-    }
-  }
-
-  #writeOrCutBack(data: Uint8Array): void {
-    const { file } = this.#active;
-    try {
-      writeFully(file, this.#writeOffset, data);
-    } catch (error) {
-      if (error instanceof DiskError && error.code === "ENOSPC") {
-        // Half a batch must not be taken for records later.
-        file.truncate(this.#writeOffset);
-        this.#allocated = this.#writeOffset;
-      }
-      throw error;
     }
   }
 
@@ -337,7 +361,7 @@ export class RaftLog implements LogReader {
   #rotate(): void {
     const { disk, directory, group, drawSalt } = this.#options;
     const old = this.#active;
-    old.file.sync();
+    this.#activeFile.sync();
     this.#syncedOffset = this.#writeOffset;
     const { terms, chains } = this.#activeTable;
     const header: SegmentHeader = {
@@ -353,64 +377,68 @@ export class RaftLog implements LogReader {
     try {
       file = createSegment(disk, directory, header);
     } catch (error) {
-      if (error instanceof DiskError && error.code === "ENOSPC" && disk.exists(path)) {
-        removeSegment(disk, directory, path);
-      }
+      if (isFullDisk(error) && disk.exists(path)) removeSegment(disk, directory, path);
       throw error;
     }
     const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
     this.#segments.push({ path, header, file, table, isVerified: true });
     this.#tables.push(old);
-    this.#dropOldTables();
+    this.#closeOldTables();
     this.#writeOffset = segmentHeaderBytes;
     this.#syncedOffset = segmentHeaderBytes;
     this.#allocated = segmentHeaderBytes;
   }
 
-  /** Takes back everything from `from` on: whole segments newest first, then the rest of one. */
+  /** Takes back what conflicts with a leader's log. It was synced, so the cut is noted before. */
   #truncate(from: Index): void {
     const { disk, directory } = this.#options;
     noteTruncation(disk, directory, from);
+    this.#cutBack(from);
+    forgetTruncation(disk, directory);
+  }
+
+  /** Removes everything from `from` on: whole segments newest first, then the rest of one. */
+  #cutBack(from: Index): void {
+    const { disk, directory } = this.#options;
     while (this.#active.header.firstIndex > from) {
       const { file, path } = this.#active;
-      file.close();
+      file?.close();
       removeSegment(disk, directory, path);
       this.#segments.pop();
     }
-    this.#table(this.#active);
+    const table = this.#table(this.#active);
     this.#tables = this.#tables.filter((segment) => segment !== this.#active);
-    const { header, file } = this.#active;
-    const table = this.#activeTable;
-    const kept = from - header.firstIndex;
+    const kept = from - this.#active.header.firstIndex;
     const cut = table.offsets[kept] ?? table.end;
     // Cut and synced before anything new is written: an old record must not be found behind it.
-    file.truncate(cut);
-    file.sync();
-    forgetTruncation(disk, directory);
+    this.#cutFile(cut);
     table.offsets.length = kept;
     table.terms.length = kept;
     table.chains.length = kept;
     table.end = cut;
     this.#writeOffset = cut;
     this.#syncedOffset = cut;
-    this.#allocated = cut;
     this.#lastIndex = index(from - 1);
-    this.#forget(from);
+    this.#cache.truncate(from);
+  }
+
+  #cutFile(bytes: number): void {
+    this.#activeFile.truncate(bytes);
+    this.#activeFile.sync();
+    this.#allocated = bytes;
   }
 
   /**
-   * A torn tail is cut off before anything is written behind it. And whatever was found may still be
-   * in memory only, left there by a process that died before its sync: from here on it counts as
-   * written, so it is synced now.
+   * A torn tail is cut off before anything is written behind it. And whatever was found, and which
+   * files are there or gone, may still be in memory only, left so by a process that died before its
+   * sync: from here on it counts, so it is synced now.
    */
   #settle(hasTornTail: boolean): void {
-    const { file } = this.#active;
-    if (hasTornTail) {
-      file.truncate(this.#writeOffset);
-      this.#allocated = this.#writeOffset;
-    }
-    file.sync();
-    forgetTruncation(this.#options.disk, this.#options.directory);
+    const { disk, directory } = this.#options;
+    if (hasTornTail) this.#cutFile(this.#writeOffset);
+    else this.#activeFile.sync();
+    forgetTruncation(disk, directory);
+    disk.syncDirectory(directory);
   }
 
   // ------------------------------------------------------------------ reading
@@ -420,8 +448,9 @@ export class RaftLog implements LogReader {
     return must(found, "a segment holds the entry");
   }
 
-  /** Verifies the segment where that has not been done. Throws `LogDamaged`. */
+  /** Opens and verifies the segment where that has not been done. Throws `LogDamaged`. */
   #table(segment: Segment): SegmentTable {
+    segment.file ??= this.#options.disk.open(segment.path, "readWrite");
     if (segment.table === null) {
       const next = this.#segments[this.#segments.indexOf(segment) + 1];
       const verified = verify(segment, next);
@@ -429,39 +458,58 @@ export class RaftLog implements LogReader {
     }
     if (segment !== this.#active) {
       this.#tables = [...this.#tables.filter((other) => other !== segment), segment];
-      this.#dropOldTables();
+      this.#closeOldTables();
     }
     return must(segment.table, "it was verified now");
   }
 
-  #dropOldTables(): void {
+  #closeOldTables(): void {
     while (this.#tables.length > closedTablesMax) {
-      const oldest = this.#tables.shift();
-      if (oldest) oldest.table = null;
+      const oldest = must(this.#tables.shift(), "there is one");
+      oldest.table = null;
+      oldest.file?.close();
+      oldest.file = null;
     }
   }
 
+  #recall(from: Index, { through, bytesMax, isFirst }: ReadLimits): Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    for (let at = from; at <= through; at = index(at + 1)) {
+      const entry = must(this.#cache.get(at), "the cache reaches to the end");
+      bytes += entryBytes(entry);
+      if (bytes > bytesMax && !(isFirst && at === from)) break;
+      entries.push(entry);
+    }
+    return entries;
+  }
+
   /** Up to the end of the segment that holds `from`. */
-  #readEntries(from: Index, through: Index, bytesMax: number): Entry[] {
+  #readEntries(from: Index, { through, bytesMax, isFirst }: ReadLimits): Entry[] {
     const segment = this.#segmentOf(from);
     const table = this.#table(segment);
-    const { firstIndex, chain: firstChain } = segment.header;
+    const { firstIndex, chain: firstChain, salt } = segment.header;
     const start = from - firstIndex;
     const last = Math.min(through - firstIndex, table.offsets.length - 1);
     const offsetOf = (position: number): number => table.offsets[position] ?? table.end;
-    let end = start + 1;
+    let end = isFirst ? start + 1 : start;
     while (end <= last && offsetOf(end + 1) - offsetOf(start) <= bytesMax) end++;
     const bytes = Buffer.alloc(offsetOf(end) - offsetOf(start));
-    readFully(segment.file, offsetOf(start), bytes);
+    readFully(must(segment.file, "it is open with its table"), offsetOf(start), bytes);
     const entries: Entry[] = [];
     for (let position = start; position < end; position++) {
       const at = offsetOf(position) - offsetOf(start);
-      const header = decodeHeader(bytes, at, segment.header.salt);
+      const header = decodeHeader(bytes, at, salt);
       const body = at + recordHeaderBytes;
       const previous =
         position === 0 ? firstChain : must(table.chains[position - 1], "it is there");
       const entry =
-        header && decodeBody(header, previous, bytes.subarray(body, body + header.bodyBytes));
+        header &&
+        decodeBody(
+          header,
+          { chain: previous, salt },
+          bytes.subarray(body, body + header.bodyBytes),
+        );
       if (entry?.index !== firstIndex + position) {
         const detail = "a record that was whole is not any more";
         throw new LogDamaged({ path: segment.path, offset: offsetOf(position), detail });
@@ -470,140 +518,4 @@ export class RaftLog implements LogReader {
     }
     return entries;
   }
-
-  // ------------------------------------------------------------------ the newest entries in memory
-
-  #cached(at: Index): Entry | undefined {
-    const first = this.#cache[this.#cacheStart];
-    if (!first || at < first.index) return undefined;
-    return this.#cache[this.#cacheStart + at - first.index];
-  }
-
-  #remember(entry: Entry): void {
-    this.#cache.push(entry);
-    this.#cacheBytes += entryBytes(entry);
-    while (
-      this.#cacheBytes > this.#options.cacheBytes &&
-      this.#cacheStart < this.#cache.length - 1
-    ) {
-      this.#cacheBytes -= entryBytes(must(this.#cache[this.#cacheStart], "it is there"));
-      // Given up at once and not when the array is next copied: that may be long after.
-      this.#cache[this.#cacheStart] = undefined;
-      this.#cacheStart++;
-    }
-    if (this.#cacheStart > 1024 && this.#cacheStart * 2 > this.#cache.length) {
-      this.#cache = this.#cache.slice(this.#cacheStart);
-      this.#cacheStart = 0;
-    }
-  }
-
-  #forget(from: Index): void {
-    const first = this.#cache[this.#cacheStart];
-    if (!first) return;
-    const kept = Math.max(0, from - first.index);
-    for (const entry of this.#cache.splice(this.#cacheStart + kept)) {
-      this.#cacheBytes -= entryBytes(must(entry, "it is there"));
-    }
-    if (kept === 0) {
-      this.#cache = [];
-      this.#cacheStart = 0;
-    }
-  }
-}
-
-// -------------------------------------------------------------------- opening
-
-type OpenSegments =
-  | {
-      readonly ok: true;
-      readonly segments: Segment[];
-      /** Where a crash interrupted a truncation; it is finished now. */
-      readonly until: number | undefined;
-    }
-  | { readonly ok: false; readonly damage: LogDamage };
-
-/** Opens every segment by its header; the records are left for later. */
-function openSegments(options: Required<RaftLogOptions>): OpenSegments {
-  const { disk, directory, group } = options;
-  const damaged = (path: string, detail: string): OpenSegments => ({
-    ok: false,
-    damage: { path, offset: 0, detail },
-  });
-  const until = notedTruncation(disk, directory) ?? undefined;
-  const found = disk
-    .list(directory)
-    .map(segmentFirstIndex)
-    .filter((firstIndex) => firstIndex !== null);
-  const firstIndexes = found.filter((firstIndex) => until === undefined || firstIndex <= until);
-  for (const cut of found.slice(firstIndexes.length).reverse()) {
-    removeSegment(disk, directory, `${directory}/${segmentName(cut)}`);
-  }
-  if (firstIndexes.length === 0) return damaged(directory, "the log has no files");
-  const segments: Segment[] = [];
-  for (let i = 0; i < firstIndexes.length; i++) {
-    const firstIndex = must(firstIndexes[i], "i is in range");
-    const isLast = i === firstIndexes.length - 1;
-    const path = `${directory}/${segmentName(firstIndex)}`;
-    const file = disk.open(path, "readWrite");
-    const start = Buffer.alloc(segmentHeaderBytes);
-    const header = decodeSegmentHeader(start.subarray(0, readFully(file, 0, start)));
-    if (!header) {
-      if (isLast && i > 0 && isHalfCreated(file)) {
-        file.close();
-        removeSegment(disk, directory, path);
-        break;
-      }
-      return damaged(path, "its header is damaged");
-    }
-    const previousFirstIndex = segments[i - 1]?.header.firstIndex ?? header.previousFirstIndex;
-    if (header.firstIndex !== firstIndex || header.previousFirstIndex !== previousFirstIndex) {
-      return damaged(path, "it does not follow the file before it: a file is missing or misnamed");
-    }
-    if (header.group !== group) return damaged(path, `it belongs to group ${header.group}`);
-    segments.push({ path, header, file, table: null, isVerified: false });
-  }
-  const first = must(segments[0], "there is one");
-  if (first.header.previousFirstIndex !== 0)
-    return damaged(first.path, "the file before it is missing");
-  return { ok: true, segments, until };
-}
-
-function removeSegment(disk: Disk, directory: string, path: string): void {
-  disk.remove(path);
-  disk.syncDirectory(directory);
-}
-
-/** A crash came before the header was synced: then there are no records behind it. */
-const isHalfCreated = (file: DiskFile): boolean =>
-  file.size() <= segmentHeaderBytes || isAllZero(readWhole(file), segmentHeaderBytes);
-
-type Verified =
-  | { readonly ok: true; readonly droppedBytes: number }
-  | { readonly ok: false; readonly damage: LogDamage };
-
-/** Reads the whole segment, gives it its table, and checks that its successor follows from it. */
-function verify(segment: Segment, next: Segment | undefined, until?: number): Verified {
-  const { path, header, file } = segment;
-  const bytes = readWhole(file);
-  const result = scanSegment(bytes, header, next ? undefined : until);
-  if (result.kind === "damaged") {
-    return { ok: false, damage: { path, offset: result.offset, detail: result.detail } };
-  }
-  const { table } = result;
-  if (next) {
-    const follows =
-      result.kind === "clean" &&
-      next.header.firstIndex === header.firstIndex + table.offsets.length &&
-      next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
-      next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm);
-    if (!follows) {
-      return {
-        ok: false,
-        damage: { path, offset: table.end, detail: "its last records are missing" },
-      };
-    }
-  }
-  segment.table = table;
-  segment.isVerified = true;
-  return { ok: true, droppedBytes: result.kind === "torn" ? bytes.byteLength - table.end : 0 };
 }

@@ -12,15 +12,18 @@
  * | 16–23 | index |
  * | 24–31 | term |
  * | 32–39 | log time in milliseconds |
- * | 40–47 | place in this segment up to which everything was known to be synced at the time of writing |
+ * | 40–43 | place in this segment up to which everything was known to be synced at the time of writing |
+ * | 44–47 | a constant without zeros |
  * | 48– | body, then bytes of 0xff up to a multiple of 8 |
  *
  * The salt keeps a user's value from posing as a record. The chain makes a record that was written to
  * the wrong place, or left over from an older tail, as noticeable as a flipped bit.
  *
  * A sector that was never written reads as zeros; that is how a torn record is told from a damaged
- * one. So no sector's part of a whole record may be zeros by itself: where a body would make it so,
- * every byte of the body is combined with a mask.
+ * one. So each sector's part of a whole record has at least two bytes that are not zero, and no single
+ * damaged byte makes it look unwritten: the header sees to that by its checksum and its constant, and
+ * where a body would break it, the body is combined with a stream of bytes. The stream depends on the
+ * salt, or a value could be made for which none of the 255 streams helps.
  */
 
 import { crc32 } from "node:zlib";
@@ -33,6 +36,8 @@ export const recordAlignment = 8;
 export const sectorBytes = 512;
 /** A body longer than this is damage, whatever its header says; it bounds what a scan allocates. */
 export const bodyBytesMax = 8 << 20;
+
+const headerEnd = 0x5a96695a;
 
 const kindCodes = ["", "command", "noop", "configuration"] as const;
 
@@ -68,9 +73,12 @@ export function encodeRecord(
   writeUint64(target, entry.index, at + 16);
   writeUint64(target, entry.term, at + 24);
   writeUint64(target, entry.timeMs, at + 32);
-  writeUint64(target, place.syncedOffset, at + 40);
-  maskBody(target.subarray(at, end), place.offset, bodyBytes);
+  target.writeUInt32LE(place.syncedOffset, at + 40);
+  target.writeUInt32LE(headerEnd, at + 44);
   target.writeUInt32LE(headerChecksum(target, at, place.salt), at + 4);
+  if (hasFaintSector(target, { at, end, offset: place.offset })) {
+    maskRecord(target.subarray(at, end), place, bodyBytes);
+  }
   return chain;
 }
 
@@ -90,6 +98,7 @@ export function decodeHeader(source: Buffer, at: number, salt: number): RecordHe
   const kind = kindCodes[source[at + 12] ?? 0];
   // Cheap tests first: a search for surviving records asks at every eighth byte.
   if (kind === undefined || kind === "" || source.readUInt16LE(at + 14) !== 0) return null;
+  if (source.readUInt32LE(at + 44) !== headerEnd) return null;
   if (source.readUInt32LE(at + 4) !== headerChecksum(source, at, salt)) return null;
   const bodyBytes = source.readUInt32LE(at);
   const header = {
@@ -100,26 +109,24 @@ export function decodeHeader(source: Buffer, at: number, salt: number): RecordHe
     index: readUint64(source, at + 16),
     term: readUint64(source, at + 24),
     timeMs: readUint64(source, at + 32),
-    syncedOffset: readUint64(source, at + 40),
+    syncedOffset: source.readUInt32LE(at + 40),
   };
   const isSane =
     bodyBytes <= bodyBytesMax &&
     Number.isSafeInteger(header.index) &&
     Number.isSafeInteger(header.term) &&
-    Number.isSafeInteger(header.timeMs) &&
-    Number.isSafeInteger(header.syncedOffset);
+    Number.isSafeInteger(header.timeMs);
   return isSane ? header : null;
 }
 
 /** The entry behind `header`, with bytes of its own; null where it contradicts the chain. */
 export function decodeBody(
   header: RecordHeader,
-  previousChain: number,
+  before: { readonly chain: number; readonly salt: number },
   body: Uint8Array,
 ): Entry | null {
   const data = new Uint8Array(body);
-  if (header.mask !== 0)
-    for (let i = 0; i < data.length; i++) data[i] = (data[i] ?? 0) ^ header.mask;
+  if (header.mask !== 0) applyStream(data, header.mask, before.salt);
   const entry: Entry = {
     index: index(header.index),
     term: term(header.term),
@@ -127,7 +134,7 @@ export function decodeBody(
     timeMs: header.timeMs,
     data,
   };
-  return chainOf(entry, previousChain) === header.chain ? entry : null;
+  return chainOf(entry, before.chain) === header.chain ? entry : null;
 }
 
 const chainFields = Buffer.alloc(25);
@@ -161,29 +168,67 @@ function kindCode(kind: EntryKind): number {
   }
 }
 
-/** Whether some sector's part of `record`, which begins at `offset` of its file, is all zeros. */
-export function hasBlankSector(record: Uint8Array, offset: number): boolean {
-  let start = 0;
-  while (start < record.byteLength) {
-    const end = Math.min(record.byteLength, start + sectorBytes - ((offset + start) % sectorBytes));
-    let at = start;
-    while (at < end && record[at] === 0) at++;
-    if (at === end) return true;
-    start = end;
+/** Where a record, or the part of it that is looked at, begins and ends in `bytes`. */
+interface Extent {
+  readonly at: number;
+  readonly end: number;
+  /** Of `at`, in the segment file: it says where sectors begin. */
+  readonly offset: number;
+}
+
+/** Whether some sector's part of the record could be mistaken for one that was never written. */
+function hasFaintSector(bytes: Uint8Array, { at, end, offset }: Extent): boolean {
+  let start = at;
+  while (start < end) {
+    const sectorEnd = start + sectorBytes - ((offset + start - at) % sectorBytes);
+    const partEnd = Math.min(end, sectorEnd);
+    let written = 0;
+    for (let i = start; i < partEnd && written < 2; i++) if (bytes[i] !== 0) written++;
+    if (written < 2) return true;
+    start = partEnd;
   }
   return false;
 }
 
-/** Nearly always the first test is the last: a body without a long run of zeros needs no mask. */
-function maskBody(record: Buffer, offset: number, bodyBytes: number): void {
-  let mask = 0;
-  while (hasBlankSector(record, offset) && mask < 0xff) {
-    const next = mask + 1;
-    for (let i = recordHeaderBytes; i < recordHeaderBytes + bodyBytes; i++) {
-      record[i] = (record[i] ?? 0) ^ mask ^ next;
-    }
-    mask = next;
+/**
+ * Whether some sector that `from` … `end` of the file touches was never written from there on: it is
+ * zeros up to the sector's end, for a sector that kept less than all of a record kept nothing behind.
+ */
+export function hasUnwrittenSector(file: Uint8Array, from: number, end: number): boolean {
+  for (let start = from; start < end;) {
+    const sectorEnd = (Math.floor(start / sectorBytes) + 1) * sectorBytes;
+    const partEnd = Math.min(file.byteLength, sectorEnd);
+    let at = start;
+    while (at < partEnd && file[at] === 0) at++;
+    if (at === partEnd) return true;
+    start = sectorEnd;
+  }
+  return false;
+}
+
+/** Finds a stream with which the record has no faint sector, and leaves it applied. */
+function maskRecord(record: Buffer, { offset, salt }: RecordPlace, bodyBytes: number): void {
+  const body = record.subarray(recordHeaderBytes, recordHeaderBytes + bodyBytes);
+  for (let mask = 1; mask <= 0xff; mask++) {
+    applyStream(body, mask, salt);
     record[13] = mask;
+    record.writeUInt32LE(headerChecksum(record, 0, salt), 4);
+    if (!hasFaintSector(record, { at: 0, end: record.byteLength, offset })) return;
+    applyStream(body, mask, salt);
+  }
+  assert(false, "one of 255 streams leaves no sector blank");
+}
+
+/** Combines `body` with the stream (Marsaglia's xorshift32) that `mask` and `salt` begin. */
+function applyStream(body: Uint8Array, mask: number, salt: number): void {
+  let state = Math.imul(salt ^ Math.imul(mask, 0x9e3779b1), 0x85ebca6b) | 1;
+  for (let i = 0; i < body.length; i++) {
+    if (i % 4 === 0) {
+      state ^= state << 13;
+      state ^= state >>> 17;
+      state ^= state << 5;
+    }
+    body[i] = (body[i] ?? 0) ^ (state >>> (8 * (i % 4)));
   }
 }
 

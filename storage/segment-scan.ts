@@ -3,7 +3,7 @@
 import {
   decodeBody,
   decodeHeader,
-  hasBlankSector,
+  hasUnwrittenSector,
   recordAlignment,
   recordBytes,
   recordHeaderBytes,
@@ -22,7 +22,7 @@ export interface SegmentTable {
 export type ScanResult =
   | { readonly kind: "clean"; readonly table: SegmentTable }
   /** A write that a crash interrupted: nothing from `table.end` on was ever acknowledged. */
-  | { readonly kind: "torn"; readonly table: SegmentTable }
+  | { readonly kind: "torn"; readonly table: SegmentTable; readonly droppedBytes: number }
   | { readonly kind: "damaged"; readonly offset: number; readonly detail: string };
 
 /** `until`: an index from which on the segment is being cut off; what is there is not looked at. */
@@ -37,14 +37,14 @@ export function scanSegment(
   let synced = segmentHeaderBytes;
   for (;;) {
     const at = table.end;
-    if (header.firstIndex + table.offsets.length === until) return { kind: "torn", table };
+    if (header.firstIndex + table.offsets.length === until) return torn(bytes, table);
     const record =
       at + recordHeaderBytes <= bytes.length ? decodeHeader(bytes, at, header.salt) : null;
     if (!record) break;
     const end = at + recordBytes(record.bodyBytes);
     if (end > bytes.length) break;
     const body = bytes.subarray(at + recordHeaderBytes, at + recordHeaderBytes + record.bodyBytes);
-    if (!decodeBody(record, chain, body)) break;
+    if (!decodeBody(record, { chain, salt: header.salt }, body)) break;
     const isNext = record.index === header.firstIndex + table.offsets.length;
     if (!isNext || record.term < lastTerm || record.syncedOffset > at) {
       return { kind: "damaged", offset: at, detail: "a record stands in another's place" };
@@ -64,7 +64,7 @@ export function scanSegment(
 /**
  * There is something behind the last whole record. It is the rest of a torn write only where all of
  * this holds; anything else is damage:
- * - the file ends inside the record, or a whole sector's part of it was never written (is zeros);
+ * - the file ends inside the record, or one of its sectors was never written from there on (is zeros);
  * - no record, before or behind it, says that this place had been synced. Records of the same
  *   unsynced write may well have survived behind it: sectors reach the disk in any order.
  */
@@ -79,16 +79,20 @@ function judge(
     return { kind: "damaged", offset: at, detail: "a record that had been synced is not whole" };
   }
   return isTorn(bytes, at, header.salt)
-    ? { kind: "torn", table }
+    ? torn(bytes, table)
     : { kind: "damaged", offset: at, detail: "a record contradicts its checksum" };
 }
 
 function isTorn(bytes: Buffer, at: number, salt: number): boolean {
-  if (at + recordHeaderBytes > bytes.length) return true;
-  const record = decodeHeader(bytes, at, salt);
-  if (!record) return hasBlankSector(bytes.subarray(at, at + recordHeaderBytes), at);
-  const end = at + recordBytes(record.bodyBytes);
-  return end > bytes.length || hasBlankSector(bytes.subarray(at, end), at);
+  const record = at + recordHeaderBytes <= bytes.length ? decodeHeader(bytes, at, salt) : null;
+  const end = at + (record ? recordBytes(record.bodyBytes) : recordHeaderBytes);
+  return end > bytes.length || hasUnwrittenSector(bytes, at, end);
+}
+
+/** The zeros written ahead are not counted. */
+function torn(bytes: Buffer, table: SegmentTable): ScanResult {
+  const written = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  return { kind: "torn", table, droppedBytes: Math.max(0, written - table.end) };
 }
 
 /** The furthest place that a record behind `at` knew to be synced. */

@@ -78,6 +78,12 @@ export function createSegment(disk: Disk, directory: string, header: SegmentHead
   }
 }
 
+/** Durably gone when it returns. */
+export function removeSegment(disk: Disk, directory: string, path: string): void {
+  disk.remove(path);
+  disk.syncDirectory(directory);
+}
+
 /** The whole file; its size is bounded by the segment size and one record. */
 export function readWhole(file: DiskFile): Buffer {
   const bytes = Buffer.alloc(file.size());

@@ -18,7 +18,14 @@ export function noteTruncation(disk: Disk, directory: string, from: number): voi
   writeUint64(bytes, from, 0);
   bytes.writeUInt32LE(crc32(bytes.subarray(0, 8)), 8);
   const file = disk.open(notePath(directory), "create");
-  writeFully(file, 0, bytes);
+  try {
+    writeFully(file, 0, bytes);
+  } catch (error) {
+    // A full disk: the log goes on, and has to find the name free the next time.
+    file.close();
+    forgetTruncation(disk, directory);
+    throw error;
+  }
   file.sync();
   file.close();
   disk.syncDirectory(directory);

@@ -28,11 +28,17 @@ export interface StateDigest {
 export interface StateMachine {
   readonly applied: AppliedState;
   /**
-   * Applies consecutive committed entries (the first is `appliedIndex + 1`) in one transaction and
-   * returns one result per entry, null for entries that are not commands. Throws where the database
-   * fails; the process then ends, because a skipped entry would be silent divergence.
+   * Applies consecutive committed entries (the first is `appliedIndex + 1`) and returns one result per
+   * entry, null for entries that are not commands. They count for `lookup` at once, and belong to a
+   * transaction that stays open until `commit`: a process that dies before it applies them again from
+   * the log. Throws where the database fails; the process then ends, because a skipped entry would be
+   * silent divergence.
    */
   apply(entries: readonly Entry[]): (CommandResult | null)[];
+  /** Rows and applied index, in one transaction, out of this process's hands. */
+  commit(): void;
+  /** Entry bytes applied since the last `commit`. */
+  readonly uncommittedBytes: number;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;
@@ -41,7 +47,8 @@ export interface StateMachine {
    * little to write (it is called when `unsyncedBytes` has grown, and at the end).
    */
   sync(): Index;
+  /** Commits before. */
+  close(): void;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
-  close(): void;
 }

@@ -155,6 +155,7 @@ class MemoryMachine implements StateMachine {
   readonly rows = new Map<string, { value: Uint8Array; revision: Index }>();
   readonly history: string[] = [];
   readonly unsyncedBytes = 0;
+  readonly uncommittedBytes = 0;
   applied: AppliedState = { appliedIndex: index(0), appliedTerm: term(0), configuration: null };
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
@@ -191,6 +192,8 @@ class MemoryMachine implements StateMachine {
   sync(): Index {
     return this.applied.appliedIndex;
   }
+
+  commit(): void {}
 
   close(): void {}
 }

@@ -117,4 +117,71 @@ test("after a failed sync the file refuses to go on", () => {
   assert.throws(() => file.save(state(2, 1)), /not used again/);
 });
 
+test("power loss while a bad slot is mended leaves the good one", () => {
+  for (const slot of slots) {
+    for (let at = 1; at <= 6; at++) {
+      const { disk, file } = created();
+      file.save(state(8, 3));
+      disk.edit(path, (bytes) => void bytes.fill(0xff, slot, slot + 40));
+      const start = disk.operations;
+      disk.beforeOperation = (operation, where) => {
+        if (disk.operations - start === at) throw new DiskError(where, operation, "EIO", "cut");
+      };
+      try {
+        HardStateFile.open(disk, path);
+      } catch (error) {
+        assert.instance(error, DiskError);
+      }
+      disk.beforeOperation = () => {};
+      disk.tear(path);
+      assert.equal(opened(disk).current, state(8, 3), `slot ${slot}, operation ${at}`);
+    }
+  }
+});
+
+test("a kill in a save and power loss in the start after it leave one of the two states", () => {
+  for (let killed = 1; killed <= 4; killed++) {
+    for (let at = 1; at <= 4; at++) {
+      const { disk, file } = created();
+      file.save(state(5, 1));
+      const failAt = (start: number, count: number): void => {
+        disk.beforeOperation = (operation, where) => {
+          if (disk.operations - start === count) throw new DiskError(where, operation, "EIO", "");
+        };
+      };
+      failAt(disk.operations, killed);
+      assert.throws(() => file.save(state(6, 2)));
+      failAt(disk.operations, at);
+      try {
+        HardStateFile.open(disk, path);
+      } catch (error) {
+        assert.instance(error, DiskError);
+      }
+      disk.beforeOperation = () => {};
+      disk.tear(path);
+      const found = opened(disk).current;
+      const isOldOrNew = found.term === 5 || found.term === 6;
+      assert.ok(isOldOrNew, `kill at ${killed}, power loss at ${at}: ${found.term}`);
+    }
+  }
+});
+
+test("a state found after a kill survives the next power loss", () => {
+  for (let at = 1; at <= 4; at++) {
+    for (let seed = 0; seed < 20; seed++) {
+      const { disk, file } = created();
+      file.save(state(5, 1));
+      const start = disk.operations;
+      disk.beforeOperation = (operation, where) => {
+        if (disk.operations - start === at) throw new DiskError(where, operation, "EIO", "kill");
+      };
+      assert.throws(() => file.save(state(6, 2)));
+      disk.beforeOperation = () => {};
+      const found = opened(disk).current;
+      disk.crash(seeded(seed));
+      assert.equal(opened(disk).current, found, `operation ${at}, seed ${seed}`);
+    }
+  }
+});
+
 test.run();

@@ -26,11 +26,27 @@ test("everything is there after closing and opening", () => {
   });
 });
 
-test("everything applied survives a crash without sync or close", () => {
+test("a crash before the commit takes the transaction back, and with it the applied index", () => {
+  withScene((scene) => {
+    scene.put("a", "1");
+    scene.store.commit();
+    const before = scene.store.digest();
+    scene.put("b", "2");
+    const result = scene.crashed();
+    assert.ok(result.ok);
+    if (!result.ok) return;
+    assert.equal(result.store.digest(), before);
+    assert.is(result.store.applied.appliedIndex, 1);
+    result.store.close();
+  });
+});
+
+test("everything committed survives a crash without sync or close", () => {
   withScene((scene) => {
     scene.put("a", "1");
     scene.store.sync();
     scene.put("b", "2");
+    scene.store.commit();
     const result = scene.crashed();
     assert.ok(result.ok);
     if (!result.ok) return;

@@ -119,6 +119,23 @@ export class MemoryDisk implements Disk {
     this.beforeOperation = () => {};
   }
 
+  /** What the system does by itself at any time: data, but not yet names, reach the disk. */
+  writeBack(path: string): void {
+    const inode = must(this.#names.get(path), `${path} is there`);
+    inode.durable = inode.bytes.slice();
+  }
+
+  /** Power loss on a disk that leaves rubbish in every sector that was being written. */
+  tear(path: string): void {
+    const inode = must(this.#names.get(path), `${path} is there`);
+    for (let start = 0; start < inode.bytes.byteLength; start += sectorBytes) {
+      const part = inode.bytes.subarray(start, start + sectorBytes);
+      const durable = inode.durable.subarray(start, start + sectorBytes);
+      if (Buffer.compare(part, durable) !== 0) part.fill(0xaa);
+    }
+    inode.durable = inode.bytes.slice();
+  }
+
   #file(path: string, inode: Inode): DiskFile {
     return {
       path,

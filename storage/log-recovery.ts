@@ -1,0 +1,127 @@
+/** The log's files at the start: which ones there are, whether they follow each other, what is whole. */
+
+import { must } from "../server/raft/assert.ts";
+import { readFully, type Disk, type DiskFile } from "./disk.ts";
+import type { LogDamage, RaftLogOptions } from "./raft-log.ts";
+import {
+  decodeSegmentHeader,
+  isAllZero,
+  readWhole,
+  segmentFirstIndex,
+  segmentHeaderBytes,
+  removeSegment,
+  segmentName,
+  type SegmentHeader,
+} from "./segment.ts";
+import { scanSegment, type SegmentTable } from "./segment-scan.ts";
+import { notedTruncation } from "./truncation.ts";
+
+export interface Segment {
+  readonly path: string;
+  readonly header: SegmentHeader;
+  /** Open while it is written to or was read lately: a log may have more files than a process may. */
+  file: DiskFile | null;
+  /** Null until it has been verified, and again when it is an old one and others were needed since. */
+  table: SegmentTable | null;
+  isVerified: boolean;
+}
+
+type Failed = { readonly ok: false; readonly damage: LogDamage };
+
+export type OpenSegments =
+  | {
+      readonly ok: true;
+      readonly segments: Segment[];
+      /** A last file that a crash left before anything in it counted; to be removed. */
+      readonly halfMade: string | null;
+      /** Where a crash interrupted a truncation; to be finished. */
+      readonly until: number | undefined;
+    }
+  | Failed;
+
+export type Verified = { readonly ok: true; readonly droppedBytes: number } | Failed;
+
+const damaged = (path: string, offset: number, detail: string): Failed => ({
+  ok: false,
+  damage: { path, offset, detail },
+});
+
+/** Reads the header of every segment; the records are left for later. Finishes a truncation. */
+export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
+  const { disk, directory, group } = options;
+  const until = notedTruncation(disk, directory) ?? undefined;
+  const found = disk
+    .list(directory)
+    .map(segmentFirstIndex)
+    .filter((firstIndex) => firstIndex !== null);
+  const firstIndexes = found.filter((firstIndex) => until === undefined || firstIndex <= until);
+  for (const cut of found.slice(firstIndexes.length).toReversed()) {
+    removeSegment(disk, directory, `${directory}/${segmentName(cut)}`);
+  }
+  if (firstIndexes.length === 0) return damaged(directory, 0, "the log has no files");
+  const segments: Segment[] = [];
+  for (let i = 0; i < firstIndexes.length; i++) {
+    const firstIndex = must(firstIndexes[i], "i is in range");
+    const isLast = i === firstIndexes.length - 1;
+    const path = `${directory}/${segmentName(firstIndex)}`;
+    const { header, isBlank } = readHeader(disk, path);
+    if (!header) {
+      if (isLast && i > 0 && isBlank) return { ok: true, segments, halfMade: path, until };
+      return damaged(path, 0, "its header is damaged");
+    }
+    const previousFirstIndex = segments[i - 1]?.header.firstIndex ?? 0;
+    if (i === 0 && header.previousFirstIndex !== 0) {
+      return damaged(path, 0, "the file before it is missing");
+    }
+    if (header.firstIndex !== firstIndex || header.previousFirstIndex !== previousFirstIndex) {
+      const detail = "it does not follow the file before it: a file is missing or misnamed";
+      return damaged(path, 0, detail);
+    }
+    if (header.group !== group) return damaged(path, 0, `it belongs to group ${header.group}`);
+    segments.push({ path, header, file: null, table: null, isVerified: false });
+  }
+  return { ok: true, segments, halfMade: null, until };
+}
+
+/** `isBlank`: nothing stands behind the header. */
+function readHeader(disk: Disk, path: string): { header: SegmentHeader | null; isBlank: boolean } {
+  const file = disk.open(path, "read");
+  try {
+    const start = Buffer.alloc(segmentHeaderBytes);
+    const header = decodeSegmentHeader(start.subarray(0, readFully(file, 0, start)));
+    return { header, isBlank: !header && isAllZero(readWhole(file), segmentHeaderBytes) };
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Reads the whole segment, gives it its table, and checks that its successor follows from it.
+ * `halfMade`: a file that was begun after this one had been synced, and has no header yet.
+ */
+export function verify(
+  segment: Segment,
+  next: Segment | "halfMade" | undefined,
+  until?: number,
+): Verified {
+  const { path, header } = segment;
+  const file = must(segment.file, "a segment is open while it is verified");
+  const result = scanSegment(readWhole(file), header, next ? undefined : until);
+  if (result.kind === "damaged") return damaged(path, result.offset, result.detail);
+  const { table } = result;
+  if (next && (result.kind === "torn" || !follows(next, header, table))) {
+    return damaged(path, table.end, "its last records are missing");
+  }
+  segment.table = table;
+  segment.isVerified = true;
+  return { ok: true, droppedBytes: result.kind === "torn" ? result.droppedBytes : 0 };
+}
+
+function follows(next: Segment | "halfMade", header: SegmentHeader, table: SegmentTable): boolean {
+  if (next === "halfMade") return true;
+  return (
+    next.header.firstIndex === header.firstIndex + table.offsets.length &&
+    next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
+    next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm)
+  );
+}
