@@ -10,7 +10,7 @@ import {
 } from "./client-commands.ts";
 import { runCluster } from "./cluster.ts";
 import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "./config.ts";
-import { exitCodes, StartError } from "./exit.ts";
+import { lastWords } from "./last-words.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
@@ -117,14 +117,11 @@ async function main(words: readonly string[]): Promise<void> {
   }
 }
 
+// Whoever read our output has gone (`kv … 2>&1 | head`): a node does not die of that.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
 main(process.argv.slice(2)).catch((error: unknown) => {
-  if (error instanceof UsageError) {
-    process.stderr.write(`kv: ${error.message}\n`);
-    process.exit(exitCodes.usage);
-  }
-  if (error instanceof StartError) {
-    process.stderr.write(`kv: ${error.message}\n`);
-    process.exit(error.exitCode);
-  }
-  throw error;
+  const { line, code } = lastWords(error);
+  process.stderr.write(`${line}\n`);
+  process.exit(code);
 });

@@ -1,5 +1,6 @@
 /** What a process says when it has to end at once, and with which exit code. */
 
+import { UsageError } from "./arguments.ts";
 import { DiskError } from "../storage/disk.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/raft-log.ts";
@@ -8,6 +9,7 @@ import { exitCodes, StartError, type ExitCode } from "./exit.ts";
 
 /** One line for what a person can mend; the stack only for a bug of ours, where it is what helps. */
 export function lastWords(error: unknown): { line: string; code: ExitCode } {
+  if (error instanceof UsageError) return { line: `kv: ${error.message}`, code: exitCodes.usage };
   if (error instanceof StartError) return { line: `kv: ${error.message}`, code: error.exitCode };
   if (error instanceof DiskError || error instanceof SqliteError) {
     const line = `kv: the disk failed and nothing more can be promised: ${oneLine(error.message)}`;

@@ -57,9 +57,9 @@ export class NodeDirectory {
     const path = resolve(options.path);
     const disk = new NodeDisk();
     const driver = await loadSqlite();
-    const isNew = !disk.exists(path);
-    if (isNew) await options.beforeCreation();
     return explained(path, async () => {
+      const isNew = !disk.exists(path);
+      if (isNew) await options.beforeCreation();
       if (isNew) createDirectory(disk, path);
       const lock = acquireLock(driver, path);
       try {
@@ -155,10 +155,12 @@ const hardStatePath = (path: string): string => `${groupDirectory(path)}/hard-st
 
 const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
 
+/** With every directory above it that had to be made: each is an entry in the one above. */
 function createDirectory(disk: Disk, path: string): void {
+  const made: string[] = [];
+  for (let above = path; !disk.exists(above); above = dirname(above)) made.push(above);
   disk.makeDirectory(path);
-  disk.syncDirectory(dirname(path));
-  disk.syncDirectory(dirname(dirname(path)));
+  for (const directory of made) disk.syncDirectory(dirname(directory));
 }
 
 function acquireLock(driver: SqliteDriver, path: string): DirectoryLock {

@@ -58,6 +58,7 @@ class Server {
   #session: TerminalSession | null = null;
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
+  #lastWarning = "";
 
   constructor(config: NodeConfig) {
     this.#config = config;
@@ -270,7 +271,16 @@ class Server {
       this.#die(emptyDirectory(this.#config, refusal.detail));
     } else if (!isFormed && refusal.reason === "differentMembers") {
       this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
+    } else {
+      this.#warnOnce(`node ${peer}: ${refusal.detail} (${refusal.reason})`);
     }
+  }
+
+  /** A refusal comes again with every attempt to connect; it is told when it changes. */
+  #warnOnce(text: string): void {
+    if (this.#lastWarning === text) return;
+    this.#lastWarning = text;
+    this.#log.warn(text);
   }
 
   #form(formed: Formed): void {

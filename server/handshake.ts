@@ -235,7 +235,9 @@ export class AcceptorHandshake {
       return { state: "accepted", send, peer };
     }
     const detail = refusal.detail.slice(0, detailLengthMax);
-    const body = { accepted: false, identity, reason: refusal.reason, detail };
+    // Who is refused learns whom it has met, and no directory's name: that is what lets a member in.
+    const stranger = { ...identity, incarnation: "0".repeat(32), members: [] };
+    const body = { accepted: false, identity: stranger, reason: refusal.reason, detail };
     const send = this.#transcript.seal("kv acceptor\n", body);
     return { state: "refused", send, refusal, identity: peer };
   }

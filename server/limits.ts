@@ -56,7 +56,7 @@ export const defaultLimits: Limits = {
   contentTypeBytesMax,
   listRowsMax: 10_000,
   listRowsDefault: 1_000,
-  listBytesMax: 8 << 20,
+  listBytesMax: 4 << 20,
   pendingWritesMax: 16_384,
   pendingWriteBytesMax: 64 << 20,
   pendingReadsMax: 65_536,

@@ -20,9 +20,10 @@ import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
 import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
-import { assert, must, unreachable } from "./raft/assert.ts";
+import { assert, unreachable } from "./raft/assert.ts";
 import { index, term, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
+import { Turnstile } from "./turnstile.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { Answer, Command, CommandResult, Query } from "./state-machine/command.ts";
 
@@ -36,12 +37,20 @@ export interface NodeClientOptions {
   readonly isConnected: (peer: NodeId) => boolean;
 }
 
+/** Requests that may wait for the cluster to form: each may hold a value. */
+const unformedRequestsMax = 64;
+/** Listings built at a time, and waiting: each may be some megabytes and take the loop for as long. */
+const listingsMax = 2;
+const waitingListingsMax = 256;
+
 /** Exists before the node does: until the cluster has formed, requests wait and are then refused. */
 export class NodeClient implements ClientPort {
   readonly #options: NodeClientOptions;
   readonly #startMs: number;
   #formed: { node: Node; clusterId: string } | null = null;
-  #whenFormed: (() => void)[] = [];
+  /** Requests that wait for formation. */
+  readonly #whenFormed = new Set<() => void>();
+  readonly #listings = new Turnstile({ insideMax: listingsMax, waitingMax: waitingListingsMax });
 
   constructor(options: NodeClientOptions) {
     this.#options = options;
@@ -52,7 +61,7 @@ export class NodeClient implements ClientPort {
   formed(node: Node, clusterId: string): void {
     assert(this.#formed === null, "a node forms once");
     this.#formed = { node, clusterId };
-    for (const run of this.#whenFormed.splice(0)) run();
+    for (const run of [...this.#whenFormed]) run();
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
@@ -87,11 +96,11 @@ export class NodeClient implements ClientPort {
       const detail = `limit is a whole number from 1 to ${limits.listRowsMax}`;
       return { ok: false, code: "bad_request", detail, field: "limit" };
     }
+    if (!(await this.#listings.enter()))
+      return this.#readFailure({ ok: false, error: "overloaded" });
     const bytesMax = limits.listBytesMax;
-    const answer = await this.#read(
-      { type: "list", prefix, after, limit, keysOnly, bytesMax },
-      options,
-    );
+    const query = { type: "list", prefix, after, limit, keysOnly, bytesMax } as const;
+    const answer = await this.#read(query, options).finally(() => this.#listings.leave());
     if (!answer.ok) return answer;
     assert(answer.answer.type === "list", "a list is answered as a list");
     const { rows, more } = answer.answer;
@@ -168,17 +177,19 @@ export class NodeClient implements ClientPort {
     });
   }
 
-  /** Waits for formation as long as for a leader; null where it does not come. */
+  /** Waits for formation as long as for a leader; null where it does not come, or too many wait. */
   #node(): Promise<Node | null> | Node {
     if (this.#formed) return this.#formed.node;
+    if (this.#whenFormed.size >= unformedRequestsMax) return Promise.resolve(null);
     return new Promise((resolve) => {
-      const timer = this.#options.clock.after(this.#options.limits.leaderlessHoldMs, () =>
-        resolve(null),
-      );
-      this.#whenFormed.push(() => {
+      const { clock, limits } = this.#options;
+      const finish = (): void => {
         timer.cancel();
-        resolve(must(this.#formed, "it is formed now").node);
-      });
+        this.#whenFormed.delete(finish);
+        resolve(this.#formed?.node ?? null);
+      };
+      const timer = clock.after(limits.leaderlessHoldMs, finish);
+      this.#whenFormed.add(finish);
     });
   }
 

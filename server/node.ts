@@ -50,6 +50,9 @@ interface SeenForwards {
   highest: number;
 }
 
+/** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
+const termLeapMax = 2 ** 32;
+
 /** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
 const applyBatchesPerDrain = 4;
 
@@ -65,6 +68,10 @@ export class Node {
   #leadership: Leadership;
   #ticks = 0;
   #isScheduled = false;
+  /** Waiting writes were refused: they are tried again with the next tick. */
+  #isHeldBack = false;
+  /** What the leader of that term called committed in its last append. */
+  #leaderCommit = { term: -1, index: 0 };
   #isStopped = false;
   #currentMs: number | null = null;
   #ticker: Timer | null = null;
@@ -179,9 +186,14 @@ export class Node {
   handOver(): NodeId | null {
     const { role } = this.#raft;
     if (role.kind !== "leader") return null;
+    const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
+    const answered = (id: NodeId): number => this.#answeredMs.get(id) ?? 0;
+    // Who has not answered for two heartbeats may be frozen, however complete its log is.
+    const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
+    const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
     const best = this.#raft.voters
       .filter((id) => id !== this.#options.self && this.#options.network.isConnected(id))
-      .sort((a, b) => (role.progress.get(b)?.match ?? 0) - (role.progress.get(a)?.match ?? 0))[0];
+      .sort((a, b) => isFresh(b) - isFresh(a) || match(b) - match(a))[0];
     if (best === undefined || !this.#raft.transferLeadership(best)) return null;
     this.#schedule();
     return best;
@@ -225,7 +237,8 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#raft.tick();
-      this.#writes.expire(times);
+      this.#isHeldBack = false;
+      this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
       this.#options.machine.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
@@ -268,17 +281,23 @@ export class Node {
   #stepInbox(): void {
     if (this.#inbox.length === 0) return;
     for (const { from, message } of this.#inbox.splice(0)) {
+      if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
           this.#takeForwarded(from, message.commands);
           break;
         case "forwardRefused":
           for (const sequence of message.sequences) this.#writes.refused(sequence);
+          // Not at once again: an overloaded leader would only have more to refuse.
+          this.#isHeldBack = true;
           break;
         case "snapshot":
           // No log is compacted yet, so no leader has a reason to send one.
           break;
         default:
+          if (message.type === "append") {
+            this.#leaderCommit = { term: message.term, index: message.commitIndex };
+          }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
             this.#answeredMs.set(from, this.#nowMs());
           }
@@ -343,7 +362,7 @@ export class Node {
   // ------------------------------------------------------------------ writes on their way
 
   #routeWrites(): void {
-    if (!this.#writes.hasWaiting) return;
+    if (!this.#writes.hasWaiting || this.#isHeldBack) return;
     const { leaderId } = this.#raft;
     if (leaderId === null) return;
     if (leaderId === this.#options.self) this.#proposeWaiting();
@@ -357,8 +376,12 @@ export class Node {
     const { writes, frames } = this.#writes.takeWaiting();
     if (frames.length === 0) return;
     const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
-    if (proposed.ok) this.#writes.proposed(writes, proposed.firstIndex, proposed.term);
-    else for (const write of writes) this.#writes.returned(write);
+    if (proposed.ok) {
+      this.#writes.proposed(writes, proposed.firstIndex, proposed.term);
+      return;
+    }
+    for (const write of writes) this.#writes.returned(write);
+    this.#isHeldBack = true;
   }
 
   #forwardWaiting(leaderId: NodeId): void {
@@ -394,6 +417,7 @@ export class Node {
     const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
     const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
     this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
+    this.#options.network.flush();
   }
 
   /** Framed by `from` itself, and not one that came before: a second entry would be a second write. */
@@ -436,18 +460,22 @@ export class Node {
   }
 
   /**
-   * A follower that has applied all its leader told it knows that it is current, and so does a leader
-   * that a majority has answered; what is known then outlives the role.
+   * A follower is current when it has applied all that its leader ever sent or called committed: what
+   * the leader has committed without us it had sent us before. A leader is when a majority has
+   * answered it. What is known then outlives the role.
    */
   #noteCurrency(): void {
     const { role, log } = this.#raft;
-    if (log.appliedIndex !== log.commitIndex) return;
     if (role.kind === "leader") {
       const ageMs = this.#leaderAgeMs();
       if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
-    } else if (role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0) {
-      this.#currentMs = this.#nowMs();
+      return;
     }
+    const hearsLeader =
+      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
+    const { term, index: leaderCommit } = this.#leaderCommit;
+    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
+    if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
   }
 
   /** A leader was current when the last member of a majority answered it. */

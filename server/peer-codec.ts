@@ -26,6 +26,8 @@ import type { Append } from "./raft/message.ts";
 export const listLengthMax = 1 << 17;
 const membersMax = 64;
 /** Characters of an address or an incarnation. */
+/** A million terms, or entries, a second for nine years. */
+const positionMax = 2 ** 48;
 const textLengthMax = 256;
 const nodeIdMax = 2 ** 32 - 1;
 
@@ -337,11 +339,11 @@ class Fields {
   }
 
   term(): Term {
-    return term(this.integer());
+    return term(bounded(this.integer()));
   }
 
   index(): Index {
-    return index(this.integer());
+    return index(bounded(this.integer()));
   }
 
   nodeId(): NodeId {
@@ -395,6 +397,12 @@ function integer(value: unknown): number {
   // What is 2^53 or more arrives rounded, and is not a safe integer either.
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
   throw new Malformed("a field is not an integer below 2^53");
+}
+
+/** Far below where integers end, so that the next term or index is always one as well. */
+function bounded(value: number): number {
+  if (value <= positionMax) return value;
+  throw new Malformed("a term or an index beyond 2^48");
 }
 
 /** The decoder gives views; a small one would keep the whole packet alive. */

@@ -56,14 +56,12 @@ const sequencesPerSession = 2 ** 32;
 
 export class PendingWrites {
   readonly #options: PendingWritesOptions;
-  /** In the order they came; settled ones leave when they reach the front. */
-  readonly #order: PendingWrite[] = [];
-  #front = 0;
+  /** In the order they came: a set keeps it, and lets go of the settled ones at once. */
+  readonly #order = new Set<PendingWrite>();
   #waiting: PendingWrite[] = [];
   readonly #byAttempt = new Map<number, PendingWrite>();
   readonly #byIndex = new Map<Index, PendingWrite>();
   #lastAttempt = 0;
-  #count = 0;
   #bytes = 0;
 
   constructor(options: PendingWritesOptions) {
@@ -71,7 +69,7 @@ export class PendingWrites {
   }
 
   get count(): number {
-    return this.#count;
+    return this.#order.size;
   }
 
   get hasWaiting(): boolean {
@@ -81,11 +79,10 @@ export class PendingWrites {
   /** Returns false, and does not keep it, where too many wait already. */
   add(command: Uint8Array, startMs: number, done: (answer: WriteAnswer) => void): boolean {
     const { writesMax, bytesMax } = this.#options;
-    if (this.#count >= writesMax || this.#bytes + command.byteLength > bytesMax) return false;
+    if (this.#order.size >= writesMax || this.#bytes + command.byteLength > bytesMax) return false;
     const write = { command, startMs, done, place: waiting, attempt: 0, settled: false };
-    this.#count++;
     this.#bytes += command.byteLength;
-    this.#order.push(write);
+    this.#order.add(write);
     this.#waiting.push(write);
     return true;
   }
@@ -140,32 +137,29 @@ export class PendingWrites {
   }
 
   /** Answers what has waited too long: for a leader since `leaderless`, altogether since `deadline`. */
-  expire(options: { nowMs: number; leaderlessMs: number; deadlineMs: number }): void {
-    const { nowMs, leaderlessMs, deadlineMs } = options;
+  expire(options: {
+    nowMs: number;
+    leaderlessMs: number;
+    deadlineMs: number;
+    /** Then what waits does so because the leader does not take it. */
+    hasLeader: boolean;
+  }): void {
+    const { nowMs, leaderlessMs, deadlineMs, hasLeader } = options;
+    const error = hasLeader ? "overloaded" : "noLeader";
     for (const write of this.#waiting) {
-      if (nowMs - write.startMs >= leaderlessMs) {
-        this.#settle(write, { ok: false, error: "noLeader", outcome: "not_applied" });
-      }
+      if (nowMs - write.startMs < leaderlessMs) continue;
+      this.#settle(write, { ok: false, error, outcome: "not_applied" });
     }
     this.#waiting = this.#waiting.filter((write) => !write.settled);
-    for (;;) {
-      const oldest = this.#order[this.#front];
-      if (!oldest) break;
-      if (!oldest.settled) {
-        if (nowMs - oldest.startMs < deadlineMs) break;
-        this.#settle(oldest, { ok: false, error: "timeout", outcome: "unknown" });
-      }
-      this.#front++;
-    }
-    if (this.#front > 1024) {
-      this.#order.splice(0, this.#front);
-      this.#front = 0;
+    for (const oldest of this.#order) {
+      if (nowMs - oldest.startMs < deadlineMs) break;
+      this.#settle(oldest, { ok: false, error: "timeout", outcome: "unknown" });
     }
   }
 
   /** Answers everything, because the node stops. */
   close(): void {
-    for (const write of this.#order.slice(this.#front)) {
+    for (const write of [...this.#order]) {
       const outcome = write.place.kind === "waiting" ? "not_applied" : "unknown";
       this.#settle(write, { ok: false, error: "stopping", outcome });
     }
@@ -203,9 +197,9 @@ export class PendingWrites {
   #settle(write: PendingWrite, answer: WriteAnswer): void {
     if (write.settled) return;
     write.settled = true;
-    this.#count--;
+    this.#order.delete(write);
     this.#bytes -= write.command.byteLength;
-    assert(this.#count >= 0 && this.#bytes >= 0, "every write is settled once");
+    assert(this.#bytes >= 0, "every write is settled once");
     this.#byAttempt.delete(write.attempt);
     if (write.place.kind === "proposed") {
       const { index } = write.place;

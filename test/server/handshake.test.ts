@@ -185,12 +185,13 @@ test("a dialer that hears its own bytes is not taken in", () => {
   assertRefused(reflected.receive(must(step.send, "an identity")), "wrongSecret");
 });
 
-test("another cluster is refused, and the dialer learns whose", () => {
+test("another cluster is refused, and the dialer learns whose, but no directory's name", () => {
   const stranger = { ...identityOf(1), clusterId: "d".repeat(32) };
   const { dialed, accepted } = meet(dialer({ identity: () => stranger }), acceptor());
   assertRefused(accepted, "wrongCluster");
   assertRefused(dialed, "wrongCluster");
-  if (dialed.state === "refused") assert.equal(dialed.identity, identityOf(2));
+  const expected = { ...identityOf(2), incarnation: "0".repeat(32), members: [] };
+  if (dialed.state === "refused") assert.equal(dialed.identity, expected);
 });
 
 test("the dialer judges too, even where the acceptor has none of its doubts", () => {

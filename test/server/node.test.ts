@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 const others = (nodes: SimulatedNodes, id: NodeId): NodeId[] =>
@@ -242,6 +242,34 @@ test("a late answer to a read of an earlier life answers no read of this one", (
   nodes.node(id).receive(leader, stale);
   nodes.time.until(() => read.answer !== null, 3_000);
   assert.is(read.answer, "error: noLeader");
+});
+
+test("a term from nowhere is not taken up", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const { term: before } = nodes.node(leader).leadership;
+  const far = term(2 ** 40);
+  nodes.node(leader).receive(follower(nodes, leader), {
+    type: "heartbeatResponse",
+    term: far,
+    readRound: 0,
+  });
+  nodes.time.run(100);
+  assert.is(nodes.node(leader).leadership.term, before);
+});
+
+test("what the leader refuses is not sent again before the next tick", () => {
+  const nodes = new SimulatedNodes({ count: 3, limits: { uncommittedBytesMax: 0 } });
+  const leader = nodes.awaitLeader();
+  let forwards = 0;
+  nodes.onMessage = (_from, _to, message) => {
+    if (message.type === "forward") forwards++;
+    return 1;
+  };
+  const call = nodes.put(follower(nodes, leader), "k", "v");
+  nodes.time.until(() => call.answer !== null, 3_000);
+  assert.equal(call.answer, { ok: false, error: "overloaded", outcome: "not_applied" });
+  assert.ok(forwards <= 2_000 / 25 + 1, `${forwards} forwards in two seconds`);
 });
 
 test("more writes than may wait are refused at once and surely not applied", () => {

@@ -27,7 +27,7 @@ export const heartbeat = (readRound: number): PeerMessage => ({
   readRound,
 });
 
-const largest = Number.MAX_SAFE_INTEGER;
+const largest = 2 ** 48;
 const last = { lastLogIndex: index(12), lastLogTerm: term(6) };
 
 export const everyPeerMessage: readonly PeerMessage[] = [
