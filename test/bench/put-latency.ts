@@ -8,6 +8,8 @@ import { join } from "node:path";
 import { BenchCluster } from "./cluster.ts";
 import { HttpConnection } from "./http-connection.ts";
 
+/** Until the compilers of all three processes are done. */
+const warmUpRounds = 10;
 const rounds = 5;
 const putsPerRound = 1_000;
 const syncsPerRound = 500;
@@ -47,7 +49,7 @@ async function putTimes(connection: HttpConnection, round: number): Promise<numb
 const cluster = await BenchCluster.start(3);
 const leader = await cluster.leader();
 const connection = await HttpConnection.open(leader.httpPort);
-await putTimes(connection, 0);
+for (let round = 0; round < warmUpRounds; round++) await putTimes(connection, round);
 const syncs: number[] = [];
 const puts: number[] = [];
 for (let round = 1; round <= rounds; round++) {
