@@ -37,6 +37,7 @@ async function assertEndsOnError(
   scope: Scope,
   pick: (cluster: Cluster) => Promise<ClusterNode | undefined>,
   injection: string,
+  provoke: (cluster: Cluster) => Promise<void> = async () => {},
 ): Promise<void> {
   const cluster = await Cluster.start(scope);
   const load = Load.start(cluster);
@@ -45,6 +46,7 @@ async function assertEndsOnError(
   const victim = await pick(cluster);
   assert.ok(victim);
   await inject(scope, victim, injection);
+  await provoke(cluster);
   const ending = await victim.process.endsWithin(10_000);
   assert.ok(ending.code !== 0, "it ends with an error");
   const last = victim.process.errorLines.at(-1) ?? "";
@@ -85,6 +87,11 @@ diskScenario("the sync of a follower's database fails", async (scope) => {
     scope,
     async (cluster) => (await cluster.followers())[0],
     "fsync:error=EIO:when=1+",
+    // Enough for a checkpoint, which is when the database is synced.
+    async (cluster) => {
+      const leader = await cluster.leader();
+      for (let i = 0; i < 16; i++) await leader.mustPut(`large-${i}`, new Uint8Array(1_000_000));
+    },
   );
 });
 

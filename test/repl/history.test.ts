@@ -4,18 +4,21 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } fro
 import { writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { suite } from "uvu";
+import { test as register } from "uvu";
 import * as assert from "uvu/assert";
 import { History, historyLineLengthMax, historyLinesMax } from "../../repl/history.ts";
 
-const test = suite<{ path: string; directory: string }>("history");
-
-test.before.each((context) => {
-  context.directory = mkdtempSync(join(tmpdir(), "kv-history-"));
-  context.path = join(context.directory, "history");
-});
-
-test.after.each((context) => rmSync(context.directory, { recursive: true }));
+/** Runs a test in a directory of its own. */
+function test(name: string, run: (context: { path: string; directory: string }) => void): void {
+  register(name, () => {
+    const directory = mkdtempSync(join(tmpdir(), "kv-history-"));
+    try {
+      run({ path: join(directory, "history"), directory });
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}
 
 test("lines are there again in the next run", ({ path }) => {
   const history = History.open(path);
@@ -71,4 +74,4 @@ test("a directory in its place costs only the file", ({ path }) => {
   assert.equal(history.lines, ["get a"]);
 });
 
-test.run();
+register.run();
