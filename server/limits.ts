@@ -5,7 +5,7 @@ import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine
 export interface Limits {
   /** Silence after which an election is due; each node draws between this and twice this. */
   readonly electionTimeoutMs: number;
-  /** The same once after a start, as long as nobody has been heard. */
+  /** The same once after a start, and after the connection to the leader broke. */
   readonly firstElectionTimeoutMs: number;
   readonly heartbeatMs: number;
   /** The core's unit of time. */

@@ -123,6 +123,7 @@ export class Node {
   /** The connection to `peer` broke. */
   unreachable(peer: NodeId): void {
     this.#raft.unreachable(peer);
+    this.#schedule();
   }
 
   /** Sends a command through the log. `done` is called exactly once, never from within this call. */

@@ -84,8 +84,9 @@ export interface RaftOptions {
   /** An election is due after `electionTicks` to twice as many ticks of silence. */
   readonly electionTicks: number;
   /**
-   * The same for the very first election after the start, when nobody has been heard yet. May be
-   * short: where there is a leader, PreVote keeps an early candidate from disturbing it.
+   * The same for the first election after the start, when nobody has been heard yet, and after the
+   * connection to the leader broke. May be short: where there is a leader, PreVote keeps an early
+   * candidate from disturbing it.
    */
   readonly firstElectionTicks?: number;
   readonly heartbeatTicks: number;
@@ -252,9 +253,17 @@ export class Raft {
     if (this.role.kind === "leader") leading.announceCommit(this.role, peer);
   }
 
-  /** The connection to `peer` broke: what was on the way may be lost. */
+  /**
+   * The connection to `peer` broke: what was on the way may be lost. Where it was the leader, its
+   * process has probably ended, and an election need not wait out the whole timeout; if it lives, its
+   * next heartbeat or the others' refusal to pre-vote keeps it in office.
+   */
   unreachable(peer: NodeId): void {
-    if (this.role.kind === "leader") leading.peerUnreachable(this.role, peer);
+    const { role } = this;
+    if (role.kind === "leader") leading.peerUnreachable(role, peer);
+    else if (role.kind === "follower" && role.leaderId === peer) {
+      this.role = this.#newFollower(null, this.options.firstElectionTicks);
+    }
   }
 
   /** The stream that goes with a `snapshot` message has ended. */

@@ -287,5 +287,6 @@ function compact(walk: RandomWalk): void {
 
 function unreachable(walk: RandomWalk): void {
   const peer = walk.node().id;
-  walk.atLeader((raft) => raft.unreachable(peer));
+  const node = walk.node();
+  if (node.raft) walk.cluster.run(node, (raft) => raft.unreachable(peer));
 }
