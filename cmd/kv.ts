@@ -88,21 +88,25 @@ function build(literal: LiteralArguments): ReturnType<typeof cac> {
 }
 
 /** cac's words for wrong use, in ours: what is wrong, as it was typed, and what would be right. */
-function asUsageError(error: unknown, literal: LiteralArguments): UsageError | null {
+function asUsageError(
+  error: unknown,
+  { literal, command }: { literal: LiteralArguments; command: string | undefined },
+): UsageError | null {
   if (error instanceof UsageError) return error;
   if (!(error instanceof Error) || error.name !== "CACError") return null;
+  const help = command ? `kv ${command} --help` : "kv --help";
   const quoted = /`(-{0,2})(.*)`/s.exec(error.message)?.[2] ?? "";
   if (error.message.startsWith("Unknown option")) {
-    return new UsageError(`unknown flag ${literal.typedFlag(quoted)}; kv --help lists them`);
+    return new UsageError(`unknown flag ${literal.typedFlag(quoted)}; ${help} lists them`);
   }
   if (error.message.startsWith("Unused args")) {
     const word = literal.text(quoted.split("`")[0]);
-    return new UsageError(`unexpected word "${word}"; kv --help shows what is understood`);
+    return new UsageError(`unexpected word "${word}"; ${help} shows what is understood`);
   }
   if (error.message.startsWith("missing required args")) {
     return new UsageError(`something is missing: kv ${quoted}`);
   }
-  return new UsageError(`${error.message}; kv --help shows what is understood`);
+  return new UsageError(`${error.message}; ${help} shows what is understood`);
 }
 
 async function main(words: readonly string[]): Promise<void> {
@@ -113,7 +117,7 @@ async function main(words: readonly string[]): Promise<void> {
     cli.parse(["", "kv", ...literal.argv], { run: false });
     await cli.runMatchedCommand();
   } catch (error) {
-    throw asUsageError(error, literal) ?? error;
+    throw asUsageError(error, { literal, command: cli.matchedCommandName }) ?? error;
   }
 }
 
