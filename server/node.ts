@@ -66,7 +66,6 @@ export class Node {
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
   readonly #answeredMs = new Map<NodeId, number>();
   #leadership: Leadership;
-  #ticks = 0;
   #isScheduled = false;
   /** Waiting writes were refused: they are tried again with the next tick. */
   #isHeldBack = false;
@@ -227,7 +226,6 @@ export class Node {
   }
 
   #tick(): void {
-    this.#ticks++;
     const { limits } = this.#options;
     const times = {
       nowMs: this.#nowMs(),
@@ -491,11 +489,6 @@ export class Node {
       .sort((a, b) => a - b);
     const age = ages[majority(ages.length) - 1] ?? Infinity;
     return Number.isFinite(age) ? age : null;
-  }
-
-  /** Ticks since the start, for tests of the loop. */
-  get ticks(): number {
-    return this.#ticks;
   }
 
   /** The index a local read is made at. */
