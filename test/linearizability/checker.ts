@@ -38,13 +38,13 @@ export function checkHistory<State, Input, Output>(
   const stepsMax = options.stepsMax ?? stepsMaxDefault;
   let undecided: string | null = null;
   for (const [key, history] of Map.groupBy(operations, (operation) => operation.key)) {
-    const finding = new Search(model, history, { stepsMax, isTraced: false }).run();
-    if (finding.kind === "none") {
+    const finding = new Search(model, history, { stepsMax }).run();
+    if (finding === "none") {
       const smallest = smallestViolation(model, history, stepsMax);
       const explanation = explainViolation(model, smallest, history.length);
       return { kind: "violation", key, history: smallest, explanation };
     }
-    if (finding.kind === "undecided") undecided ??= key;
+    if (finding === "undecided") undecided ??= key;
   }
   return undecided === null ? { kind: "linearizable" } : { kind: "undecided", key: undecided };
 }

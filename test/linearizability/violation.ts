@@ -1,12 +1,14 @@
 /** Makes a violation small and readable: the beginning of the history that shows it, and why it does. */
 
-import { assert, must } from "../../server/raft/assert.ts";
+import { must } from "../../server/raft/assert.ts";
 import type { Operation } from "./history.ts";
 import type { Model } from "./model.ts";
 import { Search } from "./search.ts";
 
 /** Operations printed of a long list: the last ones of the order, the first ones of the others. */
 const linesMax = 12;
+/** To find an order worth printing; that there is no whole one is known by then. */
+const explanationStepsMax = 200_000;
 
 /**
  * The shortest beginning of a history, up to some return, that is not linearizable. Beginnings of
@@ -26,8 +28,8 @@ export function smallestViolation<State, Input, Output>(
   while (low < high) {
     const middle = (low + high) >> 1;
     const beginning = until(operations, times[middle] ?? 0);
-    const finding = new Search(model, beginning, { stepsMax, isTraced: false }).run();
-    if (finding.kind === "none") {
+    const finding = new Search(model, beginning, { stepsMax }).run();
+    if (finding === "none") {
       smallest = beginning;
       high = middle;
     } else {
@@ -56,12 +58,10 @@ export function explainViolation<State, Input, Output>(
   operations: readonly Operation<Input, Output>[],
   total: number,
 ): string {
-  // The same search found it before, so it ends.
-  const finding = new Search(model, operations, { stepsMax: Infinity, isTraced: true }).run();
-  assert(finding.kind === "none", "an explained history is a violation");
-  const order = finding.order.map((offset) =>
-    must(operations[offset], "an operation it was given"),
-  );
+  const search = new Search(model, operations, { stepsMax: explanationStepsMax, isTraced: true });
+  search.run();
+  const { offsets, state } = search.longest;
+  const order = offsets.map((offset) => must(operations[offset], "an operation it was given"));
   const placed = new Set(order);
   const left = operations.filter((operation) => !placed.has(operation));
   const text = (operation: Operation<Input, Output>): string => line(model, operation);
@@ -69,9 +69,9 @@ export function explainViolation<State, Input, Output>(
   const key = JSON.stringify(operations[0]?.key);
   return [
     `key ${key}: no order explains the first ${operations.length} of ${total} operations`,
-    `the longest order that does places ${order.length}${skipped > 0 ? ", the last of them" : ""}:`,
+    `the longest order found places ${order.length}${skipped > 0 ? ", the last of them" : ""}:`,
     ...order.slice(skipped).map(text),
-    `which leads to: ${finding.state}`,
+    `which leads to: ${state}`,
     "and behind it does not fit:",
     ...some(left.filter(({ output }) => output !== null).map(text)),
     ...section("nor does it help to place, of unknown outcome:", left.filter(isUnknown).map(text)),
