@@ -38,7 +38,7 @@ export function checkHistory<State, Input, Output>(
   const stepsMax = options.stepsMax ?? stepsMaxDefault;
   let undecided: string | null = null;
   for (const [key, history] of Map.groupBy(operations, (operation) => operation.key)) {
-    const finding = new Search(model, history, { stepsMax }).run();
+    const finding = new Search(model, history, stepsMax).run();
     if (finding === "none") {
       const smallest = smallestViolation(model, history, stepsMax);
       const explanation = explainViolation(model, smallest, history.length);

@@ -47,23 +47,12 @@ import type { Model } from "./model.ts";
 
 export type Finding = "found" | "none" | "undecided";
 
-/** An order of some of the operations, as offsets into those the search was given. */
-export interface PartialOrder {
+/** An order that explains its outputs. */
+export interface Order {
+  /** Of the operations the search was given: those with an output, and unknown ones it needs. */
   readonly offsets: readonly number[];
-  /** Those of them that are not unknown. */
-  readonly knownCount: number;
-  /** What it leads to. */
+  /** The state it leads to, as text. */
   readonly state: string;
-}
-
-export interface SearchOptions {
-  /** The most steps of the model to take. */
-  readonly stepsMax: number;
-  /**
-   * Notes the longest order that explains its outputs, for people: ranks do not count, which lets the
-   * order go on to where a person sees the contradiction. Takes more time and steps.
-   */
-  readonly isTraced?: boolean;
 }
 
 /** Unknown operations that do the same, in the order of their calls. */
@@ -102,7 +91,7 @@ interface Frame<State, Input, Output> {
 
 export class Search<State, Input, Output> {
   readonly #model: Model<State, Input, Output>;
-  readonly #options: SearchOptions;
+  readonly #stepsMax: number;
   readonly #head: Link<Input, Output>;
   readonly #kinds: Kind<Input>[] = [];
   readonly #frames: Frame<State, Input, Output>[] = [];
@@ -113,42 +102,33 @@ export class Search<State, Input, Output> {
   /** Of each rank: how many operations are not placed. */
   readonly #unplacedOfRank: Uint32Array;
   #steps = 0;
-  #longest: PartialOrder;
 
+  /** `stepsMax`: the most steps of the model to take. */
   constructor(
     model: Model<State, Input, Output>,
     operations: readonly Operation<Input, Output>[],
-    options: SearchOptions,
+    stepsMax: number,
   ) {
     this.#model = model;
-    this.#options = options;
-    this.#longest = { offsets: [], knownCount: 0, state: model.stateKey(model.initial()) };
+    this.#stepsMax = stepsMax;
     const resolved = model.resolve?.(operations) ?? operations;
     assert(resolved.length === operations.length, "resolving keeps the number of operations");
     this.#head = eventList(resolved);
-    const ranks = options.isTraced === true ? [] : (model.ranks?.(resolved) ?? []);
-    this.#ranks = withoutGaps(ranks.map((rank, i) => (resolved[i]?.output === null ? null : rank)));
+    this.#ranks = withoutGaps(model.ranks?.(resolved) ?? []);
     this.#unplacedOfRank = new Uint32Array(operations.length);
     for (const offset of resolved.keys()) this.#countUnplaced(offset, 1);
     this.#sortUnknown(resolved);
   }
 
-  /** The longest order seen, of a traced search that did not find a whole one. */
-  get longest(): PartialOrder {
-    return this.#longest;
-  }
-
+  /** To be called once. */
   run(): Finding {
-    if (this.#head.next === null) return "found";
     const initial = this.#model.initial();
     this.#enter(initial, this.#model.stateKey(initial), new Uint32Array(this.#kinds.length));
+    if (this.#head.next === null) return "found";
     for (;;) {
       const frame = this.#frames.at(-1);
       if (frame === undefined) return "none";
-      if (this.#steps > this.#options.stepsMax) {
-        if (this.#options.isTraced === true) this.#noteOrder();
-        return "undecided";
-      }
+      if (this.#steps > this.#stepsMax) return "undecided";
       const call = frame.candidate;
       if (call !== null && call.isCall && frame.reached[frame.at]?.isSettled === false) {
         frame.candidate = call.next;
@@ -158,6 +138,21 @@ export class Search<State, Input, Output> {
         this.#leave();
       }
     }
+  }
+
+  /** The order that the search found. */
+  order(): Order {
+    assert(this.#head.next === null, "an order was found");
+    const offsets: number[] = [];
+    for (const { reached, at, placed } of this.#frames) {
+      if (placed === null) break;
+      const unknown: number[] = [];
+      let from = reached[at] ?? null;
+      for (; from !== null && from.after !== null; from = from.after) unknown.push(from.offset);
+      offsets.push(...unknown.toReversed(), placed.offset);
+    }
+    const last = must(this.#frames.at(-1)?.reached[0], "the last frame is at a state");
+    return { offsets, state: last.key };
   }
 
   #enter(state: State, key: string, used: Uint32Array): void {
@@ -171,7 +166,6 @@ export class Search<State, Input, Output> {
   }
 
   #leave(): void {
-    if (this.#options.isTraced === true) this.#noteOrder();
     this.#frames.pop();
     const frame = this.#frames.at(-1);
     if (frame === undefined) return;
@@ -216,7 +210,7 @@ export class Search<State, Input, Output> {
   #nextReached(frame: Frame<State, Input, Output>): boolean {
     while (frame.at + 1 === frame.reached.length) {
       const from = frame.reached[frame.extended];
-      if (from === undefined || this.#steps > this.#options.stepsMax) return false;
+      if (from === undefined || this.#steps > this.#stepsMax) return false;
       frame.extended++;
       if (!from.isSettled) this.#extend(frame, from);
     }
@@ -294,22 +288,6 @@ export class Search<State, Input, Output> {
       kind.offsets.push(offset);
       kind.callTimes.push(operation.callTime);
     }
-  }
-
-  /** Keeps the present order if it places more known operations than any before. */
-  #noteOrder(): void {
-    const knownCount = this.#frames.length - 1;
-    if (knownCount <= this.#longest.knownCount) return;
-    const offsets: number[] = [];
-    for (const { reached, at, placed } of this.#frames) {
-      if (placed === null) break;
-      const unknown: number[] = [];
-      let from = reached[at] ?? null;
-      for (; from !== null && from.after !== null; from = from.after) unknown.push(from.offset);
-      offsets.push(...unknown.toReversed(), placed.offset);
-    }
-    const last = must(this.#frames[knownCount]?.reached[0], "a frame is at a state");
-    this.#longest = { offsets, knownCount, state: last.key };
   }
 }
 
