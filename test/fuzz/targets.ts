@@ -2,6 +2,8 @@
 
 import * as peer from "./peer.ts";
 import { checkNode } from "./peer-node.ts";
+import * as record from "./record.ts";
+import * as smallFiles from "./small-files.ts";
 import { Tape } from "./tape.ts";
 import type { Target } from "./target.ts";
 
@@ -26,4 +28,11 @@ export const targets: readonly Target[] = [
   onTape("peer-dialer", { tapeBytesMax: 128, testRuns: 1500 }, peer.checkDialer),
   onTape("peer-session", { tapeBytesMax: 512, testRuns: 500 }, peer.checkSession),
   onTape("peer-node", { tapeBytesMax: 1024, testRuns: 50 }, checkNode),
+  onTape("log-crashes", { tapeBytesMax: 512, testRuns: 50 }, record.checkCrashes),
+  onTape("log-flips", { tapeBytesMax: 256, testRuns: 100 }, record.checkFlips),
+  onTape("log-losses", { tapeBytesMax: 256, testRuns: 100 }, record.checkLosses),
+  onTape("log-anything", { tapeBytesMax: 512, testRuns: 100 }, record.checkAnything),
+  onTape("hard-state", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkHardState),
+  onTape("identity", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkIdentity),
+  onTape("truncation-note", { tapeBytesMax: 64, testRuns: 2_000 }, smallFiles.checkNote),
 ];
