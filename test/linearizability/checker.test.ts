@@ -283,6 +283,12 @@ test("an unknown write stands behind the revision of a conflict, and of the writ
     at(2, [1, 2], conflict("b", null, 4)),
     at(3, [1, 2], conflict("b", null, 3)),
   );
+  good(
+    at(1, [0], put("a")),
+    at(1, [0], put("b")),
+    at(2, [1, 2], conflict("c", null, 3)),
+    at(2, [3, 4], conflict("c", null, 5)),
+  );
 });
 
 // Counters
