@@ -10,7 +10,7 @@ import type { Operation } from "./history.ts";
 import type { Model } from "./model.ts";
 import { hasOrder } from "./reference.ts";
 
-type PlainInput =
+export type PlainInput =
   | { readonly kind: "read" }
   | { readonly kind: "write"; readonly value: number }
   | { readonly kind: "cas"; readonly from: number; readonly to: number };
