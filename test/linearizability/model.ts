@@ -23,6 +23,11 @@ export interface Model<State, Input, Output> {
    * of their calls matters, so that 50 of them are 51 cases and not 2^50. Without it none are alike.
    */
   inputKey?(input: Input): string;
+  /**
+   * Whether it leaves every state as it is in which it can have this output, other than to narrow down
+   * what is known of it. Writing what is there already is no read: elsewhere it changes something.
+   */
+  isRead?(input: Input, output: Output): boolean;
   /** Whether all that can follow the second state can follow the first. Without it: if they are equal. */
   covers?(state: State, other: State): boolean;
   /**

@@ -147,6 +147,11 @@ export const compareAndSet: Model<Row, CompareAndSetInput, CompareAndSetOutput> 
     return `${inputText(input)} → ${output === null ? "unknown" : outputText(output)}`;
   },
 
+  isRead(_, output) {
+    if (output.kind === "delete") return output.deleted === 0;
+    return output.kind === "get" || output.kind === "conflict";
+  },
+
   covers(one, other) {
     if (one.value !== other.value) return false;
     if (one.revision !== null) return one.revision === other.revision;
@@ -284,6 +289,8 @@ export const counter: Model<number, CounterInput, CounterOutput> = {
     const asked = input.kind === "incr" ? `incr by ${input.by}` : "get";
     return `${asked} → ${output ?? "unknown"}`;
   },
+
+  isRead: (input) => input.kind === "get",
 
   inputKey: (input) => (input.kind === "incr" ? `incr ${input.by}` : "get"),
 

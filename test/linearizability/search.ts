@@ -15,8 +15,9 @@
  * placed, no more than there are clients, say which ones are, and a key is short however long the
  * history.
  *
- * **What changes nothing**, a read that fits, is placed at once and for good: whatever could be placed
+ * **A read that fits** and tells nothing new is placed at once and for good: whatever could be placed
  * before it can be placed behind it. Otherwise every selection of concurrent reads is a configuration.
+ * A write of what is there already is no such thing, since elsewhere it may be needed.
  *
  * **Ranks.** Where outputs tell in which order operations took effect, as revisions do, another order is
  * not tried (`Model.ranks`), which leaves next to nothing of the search.
@@ -71,7 +72,7 @@ interface Reached<State> {
   /** The last one placed, and what it was placed after; null where none was. */
   readonly offset: number;
   readonly after: Reached<State> | null;
-  /** Nothing else has to be tried from here: an operation fitted that changes nothing. */
+  /** Nothing else has to be tried from here: a read fitted. */
   isSettled: boolean;
 }
 
@@ -195,7 +196,7 @@ export class Search<State, Input, Output> {
     const state = this.#model.step(from.state, input, output);
     if (state === null) return;
     const key = this.#model.stateKey(state);
-    from.isSettled = key === from.key;
+    from.isSettled = key === from.key && this.#isRead(call.operation);
     takeOut(call);
     if (this.#head.next !== null && this.#wasEntered(key, from.used)) {
       putBack(call);
@@ -236,6 +237,10 @@ export class Search<State, Input, Output> {
       const reached = { state, key, used, offset, after: from, isSettled: false };
       if (!frame.reached.some((other) => this.#covers(other, reached))) frame.reached.push(reached);
     }
+  }
+
+  #isRead({ input, output }: Operation<Input, Output>): boolean {
+    return output !== null && (this.#model.isRead?.(input, output) ?? false);
   }
 
   #covers(one: Reached<State>, other: Reached<State>): boolean {
