@@ -1,7 +1,10 @@
 /** Every fuzz target by name. */
 
+import { listen } from "../../server/listen/listen.ts";
+import { checkApp } from "./http.ts";
 import * as peer from "./peer.ts";
 import { checkNode } from "./peer-node.ts";
+import { rawHttpTarget } from "./raw-http.ts";
 import * as record from "./record.ts";
 import * as smallFiles from "./small-files.ts";
 import { Tape } from "./tape.ts";
@@ -35,4 +38,6 @@ export const targets: readonly Target[] = [
   onTape("hard-state", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkHardState),
   onTape("identity", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkIdentity),
   onTape("truncation-note", { tapeBytesMax: 64, testRuns: 2_000 }, smallFiles.checkNote),
+  onTape("http-app", { tapeBytesMax: 256, testRuns: 200 }, checkApp),
+  rawHttpTarget([{ name: "listen", listen }]),
 ];
