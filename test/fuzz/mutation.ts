@@ -87,10 +87,14 @@ export function mutate(bytes: Uint8Array, tape: Tape, donor: Uint8Array = bytes)
   return result;
 }
 
+/** About as many chunks as a run may take. */
+const chunksMax = 2_000;
+
 /** `bytes` cut into chunks, as a network delivers them. */
 export function chunksOf(bytes: Uint8Array, tape: Tape): Uint8Array[] {
   const chunks: Uint8Array[] = [];
-  const most = tape.pick([bytes.byteLength, 1 << 16, 16, 3, 1]);
+  const least = Math.ceil(bytes.byteLength / chunksMax);
+  const most = Math.max(least, tape.pick([bytes.byteLength, 1 << 16, 16, 3, 1]));
   for (let at = 0; at < bytes.byteLength;) {
     const end = Math.min(bytes.byteLength, at + 1 + (most > 1 ? tape.below(most) : 0));
     chunks.push(bytes.slice(at, end));

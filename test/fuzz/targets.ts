@@ -1,7 +1,11 @@
 /** Every fuzz target by name. */
 
+import { listen } from "../../server/listen/listen.ts";
+import { checkApp } from "./http.ts";
 import * as peer from "./peer.ts";
 import { checkNode } from "./peer-node.ts";
+import * as prompt from "./prompt.ts";
+import { rawHttpTarget } from "./raw-http.ts";
 import * as record from "./record.ts";
 import * as smallFiles from "./small-files.ts";
 import { Tape } from "./tape.ts";
@@ -35,4 +39,13 @@ export const targets: readonly Target[] = [
   onTape("hard-state", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkHardState),
   onTape("identity", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkIdentity),
   onTape("truncation-note", { tapeBytesMax: 64, testRuns: 2_000 }, smallFiles.checkNote),
+  onTape("http-app", { tapeBytesMax: 256, testRuns: 200 }, checkApp),
+  onTape("prompt-parser", { tapeBytesMax: 64, testRuns: 500 }, prompt.checkParser),
+  onTape("prompt-rendering", { tapeBytesMax: 128, testRuns: 500 }, prompt.checkRendering),
+  onTape("prompt-keys", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkKeys),
+  onTape("prompt-editor", { tapeBytesMax: 256, testRuns: 50 }, prompt.checkEditor),
+  onTape("prompt-completion", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkCompletion),
+  onTape("prompt-pipe", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkPipe),
+  onTape("prompt-terminal", { tapeBytesMax: 128, testRuns: 50 }, prompt.checkTerminal),
+  rawHttpTarget([{ name: "listen", listen }]),
 ];
