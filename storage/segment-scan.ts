@@ -33,7 +33,13 @@ export function scanSegment(
   header: SegmentHeader,
   until: number = Infinity,
 ): ScanResult {
-  const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes, synced: 0 };
+  const table: SegmentTable = {
+    offsets: [],
+    terms: [],
+    chains: [],
+    end: segmentHeaderBytes,
+    synced: 0,
+  };
   let chain = header.chain;
   let lastTerm = header.previousTerm;
   for (;;) {

@@ -307,7 +307,8 @@ export class Checks {
     });
     claim(
       holders.length >= majority(voters.length),
-      () => `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`,
+      () =>
+        `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`,
     );
   }
 }

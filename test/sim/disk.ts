@@ -35,7 +35,14 @@ export class SimulatedCrash extends Error {
   override name = "SimulatedCrash";
 }
 
-export type DiskOperation = "create" | "write" | "sync" | "truncate" | "rename" | "remove" | "syncDirectory";
+export type DiskOperation =
+  | "create"
+  | "write"
+  | "sync"
+  | "truncate"
+  | "rename"
+  | "remove"
+  | "syncDirectory";
 
 /** What the simulation wants to happen to an operation, before it does. */
 export type Interference =
@@ -141,7 +148,10 @@ export class SimDisk implements Disk {
 
   // ------------------------------------------------------------------ for open files
 
-  write(inode: Inode, target: { path: string; life: number; offset: number; bytes: Uint8Array }): number {
+  write(
+    inode: Inode,
+    target: { path: string; life: number; offset: number; bytes: Uint8Array },
+  ): number {
     const { path, life, bytes } = target;
     this.#checkLife(life);
     const interference = this.#before("write", path);
@@ -262,26 +272,35 @@ export class SimDisk implements Disk {
     if (life !== this.#life) throw new SimulatedCrash("the process is gone");
   }
 
-  /** Brings what is pending onto the platter, each piece with probability `keep`, and forgets the rest. */
+  /**
+   * Brings what is pending onto the platter, each piece with probability `keep`, and forgets the rest.
+   * A piece is written as the system's memory holds it: with all earlier writes to it, or not at all.
+   */
   #persistSome(inode: Inode, keep: number): void {
+    const lost = new Set<number>();
     for (const change of inode.pending) {
-      if (change.kind === "size") {
-        if (keep === 1 || this.#random.float() < keep) resizeDurable(inode, change.bytes);
-      } else this.#persistPieces(inode, change, keep);
+      if (change.kind === "write") this.#persistPieces(inode, change, { keep, lost });
+      else if (keep === 1 || this.#random.float() < keep) resizeDurable(inode, change.bytes);
     }
     inode.pending = [];
   }
 
-  #persistPieces(inode: Inode, write: Pending & { kind: "write" }, keep: number): void {
+  #persistPieces(
+    inode: Inode,
+    write: Pending & { kind: "write" },
+    { keep, lost }: { keep: number; lost: Set<number> },
+  ): void {
     const end = write.offset + write.bytes.byteLength;
     if (keep === 1 && end <= inode.durableSize) {
       inode.durable.set(write.bytes, write.offset);
       return;
     }
     for (let start = write.offset; start < end;) {
-      const next = Math.min(end, (Math.floor(start / pieceBytes) + 1) * pieceBytes);
+      const piece = Math.floor(start / pieceBytes);
+      const next = Math.min(end, (piece + 1) * pieceBytes);
       const fits = Math.min(next, inode.durableSize);
-      if (fits > start && (keep === 1 || this.#random.float() < keep)) {
+      if (keep < 1 && this.#random.float() >= keep) lost.add(piece);
+      if (fits > start && !lost.has(piece)) {
         inode.durable.set(write.bytes.subarray(start - write.offset, fits - write.offset), start);
       }
       start = next;

@@ -14,11 +14,21 @@ import type { Trace } from "./trace.ts";
 interface DiskTrouble {
   /** The process ends in this many operations; 0: no such plan. */
   crashIn: number;
+  /** Then only syncs are counted. */
+  crashAtSync: boolean;
   /** The next operation of this kind fails. */
   failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
   syncMs: number;
   misdirectNext: boolean;
 }
+
+const noTrouble = (): DiskTrouble => ({
+  crashIn: 0,
+  crashAtSync: false,
+  failNext: null,
+  syncMs: 0,
+  misdirectNext: false,
+});
 
 export interface FaultOptions {
   readonly options: SimOptions;
@@ -43,7 +53,7 @@ export class Faults {
     this.#world = world;
     const { processes, random } = world;
     for (const { id } of processes) {
-      this.#trouble.set(id, { crashIn: 0, failNext: null, syncMs: 0, misdirectNext: false });
+      this.#trouble.set(id, noTrouble());
     }
     const minority = Math.floor((processes.length - 1) / 2);
     const first = random.below(processes.length);
@@ -64,7 +74,7 @@ export class Faults {
       process.clockRate = 1;
       process.disk.capacityBytes = Infinity;
       process.disk.writeBytesMax = Infinity;
-      this.#trouble.set(process.id, { crashIn: 0, failNext: null, syncMs: 0, misdirectNext: false });
+      this.#trouble.set(process.id, noTrouble());
     }
   }
 
@@ -81,7 +91,7 @@ export class Faults {
   interfere(process: SimProcess, operation: DiskOperation): Interference {
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
     const { random } = this.#world;
-    if (trouble.crashIn > 0) {
+    if (trouble.crashIn > 0 && (operation === "sync" || !trouble.crashAtSync)) {
       trouble.crashIn--;
       if (trouble.crashIn === 0) return { kind: "crash" };
     }
@@ -237,10 +247,18 @@ export class Faults {
     switch (kind) {
       case "crashInDiskOperation":
         trouble.crashIn = 1 + random.below(12);
-        process.crashLosesPower = random.float() < 0.5;
+        // Mostly in a sync, where the most is at stake.
+        trouble.crashAtSync = random.float() < 0.6;
+        process.crashLosesPower = random.float() < 0.7;
         break;
       case "diskErrors":
-        trouble.failNext = random.pick(["write", "sync", "sync", "syncDirectory", "rename"] as const);
+        trouble.failNext = random.pick([
+          "write",
+          "sync",
+          "sync",
+          "syncDirectory",
+          "rename",
+        ] as const);
         break;
       case "fullDisk":
         process.disk.capacityBytes = process.disk.usedBytes + random.below(2_000);

@@ -62,7 +62,8 @@ export class SimNetwork {
     const message =
       this.#sent % codecEvery === 0 ? this.#throughCodec(sending.message) : sending.message;
     this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
-    if (random.float() < this.duplicateRate) this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    if (random.float() < this.duplicateRate)
+      this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
   }
 
   /** Everything on the way between the two is gone, and there is no connection for a while. */
@@ -88,7 +89,11 @@ export class SimNetwork {
     }
   }
 
-  #carry(from: NodeId, to: NodeId, { message, sentAtMs }: { message: PeerMessage; sentAtMs: number }): void {
+  #carry(
+    from: NodeId,
+    to: NodeId,
+    { message, sentAtMs }: { message: PeerMessage; sentAtMs: number },
+  ): void {
     const { time, random, latencyMs, deliver } = this.#options;
     const link = this.link(from, to);
     const arrivalMs = sentAtMs + latencyMs * link.slowness * (0.5 + random.float());

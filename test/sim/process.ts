@@ -42,6 +42,8 @@ export interface Surroundings {
   readonly isConnected: (from: NodeId, to: NodeId) => boolean;
   /** Identities of the nodes that run, for a start that has to introduce itself. */
   readonly runningIdentities: () => PeerIdentity[];
+  /** Whether any node's files were damaged: then it may have lost what it acknowledged. */
+  readonly isAnythingDamaged: () => boolean;
   readonly interfere: (process: SimProcess, operation: DiskOperation) => Interference;
   /** `life` is null where it died while it started. */
   readonly died: (process: SimProcess, life: Life | null) => void;
@@ -168,7 +170,10 @@ export class SimProcess {
     });
     if (!opened.ok) {
       const { path, detail } = opened.damage;
-      claim(this.isDamaged, () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`);
+      claim(
+        this.isDamaged,
+        () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`,
+      );
       this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
       return;
     }
@@ -198,10 +203,18 @@ export class SimProcess {
       random: { fraction: () => this.#random.float(), bytes: (count) => new Uint8Array(count) },
       network: this.#network(isCurrent),
       log: new WatchedLog({ log: files.log, id: this.id, checks, coverage, disk: this.disk }),
-      hardState: new WatchedHardState({ file: files.hardState, id: this.id, checks, disk: this.disk }),
+      hardState: new WatchedHardState({
+        file: files.hardState,
+        id: this.id,
+        checks,
+        disk: this.disk,
+      }),
       machine: files.machine,
       fatal: (error) => this.#ended(error),
-      warn: () => coverage.add("a peer made no sense"),
+      warn: (text) => {
+        coverage.add("a message was refused");
+        claim(this.#world.isAnythingDamaged(), () => `node ${this.id}: ${text}`);
+      },
       leadershipChanged: ({ role, term }) => {
         coverage.add(`became ${role}`);
         this.#world.trace.note(this.#world.time.nowMs, `${role} in term`, this.id, term);
@@ -406,7 +419,8 @@ class WatchedLog implements LogStore {
   sync(): void {
     const { id, checks, disk } = this.#watched;
     this.#log.sync();
-    if (!disk.isSynced(`${groupDirectory}/log/`)) throw new SimFailure(`node ${id} left its log unsynced`);
+    if (!disk.isSynced(`${groupDirectory}/log/`))
+      throw new SimFailure(`node ${id} left its log unsynced`);
     checks.synced(id);
   }
 }

@@ -3,6 +3,7 @@
  *
  * - `--seed N` replays one, with its last events; `--shrink` leaves out the faults it does not need.
  * - `--seeds A-B` runs a range; `--minutes M` runs random ones (from `--from N` on, if given).
+ *   `--first` ends with the first that fails.
  */
 
 import { parseArgs } from "node:util";
@@ -15,7 +16,8 @@ import {
   type Totals,
 } from "./runs.ts";
 
-const usage = "use: npm run sim -- --seed N [--shrink] | --seeds A-B | --minutes M [--from N]";
+const usage =
+  "use: npm run sim -- --seed N [--shrink] | --seeds A-B | --minutes M [--from N] [--first]";
 
 function wrong(problem: string): never {
   console.error(`${problem}; ${usage}`);
@@ -51,12 +53,14 @@ function shrunk(seed: number): Totals {
   return totals;
 }
 
-function many(seeds: Iterable<number>, endMs: number): Totals {
+function many(seeds: Iterable<number>, endMs: number, endsWithFirst: boolean): Totals {
   const totals = emptyTotals();
   for (const seed of seeds) {
     if (performance.now() >= endMs) break;
     const result = runSeed(seed, totals);
-    if (result.failure) console.log(describeFailure(result, 20));
+    if (!result.failure) continue;
+    console.log(describeFailure(result, 20));
+    if (endsWithFirst) break;
   }
   return totals;
 }
@@ -77,32 +81,43 @@ function report(totals: Totals): void {
 
 function parse(): Record<"seed" | "seeds" | "minutes" | "from", string | undefined> & {
   shrink: boolean;
+  first: boolean;
 } {
   const text = { type: "string" } as const;
   try {
     const { values } = parseArgs({
-      options: { seed: text, seeds: text, minutes: text, from: text, shrink: { type: "boolean" } },
+      options: {
+        seed: text,
+        seeds: text,
+        minutes: text,
+        from: text,
+        shrink: { type: "boolean" },
+        first: { type: "boolean" },
+      },
     });
     const { seed, seeds, minutes, from } = values;
-    return { seed, seeds, minutes, from, shrink: values.shrink ?? false };
+    const { shrink: shrinks = false, first = false } = values;
+    return { seed, seeds, minutes, from, shrink: shrinks, first };
   } catch (error) {
     return wrong(error instanceof Error ? error.message : String(error));
   }
 }
 
 function run(): Totals {
-  const { seed, seeds, minutes, from, shrink: isShrinking } = parse();
+  const { seed, seeds, minutes, from, first: endsWithFirst, shrink: isShrinking } = parse();
   if (seed !== undefined) {
     return isShrinking ? shrunk(number(seed, "seed")) : replay(number(seed, "seed"));
   }
   if (seeds !== undefined) {
-    const [first = "", last = first] = seeds.split("-");
-    return many(counting(number(first, "seeds"), number(last, "seeds")), Infinity);
+    const [start = "", last = start] = seeds.split("-");
+    const range = counting(number(start, "seeds"), number(last, "seeds"));
+    return many(range, Infinity, endsWithFirst);
   }
   if (minutes === undefined) return wrong("what to run is missing");
   const start = from === undefined ? Math.floor(Math.random() * 2 ** 31) : number(from, "from");
   console.log(`random seeds from ${start} on`);
-  return many(counting(start), performance.now() + number(minutes, "minutes") * 60_000);
+  const endMs = performance.now() + number(minutes, "minutes") * 60_000;
+  return many(counting(start), endMs, endsWithFirst);
 }
 
 const totals = run();

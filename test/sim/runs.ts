@@ -90,9 +90,10 @@ export function describeTotals(totals: Totals): string {
 /** What is being tested, for those who read the report elsewhere. */
 function commit(): string {
   try {
-    const options = { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] } as const;
-    const head = execFileSync("git", ["rev-parse", "--short", "HEAD"], options).trim();
-    const isClean = execFileSync("git", ["status", "--porcelain"], options) === "";
+    const git = (...words: string[]): string =>
+      execFileSync("git", words, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
+    const head = git("rev-parse", "--short", "HEAD");
+    const isClean = git("status", "--porcelain") === "";
     return isClean ? head : `${head} with changes`;
   } catch {
     return "unknown";

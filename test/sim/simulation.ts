@@ -215,8 +215,7 @@ class Simulation {
     let waiting = 0;
     const ask = (key: string, kind: "put" | "get"): void => {
       waiting++;
-      const input =
-        kind === "put" ? { kind, value: this.#clients.newValue() } : { kind };
+      const input = kind === "put" ? { kind, value: this.#clients.newValue() } : { kind };
       this.#clients.ask(process, key, input, (isOk) => {
         waiting--;
         if (!isOk && this.#isChosen(process)) ask(key, kind);
@@ -274,9 +273,8 @@ class Simulation {
         return true;
       },
       runningIdentities: () =>
-        this.#processes
-          .filter(({ life }) => life !== null)
-          .map(({ id }) => this.#identity(id)),
+        this.#processes.filter(({ life }) => life !== null).map(({ id }) => this.#identity(id)),
+      isAnythingDamaged: () => this.#processes.some(({ isDamaged }) => isDamaged),
       interfere: (process: SimProcess, operation: Parameters<Faults["interfere"]>[1]) =>
         this.#faults.interfere(process, operation),
       died: (process: SimProcess, life: Life | null) => this.#died(process, life),
@@ -285,7 +283,12 @@ class Simulation {
 
   #identity(id: NodeId) {
     const { incarnation } = must(this.#members[id - 1], "ids count from 1");
-    return { nodeId: id, incarnation, clusterId: clusterIdOf(this.#members), members: this.#members };
+    return {
+      nodeId: id,
+      incarnation,
+      clusterId: clusterIdOf(this.#members),
+      members: this.#members,
+    };
   }
 
   #isConnected(from: NodeId, to: NodeId): boolean {
