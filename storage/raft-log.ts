@@ -27,6 +27,7 @@ import {
   segmentName,
   type SegmentHeader,
 } from "./segment.ts";
+import { forgetReset, notedReset, noteReset, replaceSegments, type LogBase } from "./log-reset.ts";
 import type { SegmentTable } from "./segment-scan.ts";
 import { forgetTruncation, noteTruncation } from "./truncation.ts";
 
@@ -53,8 +54,10 @@ export interface RaftLogOptions {
   readonly group: number;
   /** A random 32-bit number for each new segment. */
   readonly drawSalt: () => number;
-  /** A segment is closed before it grows beyond this. Default 16 MiB. */
+  /** A segment is closed before it grows beyond this: compaction drops whole ones. Default 4 MiB. */
   readonly segmentBytes?: number;
+  /** The same, in entries. Default 65,536. */
+  readonly segmentEntries?: number;
   /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
   readonly preallocateBytes?: number;
   /** Entry bytes kept in memory, newest first. Default 4 MiB. */
@@ -71,7 +74,8 @@ export type OpenLogResult =
   | { readonly ok: false; readonly damage: LogDamage };
 
 const defaults = {
-  segmentBytes: 16 << 20,
+  segmentBytes: 4 << 20,
+  segmentEntries: 1 << 16,
   preallocateBytes: 1 << 20,
   cacheBytes: 4 << 20,
 };
@@ -92,10 +96,19 @@ const isFullDisk = (error: unknown): error is DiskError =>
   error.code === "ENOSPC" &&
   (error.operation === "write" || error.operation === "open");
 
+/** The state machine has switched to a snapshot, and a crash came before the log could follow. */
+function finishReset(options: Required<RaftLogOptions>): void {
+  const { disk, directory, replayFrom } = options;
+  const base = notedReset(disk, directory);
+  // With the old state in place, the old log is whole and goes on.
+  if (base?.lastIndex === replayFrom - 1) replaceSegments(options, base).file.close();
+  forgetReset(disk, directory);
+}
+
 /** Invariant: segments are contiguous; the last one is the only one that is written to. */
 export class RaftLog implements LogReader {
   readonly #options: Required<RaftLogOptions>;
-  readonly #segments: Segment[];
+  #segments: Segment[];
   readonly #zeros: Uint8Array;
   #scratch = Buffer.alloc(256 << 10);
   readonly #cache: EntryCache;
@@ -139,6 +152,7 @@ export class RaftLog implements LogReader {
   static open(given: RaftLogOptions): OpenLogResult {
     const options = { ...defaults, ...given };
     const { disk } = options;
+    finishReset(options);
     const opened = openSegments(options);
     if (!opened.ok) return opened;
     const { segments, halfMade, until } = opened;
@@ -244,6 +258,82 @@ export class RaftLog implements LogReader {
   }
 
   /**
+   * Drops the oldest segments that hold nothing behind `through`; the last one stays. Only what the
+   * state machine holds durably may go.
+   */
+  compact(through: Index): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    while (this.#oldestEnd <= through) {
+      const oldest = must(this.#segments[0], "there is one");
+      oldest.file?.close();
+      // Each durably gone before the next: what a crash leaves is a log without a hole.
+      this.#ending(() => {
+        removeSegment(disk, directory, oldest.path);
+        return null;
+      });
+      this.#segments.shift();
+      this.#tables = this.#tables.filter((segment) => segment !== oldest);
+      this.#scrubPosition = Math.max(0, this.#scrubPosition - 1);
+    }
+  }
+
+  /** Bytes of all files. */
+  get bytes(): number {
+    let bytes = this.#allocated;
+    for (let i = 0; i < this.#segments.length - 1; i++) {
+      bytes += must(this.#segments[i], "i is in range").bytes;
+    }
+    return bytes;
+  }
+
+  /** What has to go, up to this entry, for the rest to fit into `bytesMax`. */
+  lastBeyond(bytesMax: number): Index {
+    let { bytes } = this;
+    let last = this.firstIndex - 1;
+    for (let i = 0; i < this.#segments.length - 1 && bytes > bytesMax; i++) {
+      bytes -= must(this.#segments[i], "i is in range").bytes;
+      last = must(this.#segments[i + 1], "it is not the last").header.firstIndex - 1;
+    }
+    return index(last);
+  }
+
+  /**
+   * A snapshot is going to take the place of everything here: durable when it returns. The state
+   * machine's switch follows, and then `reset`; a crash before the switch leaves this log as it is.
+   */
+  prepareReset(base: LogBase): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    this.#ending(() => {
+      forgetReset(disk, directory);
+      noteReset(disk, directory, base);
+      return null;
+    });
+  }
+
+  /** Drops every entry; the log goes on behind `base`, which `prepareReset` was given. */
+  reset(base: LogBase): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    this.close();
+    this.#ending(() => {
+      const { header, file } = replaceSegments(this.#options, base);
+      forgetReset(disk, directory);
+      const path = `${directory}/${segmentName(header.firstIndex)}`;
+      const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+      const bytes = segmentHeaderBytes;
+      this.#segments = [{ path, header, file, table, isVerified: true, bytes }];
+      return null;
+    });
+    this.#tables = [];
+    this.#scrubPosition = 0;
+    this.#cache.truncate(index(0));
+    this.#lastIndex = base.lastIndex;
+    this.#startSegment();
+  }
+
+  /**
    * Verifies closed segments that the start passed over, one at a call, until all are. Throws
    * `LogDamaged`.
    */
@@ -263,6 +353,12 @@ export class RaftLog implements LogReader {
   }
 
   // ------------------------------------------------------------------ writing
+
+  /** The last entry of the oldest segment; that of the segment being written never comes. */
+  get #oldestEnd(): number {
+    const next = this.#segments[1];
+    return next ? next.header.firstIndex - 1 : Infinity;
+  }
 
   get #active(): Segment {
     return must(this.#segments[this.#segments.length - 1], "a log has a segment");
@@ -290,13 +386,15 @@ export class RaftLog implements LogReader {
 
   /** Writes as many entries from `start` on as the segment takes; returns where to go on. */
   #writeRun(entries: readonly Entry[], start: number): number {
-    const { segmentBytes } = this.#options;
+    const { segmentBytes, segmentEntries } = this.#options;
+    const held = this.#activeTable.offsets.length;
     let end = start;
     let bytes = 0;
     for (; end < entries.length; end++) {
       const size = recordBytes(must(entries[end], "end is in range").data.byteLength);
       const isFirst = this.#writeOffset + bytes === segmentHeaderBytes;
       if (!isFirst && this.#writeOffset + bytes + size > segmentBytes) break;
+      if (held + end - start >= segmentEntries) break;
       bytes += size;
     }
     if (end === start) {
@@ -381,9 +479,15 @@ export class RaftLog implements LogReader {
       throw error;
     }
     const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
-    this.#segments.push({ path, header, file, table, isVerified: true });
+    old.bytes = this.#allocated;
+    this.#segments.push({ path, header, file, table, isVerified: true, bytes: segmentHeaderBytes });
     this.#tables.push(old);
     this.#closeOldTables();
+    this.#startSegment();
+  }
+
+  /** The last segment is new and empty. */
+  #startSegment(): void {
     this.#writeOffset = segmentHeaderBytes;
     this.#syncedOffset = segmentHeaderBytes;
     this.#allocated = segmentHeaderBytes;
