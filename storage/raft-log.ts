@@ -13,13 +13,8 @@ import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { openSegments, verify, type Segment } from "./log-recovery.ts";
-import {
-  decodeBody,
-  decodeHeader,
-  encodeRecord,
-  recordBytes,
-  recordHeaderBytes,
-} from "./record.ts";
+import { recordBytes } from "./record.ts";
+import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
   removeSegment,
@@ -419,30 +414,17 @@ export class RaftLog implements LogReader {
     return end;
   }
 
-  #encode(
-    run: readonly Entry[],
-    bytes: number,
-  ): {
-    table: { offsets: number[]; chains: number[] };
-    data: Uint8Array;
-  } {
+  #encode(run: readonly Entry[], bytes: number): { table: EncodedRun; data: Uint8Array } {
     if (this.#scratch.byteLength < bytes) this.#scratch = Buffer.alloc(bytes);
     const { header, table: own } = this.#active;
-    const { salt } = header;
-    let chain = own?.chains[own.chains.length - 1] ?? header.chain;
-    let at = 0;
-    const offsets: number[] = [];
-    const chains: number[] = [];
-    for (const entry of run) {
-      const offset = this.#writeOffset + at;
-      const place = { offset, salt, chain, syncedOffset: this.#syncedOffset };
-      chain = encodeRecord(entry, place, { target: this.#scratch, at });
-      offsets.push(offset);
-      chains.push(chain);
-      at += recordBytes(entry.data.byteLength);
-    }
-    assert(at === bytes, "the records fill what was counted for them");
-    return { table: { offsets, chains }, data: this.#scratch.subarray(0, bytes) };
+    const place = {
+      offset: this.#writeOffset,
+      salt: header.salt,
+      chain: own?.chains[own.chains.length - 1] ?? header.chain,
+      syncedOffset: this.#syncedOffset,
+    };
+    const table = encodeRun(run, place, this.#scratch);
+    return { table, data: this.#scratch.subarray(0, bytes) };
   }
 
   #preallocate(needed: number): void {
@@ -600,25 +582,16 @@ export class RaftLog implements LogReader {
     while (end <= last && offsetOf(end + 1) - offsetOf(start) <= bytesMax) end++;
     const bytes = Buffer.alloc(offsetOf(end) - offsetOf(start));
     readFully(must(segment.file, "it is open with its table"), offsetOf(start), bytes);
-    const entries: Entry[] = [];
+    const chains: number[] = [];
     for (let position = start; position < end; position++) {
-      const at = offsetOf(position) - offsetOf(start);
-      const header = decodeHeader(bytes, at, salt);
-      const body = at + recordHeaderBytes;
-      const previous =
-        position === 0 ? firstChain : must(table.chains[position - 1], "it is there");
-      const entry =
-        header &&
-        decodeBody(
-          header,
-          { chain: previous, salt },
-          bytes.subarray(body, body + header.bodyBytes),
-        );
-      if (entry?.index !== firstIndex + position) {
-        const detail = "a record that was whole is not any more";
-        throw new LogDamaged({ path: segment.path, offset: offsetOf(position), detail });
-      }
-      entries.push(entry);
+      chains.push(position === 0 ? firstChain : must(table.chains[position - 1], "it is there"));
+    }
+    const run = { firstIndex: from, salt, chains };
+    const { entries, damagedAt } = decodeRun(bytes, run);
+    if (damagedAt !== null) {
+      const detail = "a record that was whole is not any more";
+      const offset = offsetOf(start) + damagedAt;
+      throw new LogDamaged({ path: segment.path, offset, detail });
     }
     return entries;
   }
