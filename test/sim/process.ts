@@ -416,6 +416,18 @@ class WatchedLog implements LogStore {
     this.#log.append(entries);
   }
 
+  compact(through: Index): void {
+    this.#log.compact(through);
+  }
+
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
+  lastBeyond(bytesMax: number): Index {
+    return this.#log.lastBeyond(bytesMax);
+  }
+
   sync(): void {
     const { id, checks, disk } = this.#watched;
     this.#log.sync();
