@@ -2,6 +2,8 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import { must } from "../server/raft/assert.ts";
+import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
@@ -14,6 +16,7 @@ import {
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
+import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -22,7 +25,9 @@ import { systemRandom } from "./system.ts";
 /** The only group there is yet. */
 const group = 0;
 
-export type OpenedGroup = GroupFiles<KeyValueStore>;
+export interface OpenedGroup extends GroupFiles<KeyValueStore> {
+  readonly snapshots: SnapshotFiles;
+}
 
 interface Parts {
   readonly disk: Disk;
@@ -92,7 +97,7 @@ export class NodeDirectory {
   }
 
   /** Opens the group's files and checks that they belong together. */
-  openGroup(): OpenedGroup {
+  openGroup(formed: Configuration): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
@@ -102,12 +107,24 @@ export class NodeDirectory {
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     });
     if (!opened.ok) throw damaged(opened.damage);
-    this.#group = opened.files;
+    const { log, machine } = opened.files;
+    const snapshots = new SnapshotFiles({
+      disk,
+      directory: groupDirectory(path),
+      group,
+      clusterId: must(this.#identity.clusterId, "a group belongs to a cluster"),
+      drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
+      machine,
+      log,
+      formed,
+    });
+    this.#group = { ...opened.files, snapshots };
     return this.#group;
   }
 
   close(): void {
     if (this.#group) {
+      this.#group.snapshots.close();
       this.#group.machine.sync();
       this.#group.machine.close();
       this.#group.log.close();

@@ -302,11 +302,12 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const { log, hardState, machine, verdict } = directory.openGroup();
+    const members = configuration(formed.members);
+    const { log, hardState, machine, snapshots, verdict } = directory.openGroup(members);
     this.#log.info(verdict);
     const node = new Node({
       self: nodeId,
-      formed: configuration(formed.members),
+      formed: members,
       limits: defaultLimits,
       clock: systemClock,
       random: systemRandom,
@@ -314,6 +315,8 @@ class Server {
       log,
       hardState,
       machine,
+      snapshots,
+      warn: (text) => this.#log.warn(text),
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
     });

@@ -7,7 +7,7 @@
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
-import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
+import type { ForwardRefused, PeerMessage, SnapshotProgress } from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import type { Member } from "./raft/configuration.ts";
 import {
@@ -45,12 +45,14 @@ const typeNumbers = {
   appendRejected: 7,
   heartbeat: 8,
   heartbeatResponse: 9,
-  snapshot: 10,
+  snapshotOffer: 10,
   timeoutNow: 11,
   readIndex: 12,
   readIndexResponse: 13,
   forward: 14,
   forwardRefused: 15,
+  snapshotChunk: 16,
+  snapshotProgress: 17,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -60,6 +62,8 @@ const roleNumbers = { voter: 1, learner: 2 } as const;
 const roles = namesByNumber<Member["role"]>(roleNumbers);
 const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
+const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
 function namesByNumber<Name extends string>(
   numbers: Record<Name, number>,
@@ -149,8 +153,12 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.term, m.commitIndex, m.readRound];
     case "heartbeatResponse":
       return [type, m.term, m.readRound];
-    case "snapshot":
-      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple)];
+    case "snapshotOffer":
+      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple), m.id, m.bytes];
+    case "snapshotChunk":
+      return [type, m.id, m.offset, m.data];
+    case "snapshotProgress":
+      return [type, m.id, m.offset, phaseNumbers[m.phase]];
     case "timeoutNow":
       return [type, m.term];
     case "readIndex":
@@ -247,14 +255,20 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, term: f.term(), commitIndex: f.index(), readRound: f.integer() };
     case "heartbeatResponse":
       return { type, term: f.term(), readRound: f.integer() };
-    case "snapshot":
+    case "snapshotOffer":
       return {
         type,
         term: f.term(),
         lastIndex: f.index(),
         lastTerm: f.term(),
         members: readMembers(f),
+        id: f.integer(),
+        bytes: f.integer(),
       };
+    case "snapshotChunk":
+      return { type, id: f.integer(), offset: f.integer(), data: f.bytes() };
+    case "snapshotProgress":
+      return { type, id: f.integer(), offset: f.integer(), phase: f.oneOf(phases) };
     case "timeoutNow":
       return { type, term: f.term() };
     case "readIndex":

@@ -131,8 +131,12 @@ class Host {
 export class SimulatedNodes {
   readonly time = new VirtualTime();
   readonly ids: readonly NodeId[];
-  /** What a test may do to a message on its way: let it pass, lose it, or deliver it twice. */
-  onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 = () => 1;
+  /**
+   * What a test may do to a message: refuse to send it, let it pass, deliver it twice, or lose it on
+   * its way, so that the sender does not know.
+   */
+  onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 | "lost" = () => 1;
+  readonly warnings: string[] = [];
   readonly #hosts = new Map<NodeId, Host>();
   readonly #limits: Limits;
   #seed: number;
@@ -165,7 +169,7 @@ export class SimulatedNodes {
       incarnation: String(member),
     }));
     const formed = configuration(members);
-    const { files } = host.open(formed);
+    const { files, snapshots } = host.open(formed);
     host.node = new Node({
       self: id,
       formed,
@@ -176,12 +180,13 @@ export class SimulatedNodes {
       log: files.log,
       hardState: files.hardState,
       machine: files.machine,
-      //SNAP snapshots,
+      snapshots,
       fatal: (error) => {
         host.died = error;
         this.crash(id);
       },
       leadershipChanged: () => {},
+      warn: (text) => this.warnings.push(text),
     });
     host.node.start();
   }
@@ -242,11 +247,12 @@ export class SimulatedNodes {
   #network(from: NodeId): Network {
     return {
       send: (to, message) => {
-        const copies = this.onMessage(from, to, message);
+        const fate = this.onMessage(from, to, message);
+        const copies = fate === "lost" ? 0 : fate;
         for (let copy = 0; copy < copies; copy++) {
           this.time.at(this.time.nowMs + 1, () => this.host(to).node?.receive(from, message));
         }
-        return copies > 0;
+        return fate !== 0;
       },
       flush: () => {},
       isConnected: (peer) => this.host(peer).node !== null,
