@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
 import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
@@ -12,6 +13,7 @@ import {
   openGroup,
   type FileDamage,
   type GroupFiles,
+  type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
@@ -97,13 +99,14 @@ export class NodeDirectory {
   }
 
   /** Opens the group's files and checks that they belong together. */
-  openGroup(formed: Configuration): OpenedGroup {
+  openGroup(formed: Configuration, limits: Limits): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
       directory: groupDirectory(path),
       group,
       drawSalt,
+      logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     });
     if (!opened.ok) throw damaged(opened.damage);
@@ -133,6 +136,12 @@ export class NodeDirectory {
     this.#parts.lock.release();
   }
 }
+
+/** Whole segments are dropped, so several have to fit into what may stay. */
+const logSizes = ({ logBytesMax, logEntriesMax }: Limits): LogSizes => ({
+  segmentBytes: Math.min(4 << 20, Math.ceil(logBytesMax / 8)),
+  segmentEntries: Math.min(1 << 16, Math.ceil(logEntriesMax / 4)),
+});
 
 const groupDirectory = (path: string): string => `${path}/group-${group}`;
 

@@ -24,6 +24,8 @@ interface Task {
 /** Time that moves only when somebody runs it. */
 export class VirtualTime {
   nowMs = 0;
+  /** The system's clock is ahead of the monotonic one by this. */
+  wallOffsetMs = 0;
   #lastNumber = 0;
   #due: Task[] = [];
 
@@ -41,7 +43,7 @@ export class VirtualTime {
   clock(): Clock {
     return {
       monotonicMs: () => this.nowMs,
-      wallMs: () => this.nowMs,
+      wallMs: () => this.nowMs + this.wallOffsetMs,
       after: (ms, run) => this.at(this.nowMs + ms, run),
       every: (ms, run) => this.#every(ms, run),
       soon: (run) => void this.at(this.nowMs, run),
