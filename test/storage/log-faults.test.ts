@@ -258,6 +258,20 @@ test("a record lost from a sector that kept what was written later is damage", (
   assert.not.ok(open(disk).ok);
 });
 
+test("a last record that the disk wrote to another place is damage, not a torn write", () => {
+  const { disk, log } = created();
+  append(log, [entry(1)]);
+  const end = disk.bytes(firstFile).findLastIndex((byte) => byte !== 0) + 1;
+  append(log, [entry(2)]);
+  disk.edit(firstFile, (bytes) => {
+    const record = bytes.slice(end, end + 80);
+    bytes.fill(0, end, end + 80);
+    bytes.set(record, 768);
+  });
+  const result = open(disk);
+  assert.is(result.ok, false);
+});
+
 test("a log that ends before what is applied is refused by name, and left as it was found", () => {
   const { disk, log } = created();
   append(log, entries(1, 5));
