@@ -1,6 +1,7 @@
 /** Every fuzz target by name. */
 
 import { listen } from "../../server/listen/listen.ts";
+import * as commandLine from "./command-line.ts";
 import { checkApp } from "./http.ts";
 import * as peer from "./peer.ts";
 import { checkNode } from "./peer-node.ts";
@@ -47,5 +48,8 @@ export const targets: readonly Target[] = [
   onTape("prompt-completion", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkCompletion),
   onTape("prompt-pipe", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkPipe),
   onTape("prompt-terminal", { tapeBytesMax: 128, testRuns: 50 }, prompt.checkTerminal),
+  onTape("config", { tapeBytesMax: 64, testRuns: 1_000 }, commandLine.checkConfig),
+  onTape("arguments", { tapeBytesMax: 64, testRuns: 1_000 }, commandLine.checkArguments),
+  onTape("command-line", { tapeBytesMax: 64, testRuns: 1 }, commandLine.checkProcess),
   rawHttpTarget([{ name: "listen", listen }]),
 ];
