@@ -130,8 +130,8 @@ test("a long value is cut in a listing and its size is given", () => {
 });
 
 test("a long value of characters of two units is cut in a listing as well", () => {
-  const listed = renderListedValue(bytes("😀".repeat(1_000)));
-  assert.is(listed, `${"😀".repeat(listedValueLengthMax)}… (4000 bytes)`);
+  const line = renderListedValue(bytes("😀".repeat(1_000)));
+  assert.is(line, `${"😀".repeat(listedValueLengthMax)}… (4000 bytes)`);
 });
 
 test("a long value of escape codes is cut in a listing and escaped", () => {
