@@ -222,6 +222,16 @@ test("a synced sector lost before a half-made segment is damage, not a torn writ
   assert.not.ok(open(disk).ok, "and it is damage still when asked again");
 });
 
+test("a half-made segment tells by its name where the one before it ended", () => {
+  const { disk, log } = created();
+  append(log, entries(1, 3));
+  disk.open(`${directory}/${segmentName(4)}`, "create");
+  // Lost from the beginning of a record on, so that the file looks as if it ended there.
+  disk.edit(firstFile, (bytes) => void bytes.fill(0, segmentHeaderBytes + 48 + 24));
+  const result = open(disk);
+  assert.ok(!result.ok && result.damage.path === firstFile);
+});
+
 test("a bit flipped in the last record is damage, wherever the record stands and whatever it holds", () => {
   const values = [0, 1, 8, 40, 700].map((length) => new Uint8Array(length));
   const sparse = new Uint8Array(1600);
