@@ -122,8 +122,9 @@ export function checkAnything(tape: Tape): void {
   const before = new Map(log.files.map((path) => [path, log.disk.bytes(path).slice()]));
   for (let acts = tape.below(4); acts > 0; acts--) log.act();
   for (let changes = 1 + tape.below(3); changes > 0; changes--) spoil(log, tape, before);
-  const found = open(log, tape.once(3) ? 1 + tape.below(log.entries.length + 2) : 1);
-  if (found !== null) log.assertWritten(found);
+  const replayFrom = tape.once(3) ? 1 + tape.below(log.entries.length + 2) : 1;
+  const found = open(log, replayFrom);
+  if (found !== null) log.assertWritten(found, replayFrom);
 }
 
 function spoil(log: LogScene, tape: Tape, before: ReadonlyMap<string, Uint8Array>): void {
