@@ -1,5 +1,6 @@
 /** Faults that come in pairs: a kill and then a power loss, a full disk and then a power loss. */
 
+import { crc32 } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index, term, type Entry } from "../../server/raft/entry.ts";
@@ -220,6 +221,29 @@ test("a synced sector lost before a half-made segment is damage, not a torn writ
   disk.edit(firstFile, (bytes) => void bytes.fill(0, 1024, 1536));
   assert.not.ok(open(disk).ok);
   assert.not.ok(open(disk).ok, "and it is damage still when asked again");
+});
+
+test("a segment header whose checksum fits numbers that no log wrote is damage, and no crash", () => {
+  for (const at of [16, 24, 40]) {
+    const { disk, log } = created();
+    append(log, entries(1, 3));
+    disk.edit(firstFile, (bytes) => {
+      const header = Buffer.from(bytes.buffer, bytes.byteOffset, segmentHeaderBytes);
+      header.writeUInt8(0xdf, at + 6);
+      header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
+    });
+    assert.not.ok(open(disk).ok, `number at ${at}`);
+  }
+});
+
+test("a half-made segment tells by its name where the one before it ended", () => {
+  const { disk, log } = created();
+  append(log, entries(1, 3));
+  disk.open(`${directory}/${segmentName(4)}`, "create");
+  // Lost from the beginning of a record on, so that the file looks as if it ended there.
+  disk.edit(firstFile, (bytes) => void bytes.fill(0, segmentHeaderBytes + 48 + 24));
+  const result = open(disk);
+  assert.ok(!result.ok && result.damage.path === firstFile);
 });
 
 test("a bit flipped in the last record is damage, wherever the record stands and whatever it holds", () => {
