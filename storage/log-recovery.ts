@@ -1,10 +1,11 @@
 /** The log's files at the start: which ones there are, whether they follow each other, what is whole. */
 
 import { must } from "../server/raft/assert.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
+import { readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import type { LogDamage, RaftLogOptions } from "./raft-log.ts";
 import {
   decodeSegmentHeader,
+  encodeSegmentHeader,
   isAllZero,
   readWhole,
   segmentFirstIndex,
@@ -143,4 +144,15 @@ function follows(next: Segment | HalfMade, header: SegmentHeader, table: Segment
     next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
     next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm)
   );
+}
+
+/** Writes the header again, and every record that no later one knows to be synced: the last batch, mostly. */
+export function rewriteUnvouched({ file, header, table }: Segment): void {
+  const open = must(file, "the last segment is open");
+  const { synced, end } = must(table, "the last segment was scanned");
+  const from = Math.max(synced, segmentHeaderBytes);
+  const records = Buffer.alloc(Math.max(0, end - from));
+  readFully(open, from, records);
+  writeFully(open, 0, encodeSegmentHeader(header));
+  if (records.byteLength > 0) writeFully(open, from, records);
 }

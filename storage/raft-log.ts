@@ -12,12 +12,11 @@ import {
 import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
-import { openSegments, verify, type Segment } from "./log-recovery.ts";
+import { openSegments, rewriteUnvouched, verify, type Segment } from "./log-recovery.ts";
 import { recordBytes } from "./record.ts";
 import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
-  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
@@ -524,23 +523,11 @@ export class RaftLog implements LogReader {
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
-    this.#rewriteUnvouched();
+    rewriteUnvouched(this.#active);
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
-  }
-
-  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
-  #rewriteUnvouched(): void {
-    const { header } = this.#active;
-    const file = this.#activeFile;
-    const { synced, end } = this.#activeTable;
-    const from = Math.max(synced, segmentHeaderBytes);
-    const records = Buffer.alloc(Math.max(0, end - from));
-    readFully(file, from, records);
-    writeFully(file, 0, encodeSegmentHeader(header));
-    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading
