@@ -104,6 +104,7 @@ const writes = "pwrite64,pwritev,pwritev2";
 
 export const erring: FaultKind = {
   name: "EIO",
+  needsLoad: true,
   whyNot: whyNoInjection,
   draw: (random: Random) =>
     new DiskError(random.pick(targets), random.pick([logSyncs, writes]), 1 + random.below(30)),
@@ -111,12 +112,14 @@ export const erring: FaultKind = {
 
 export const hanging: FaultKind = {
   name: "hanging syncs",
+  needsLoad: true,
   whyNot: whyNoInjection,
   draw: (random: Random) => new SlowSync(random.pick(targets), random.pick([50, 300, 3_000])),
 };
 
 export const killingAtCall: FaultKind = {
   name: "kill at a system call",
+  needsLoad: true,
   whyNot: whyNoInjection,
   draw: (random: Random) =>
     new KillAtCall(random.pick(targets), random.pick([logSyncs, writes]), 1 + random.below(60)),

@@ -22,6 +22,8 @@ export interface FaultKind {
    * before any other fault comes.
    */
   readonly isAlone?: boolean;
+  /** Its proof needs requests that are served as usual: nothing else stands when it begins. */
+  readonly needsLoad?: boolean;
   /** Why it cannot be injected here; null where it can. */
   whyNot(): string | null;
   /** Everything random about it is drawn here, so that the seed alone determines it. */

@@ -35,6 +35,8 @@ interface Step {
   readonly fault: Fault;
   readonly standsMs: number;
   readonly quietMs: number;
+  /** Everything is well before it. */
+  readonly isFirst: boolean;
   readonly overlaps: boolean;
   readonly waitsForWhole: boolean;
 }
@@ -47,12 +49,14 @@ function drawSchedule(random: Random, kinds: readonly FaultKind[]): Step[] {
     const [kind] = left.splice(random.below(left.length), 1);
     if (kind === undefined) break;
     const before = steps.at(-1)?.kind;
-    const mayOverlap = before?.isAlone !== true && kind.isAlone !== true;
+    const isFirst = kind.isAlone === true || kind.needsLoad === true;
+    const mayOverlap = before?.isAlone !== true && !isFirst;
     steps.push({
       kind,
       fault: kind.draw(random),
       standsMs: standsMs[0] + random.below(standsMs[1] - standsMs[0]),
       quietMs: random.below(quietMaxMs),
+      isFirst,
       overlaps: random.float() < overlapChance && mayOverlap,
       waitsForWhole: random.float() < wholeChance,
     });
@@ -80,7 +84,7 @@ export async function playRound(scope: Scope, options: RoundOptions): Promise<Ro
   for (const step of steps) {
     if (standing !== null && !step.overlaps) {
       await heal(world, standing, tell);
-      if (standing.waitsForWhole || standing.kind.isAlone || step.kind.isAlone) {
+      if (standing.waitsForWhole || standing.kind.isAlone || step.isFirst) {
         tell(`whole, node ${(await world.whole(wholeMs)).id} leads`);
       }
       standing = null;

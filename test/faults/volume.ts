@@ -32,6 +32,7 @@ import fcntl, os, struct, sys
 fd = os.open(sys.argv[1], os.O_RDONLY)
 fcntl.ioctl(fd, 0x8004587D, struct.pack("I", 2))
 `;
+const witnessBytes = 4_096;
 /** With the id of the process that made it, so that what a killed one left behind can be found. */
 const prefix = "kv-volume-";
 
@@ -95,6 +96,8 @@ export class Volume {
       rmSync(directory, { recursive: true, force: true });
     });
     rmdirSync(join(this.point, "lost+found"));
+    this.#writeWitness("a");
+    run("sync", "-f", this.point);
   }
 
   /** Before its first start: the node's files are on the volume. */
@@ -105,12 +108,26 @@ export class Volume {
 
   /** Nothing of what was not synced is there after `restorePower`; nobody may use it any more. */
   cutPower(): void {
+    this.#writeWitness("b");
     run("python3", "-c", shutdown, this.point);
   }
 
+  /** Holds an unsynced write to be gone: otherwise this was no power loss. */
   restorePower(): void {
     run("umount", this.point);
     run("mount", "-o", "loop", this.#image, this.point);
+    assert.is(readFileSync(this.#witness, "utf8"), "a".repeat(witnessBytes));
+  }
+
+  get #witness(): string {
+    return join(this.point, "witness");
+  }
+
+  /** In place, so that a full disk takes it too. */
+  #writeWitness(letter: string): void {
+    const file = openSync(this.#witness, existsSync(this.#witness) ? "r+" : "w");
+    writeSync(file, letter.repeat(witnessBytes), 0);
+    closeSync(file);
   }
 
   get #ballast(): string {
