@@ -17,8 +17,8 @@ export interface ClientOptions {
   readonly slots?: number;
 }
 
-/** Of one request: shorter than the node's own deadline, so that clients give up first now and then. */
-const requestMs = 2_500;
+/** Of one request, by client: some give up before the node does, and some have it before them. */
+const requestsMs = [700, 2_500, 6_000] as const;
 /** Between two requests of a client. */
 const pauseMs = 3;
 /**
@@ -60,7 +60,7 @@ export class Clients {
   #stopped = false;
 
   private constructor(cluster: Cluster, options: ClientOptions) {
-    const { seed, clients = 6, slots = 4 } = options;
+    const { seed, clients = 12, slots = 4 } = options;
     this.#cluster = cluster;
     this.#slots = Array.from({ length: slots }, (_, slot) => {
       const key = `key/${slot}/0`;
@@ -98,7 +98,7 @@ export class Clients {
       const client = this.#running.length + node.id;
       for (const key of this.#keys) {
         await until(`a read of ${key} on node ${node.id}`, 10_000, () =>
-          this.#read({ client, node, key, agent }),
+          this.#read({ client, node, key, agent, timeoutMs: requestsMs[2] }),
         );
       }
       await this.#readLedger(node, agent);
@@ -116,9 +116,10 @@ export class Clients {
 
   async #run(client: number, random: Random): Promise<void> {
     const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+    const timeoutMs = requestsMs[client % requestsMs.length] ?? requestsMs[0];
     for (let turn = 0; !this.#stopped; turn++) {
       const node = random.pick(this.#cluster.nodes);
-      const at = { client, node, agent };
+      const at = { client, node, agent, timeoutMs };
       const slot = random.pick(this.#slots);
       const choice = random.float();
       if (turn % ledgerEvery === 0) await this.#enter(`${ledgerPrefix}${client}/${turn}`, at);
@@ -192,11 +193,11 @@ export class Clients {
   async #ask(
     method: string,
     key: string,
-    { node, agent, body }: At & { body?: string | undefined },
+    { node, agent, timeoutMs, body }: At & { body?: string | undefined },
   ): Promise<Outcome> {
     let answer: Answer;
     try {
-      const question = { agent, timeoutMs: requestMs, ...(body === undefined ? {} : { body }) };
+      const question = { agent, timeoutMs, ...(body === undefined ? {} : { body }) };
       answer = await ask(node.httpPort, method, keyPath(key), question);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
@@ -254,4 +255,5 @@ interface At {
   readonly client: number;
   readonly node: ClusterNode;
   readonly agent: Agent;
+  readonly timeoutMs: number;
 }

@@ -112,6 +112,7 @@ export const erring: FaultKind = {
 
 export const hanging: FaultKind = {
   name: "hanging syncs",
+  lasts: true,
   needsLoad: true,
   whyNot: whyNoInjection,
   draw: (random: Random) => new SlowSync(random.pick(targets), random.pick([50, 300, 3_000])),

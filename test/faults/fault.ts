@@ -24,6 +24,8 @@ export interface FaultKind {
   readonly isAlone?: boolean;
   /** Its proof needs requests that are served as usual: nothing else stands when it begins. */
   readonly needsLoad?: boolean;
+  /** It matters only where it outlasts an election; what others do is done when they start. */
+  readonly lasts?: boolean;
   /** Why it cannot be injected here; null where it can. */
   whyNot(): string | null;
   /** Everything random about it is drawn here, so that the seed alone determines it. */

@@ -113,12 +113,14 @@ class Reset implements Fault {
 
 export const cutting: FaultKind = {
   name: "partition",
+  lasts: true,
   whyNot: () => null,
   draw: (random: Random) => new Cut(random.pick(targets), random.pick(["both ways", "one peer"])),
 };
 
 export const cuttingOneWay: FaultKind = {
   name: "one-way partition",
+  lasts: true,
   whyNot: () => null,
   draw: (random: Random) =>
     new Cut(random.pick(targets), random.pick(["what it sends", "what it is sent"])),

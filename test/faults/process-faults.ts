@@ -95,6 +95,7 @@ export const killingAll: FaultKind = {
 
 export const stopping: FaultKind = {
   name: "stop",
+  lasts: true,
   whyNot: () => null,
   draw: (random: Random) => new Stop(random.pick(targets)),
 };

@@ -22,8 +22,12 @@ export interface RoundResult {
 }
 
 /** A fault stands for so long, and it is quiet for so long after it. */
-const standsMs = [300, 2_000] as const;
-const quietMaxMs = 400;
+const standsMinMs = 200;
+const standsMaxMs = 800;
+/** Of one that lasts: an election is over by then, and sometimes not. */
+const lastsMinMs = 1_000;
+const lastsMaxMs = 4_000;
+const quietMaxMs = 300;
 /** So often the next fault comes while the one before still stands. */
 const overlapChance = 0.35;
 /** So often everything has to be well again before the next, where none stands. */
@@ -41,6 +45,9 @@ interface Step {
   readonly waitsForWhole: boolean;
 }
 
+const between = (random: Random, least: number, most: number): number =>
+  least + random.below(most - least);
+
 /** Everything random of the round is drawn here, before it starts: timing changes none of it. */
 function drawSchedule(random: Random, kinds: readonly FaultKind[]): Step[] {
   const left = [...kinds];
@@ -54,7 +61,9 @@ function drawSchedule(random: Random, kinds: readonly FaultKind[]): Step[] {
     steps.push({
       kind,
       fault: kind.draw(random),
-      standsMs: standsMs[0] + random.below(standsMs[1] - standsMs[0]),
+      standsMs: kind.lasts
+        ? between(random, lastsMinMs, lastsMaxMs)
+        : between(random, standsMinMs, standsMaxMs),
       quietMs: random.below(quietMaxMs),
       isFirst,
       overlaps: random.float() < overlapChance && mayOverlap,
