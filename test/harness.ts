@@ -13,27 +13,33 @@ export const unitTimeoutMs = 60_000;
 export const endToEndTimeoutMs = 300_000;
 
 /** What needs the executable, and the machine for itself. */
-const endToEnd = /^test\/(?:e2e|faults)\//;
+const endToEnd = "test/e2e/";
+/** What needs the executable, and mostly waits. */
+const faults = "test/faults/";
+const needsExecutable = (path: string): boolean =>
+  path.startsWith(endToEnd) || path.startsWith(faults);
 
-/** Runs what the filters select on one runtime; end-to-end tests one at a time and alone. */
+/** Runs what is selected on one runtime; end-to-end tests one at a time and alone. */
 export async function runSelected(
   selected: readonly string[],
   runtime: Runtime,
   jobs: number,
 ): Promise<Tally> {
-  const unit = selected.filter((path) => !endToEnd.test(path));
-  const slow = selected.filter((path) => endToEnd.test(path));
+  const unit = selected.filter((path) => !needsExecutable(path));
+  const waiting = selected.filter((path) => path.startsWith(faults));
+  const slow = selected.filter((path) => path.startsWith(endToEnd));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
+  add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }
 
 export function unitTests(): string[] {
-  return findTests("test").filter((path) => !endToEnd.test(path));
+  return findTests("test").filter((path) => !needsExecutable(path));
 }
 
 export function endToEndTests(): string[] {
-  return findTests("test").filter((path) => endToEnd.test(path));
+  return findTests("test").filter((path) => needsExecutable(path));
 }
 
 /** Children run in groups of their own, so a signal from the terminal does not reach them. */

@@ -55,6 +55,8 @@ export class ClusterNode {
   form: Form;
   /** Of every process from now on. */
   environment: Record<string, string> = {};
+  /** What every process from now on is started under: a program that becomes the node's own. */
+  wrapper: readonly string[] = [];
   readonly #scope: Scope;
   readonly #cluster: Cluster;
   #process: KvProcess | null = null;
@@ -106,7 +108,7 @@ export class ClusterNode {
     const quiet = input === "none" ? ["--no-repl"] : [];
     this.#process = new KvProcess(this.#scope, {
       name: `node ${this.id}`,
-      command: [...this.command, ...quiet, ...flags],
+      command: [...this.wrapper, ...this.command, ...quiet, ...flags],
       input,
       environment: this.environment,
     });

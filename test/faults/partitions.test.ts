@@ -52,6 +52,9 @@ scenario(
     const { cluster, network } = world;
     const old = await cluster.leader();
     await old.mustPut("clock", "before");
+    const clients = Clients.start(cluster, { seed: 1 });
+    scope.onEnd(() => clients.stop());
+    await clients.progresses(50, electionMs);
     await cut(network.waysOf(old.id));
     // Some reach it while it still believes that it leads.
     const puts = Array.from({ length: 8 }, (_, i) => tryPut(old, `lost-${i}`, "lost"));
