@@ -1,9 +1,10 @@
 /**
- * The long form: `npm run faults -- --minutes M [--seed N]` plays round after round, each with a
- * cluster and a seed of its own. The first failure ends it; its seed alone repeats the round with
- * `--rounds 1 --seed N`.
+ * The long form, `npm run faults -- --minutes M [--seed N]`: first every directed scenario with its
+ * long timings, then round after round of mixed faults, each with a cluster and a seed of its own. The
+ * first failure ends it; `--rounds 1 --seed N` plays the round of that seed again, and nothing else.
  */
 
+import { spawnSync } from "node:child_process";
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { Scope } from "../e2e/scope.ts";
@@ -42,18 +43,34 @@ async function play(seed: number, kinds: readonly FaultKind[], total: Map<string
   }
 }
 
+function number(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  console.error(`--${name} ${text} is not a positive integer`);
+  process.exit(2);
+}
+
+/** Whether all of them passed. */
+function playDirected(): boolean {
+  console.log("--- directed scenarios");
+  const { status } = spawnSync(process.execPath, ["test/harness.ts", "test/faults"], {
+    stdio: "inherit",
+    env: { ...process.env, KV_FAULTS: "long" },
+  });
+  return status === 0;
+}
+
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       minutes: { type: "string", default: "10" },
-      rounds: { type: "string", default: "1000000" },
+      rounds: { type: "string" },
       seed: { type: "string", default: String(randomInt(seedsMax)) },
     },
   });
-  const [minutes, rounds, seed] = [values.minutes, values.rounds, values.seed].map(Number);
-  if (!minutes || !rounds || seed === undefined || Number.isNaN(seed)) {
-    throw new Error("use: --minutes M [--rounds N] [--seed N]");
-  }
+  const minutes = number("minutes", values.minutes);
+  const seed = number("seed", values.seed);
+  const rounds = values.rounds === undefined ? Infinity : number("rounds", values.rounds);
   const kinds = faultKinds.filter((kind) => {
     const why = kind.whyNot();
     if (why !== null) console.log(`without ${kind.name}: ${why}`);
@@ -62,7 +79,7 @@ async function main(): Promise<void> {
   const end = performance.now() + minutes * 60_000;
   const total = new Map<string, number>();
   let played = 0;
-  let isSound = true;
+  let isSound = values.rounds !== undefined || playDirected();
   while (isSound && played < rounds && performance.now() < end) {
     const own = (seed + played) % seedsMax;
     console.log(`--- round ${++played}, seed ${own}`);

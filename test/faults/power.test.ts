@@ -12,7 +12,7 @@ import { losePower } from "./volume-faults.ts";
 import { Volume, whyNoVolumes } from "./volume.ts";
 import { World } from "./world.ts";
 
-const rounds = isLongForm ? 20 : 3;
+const rounds = isLongForm ? 10 : 3;
 
 scenario(`a single node loses power after an acknowledgement, ${rounds} times`, async (scope) => {
   const why = whyNoVolumes();
