@@ -12,12 +12,11 @@ export const unitTimeoutMs = 60_000;
 /** A test of the executable may start and kill many processes. */
 export const endToEndTimeoutMs = 300_000;
 
-/** What needs the executable, and the machine for itself. */
-const endToEnd = "test/e2e/";
+/** What needs the machine for itself, or takes long: once, and on one runtime. */
+const alone = /^test\/(?:e2e\/|sim\/random-seeds)/;
 /** What needs the executable, and mostly waits. */
-const faults = "test/faults/";
-const needsExecutable = (path: string): boolean =>
-  path.startsWith(endToEnd) || path.startsWith(faults);
+const faults = /^test\/faults\//;
+const isEndToEnd = (path: string): boolean => alone.test(path) || faults.test(path);
 
 /** Runs what is selected on one runtime; end-to-end tests one at a time and alone. */
 export async function runSelected(
@@ -25,9 +24,9 @@ export async function runSelected(
   runtime: Runtime,
   jobs: number,
 ): Promise<Tally> {
-  const unit = selected.filter((path) => !needsExecutable(path));
-  const waiting = selected.filter((path) => path.startsWith(faults));
-  const slow = selected.filter((path) => path.startsWith(endToEnd));
+  const unit = selected.filter((path) => !isEndToEnd(path));
+  const waiting = selected.filter((path) => faults.test(path));
+  const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
   add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
@@ -35,11 +34,11 @@ export async function runSelected(
 }
 
 export function unitTests(): string[] {
-  return findTests("test").filter((path) => !needsExecutable(path));
+  return findTests("test").filter((path) => !isEndToEnd(path));
 }
 
 export function endToEndTests(): string[] {
-  return findTests("test").filter((path) => needsExecutable(path));
+  return findTests("test").filter(isEndToEnd);
 }
 
 /** Children run in groups of their own, so a signal from the terminal does not reach them. */

@@ -118,6 +118,7 @@ test("the created flag and the deleted count agree with what was there", () => {
   bad(at(1, [0, 1], remove(1)));
   bad(at(1, [0, 1], put("a", 1)), at(1, [2, 3], remove(0)));
   good(at(1, [0, 9], put("a", 1)), at(2, [0, 9], remove(1)), at(3, [0, 9], remove(0)));
+  good(at(1, [0, 1], remove(0)), at(1, [2, 3], put("a", 1, true)));
 });
 
 test("two deletes of one row both say that they deleted it", () => {
@@ -282,6 +283,12 @@ test("an unknown write stands behind the revision of a conflict, and of the writ
     at(1, [0], put("a")),
     at(2, [1, 2], conflict("b", null, 4)),
     at(3, [1, 2], conflict("b", null, 3)),
+  );
+  good(
+    at(1, [0], put("a")),
+    at(1, [0], put("b")),
+    at(2, [1, 2], conflict("c", null, 3)),
+    at(2, [3, 4], conflict("c", null, 5)),
   );
 });
 

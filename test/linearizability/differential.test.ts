@@ -12,6 +12,8 @@ import type { Shape } from "./generator.ts";
 import type { Operation } from "./history.ts";
 import type { Model } from "./model.ts";
 import { compareAndSet, counter } from "./models.ts";
+import { isPlainLinearizable, otherPlainOutput } from "./plain-register.ts";
+import { plainHistory, plainRegister } from "./plain-register.ts";
 import { isCounterLinearizable, isRowLinearizable } from "./reference.ts";
 
 const seeds = Number(process.env["KV_SEEDS"] ?? 2000);
@@ -77,6 +79,15 @@ test("good row histories are linearizable, damaged ones as the definition says",
     assert.ok(compare(compareAndSet, isRowLinearizable, history, seed), "made by one row");
     const worse = damaged(random, history, otherRowOutput);
     return compare(compareAndSet, isRowLinearizable, worse, seed);
+  });
+});
+
+test("so are those of a register without revisions, whose model leaves all to the search", () => {
+  runSeeds((random, seed) => {
+    const history = plainHistory(random, smallShape(random));
+    assert.ok(compare(plainRegister, isPlainLinearizable, history, seed), "made by one register");
+    const worse = damaged(random, damaged(random, history, otherPlainOutput), otherPlainOutput);
+    return compare(plainRegister, isPlainLinearizable, worse, seed);
   });
 });
 

@@ -47,8 +47,11 @@ function timings(random: Random, shape: Shape): Timing[] {
   return result;
 }
 
-/** Runs operations in the order of their effects. `perform` chooses one and says what it answers. */
-function run<Input, Output>(
+/**
+ * Runs operations in the order of their effects. `perform` chooses one and says what it answers;
+ * `isApplied` is false where it never happens, and the answer counts for nothing.
+ */
+export function run<Input, Output>(
   random: Random,
   shape: Shape,
   perform: (isApplied: boolean) => { input: Input; output: Output },

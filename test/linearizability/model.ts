@@ -24,9 +24,22 @@ export interface Model<State, Input, Output> {
    */
   inputKey?(input: Input): string;
   /**
+   * Whether it leaves every state as it is in which it can have this output, other than to narrow down
+   * what is known of it. Writing what is there already is no read: elsewhere it changes something.
+   */
+  isRead?(input: Input, output: Output): boolean;
+  /** Whether all that can follow the second state can follow the first. Without it: if they are equal. */
+  covers?(state: State, other: State): boolean;
+  /**
    * What the outputs of one key's operations, all taken together, tell about the unknown ones: the same
    * number of operations in the same order, an unknown one replaced by what is known of it, or by null
    * if it can change nothing. Must not change whether the history is linearizable.
    */
   resolve?(operations: readonly Operation<Input, Output>[]): (Operation<Input, Output> | null)[];
+  /**
+   * Of each operation of one key, where it must come: in every order that `step` allows, those with
+   * outputs come in ascending order of rank; equal ranks, and those without one (null), come in any.
+   * Spares the search what cannot succeed.
+   */
+  ranks?(operations: readonly (Operation<Input, Output> | null)[]): (number | null)[];
 }

@@ -147,12 +147,41 @@ export const compareAndSet: Model<Row, CompareAndSetInput, CompareAndSetOutput> 
     return `${inputText(input)} → ${output === null ? "unknown" : outputText(output)}`;
   },
 
+  isRead(_, output) {
+    if (output.kind === "delete") return output.deleted === 0;
+    return output.kind === "get" || output.kind === "conflict";
+  },
+
+  covers(one, other) {
+    if (one.value !== other.value) return false;
+    if (one.revision !== null) return one.revision === other.revision;
+    return one.revisionMin <= other.revisionMin;
+  },
+
   inputKey: inputText,
+  ranks: (operations) => operations.map((operation) => rankOf(operation?.output ?? null)),
   resolve: resolveWrites,
 };
 
 /** kv's keys without conditional writes: the same object, of which less is asked. */
 export const register: typeof compareAndSet = compareAndSet;
+
+/** Writes in the order of their revisions, and what saw a revision between that and the next. */
+function rankOf(output: CompareAndSetOutput | null): number | null {
+  switch (output?.kind) {
+    case undefined:
+      return null;
+    case "put":
+    case "delete":
+      return output.revision;
+    case "get":
+      return output.row === null ? null : output.row.revision + 0.5;
+    case "conflict":
+      return output.revision === null ? null : output.revision + 0.5;
+    default:
+      return unreachable(output);
+  }
+}
 
 function inputText(input: CompareAndSetInput): string {
   switch (input.kind) {
@@ -245,7 +274,7 @@ export type CounterInput =
 /** The value after it. A counter that nobody has incremented is 0. */
 export type CounterOutput = number;
 
-/** A counter. Increments with an unknown outcome should all be by the same amount, or by few. */
+/** A counter. Increments with an unknown outcome should be by few different amounts, none negative. */
 export const counter: Model<number, CounterInput, CounterOutput> = {
   initial: () => 0,
 
@@ -261,5 +290,13 @@ export const counter: Model<number, CounterInput, CounterOutput> = {
     return `${asked} → ${output ?? "unknown"}`;
   },
 
+  isRead: (input) => input.kind === "get",
+
   inputKey: (input) => (input.kind === "incr" ? `incr ${input.by}` : "get"),
+
+  /** A counter that only grows has its values in order. */
+  ranks(operations) {
+    const isGrowing = operations.every((one) => one?.input.kind !== "incr" || one.input.by >= 0);
+    return operations.map((operation) => (isGrowing ? (operation?.output ?? null) : null));
+  },
 };

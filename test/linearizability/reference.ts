@@ -9,12 +9,12 @@ import type { CounterOperation, RowOperation } from "./examples.ts";
 import type { Operation } from "./history.ts";
 
 /** All states that may follow an operation. */
-type Successors<State, Input, Output> = (
+export type Successors<State, Input, Output> = (
   state: State,
   operation: Operation<Input, Output>,
 ) => State[];
 
-function hasOrder<State, Input, Output>(
+export function hasOrder<State, Input, Output>(
   operations: readonly Operation<Input, Output>[],
   state: State,
   successors: Successors<State, Input, Output>,

@@ -15,6 +15,13 @@
  * placed, no more than there are clients, say which ones are, and a key is short however long the
  * history.
  *
+ * **A read that fits** and tells nothing new is placed at once and for good: whatever could be placed
+ * before it can be placed behind it. Otherwise every selection of concurrent reads is a configuration.
+ * A write of what is there already is no such thing, since elsewhere it may be needed.
+ *
+ * **Ranks.** Where outputs tell in which order operations took effect, as revisions do, another order is
+ * not tried (`Model.ranks`), which leaves next to nothing of the search.
+ *
  * **Unknown operations** have no return, so they never have to be placed, and all of them are
  * candidates for ever. Three things keep them from multiplying the configurations by 2^n:
  * - They are not in the list. Only where no operation with an output fits are they tried, the fewest
@@ -35,41 +42,18 @@
  */
 
 import { assert, must } from "../../server/raft/assert.ts";
+import { eventList, putBack, takeOut, type Event, type Link } from "./event-list.ts";
 import type { Operation } from "./history.ts";
 import type { Model } from "./model.ts";
 
-/** What a search found. Numbers are offsets into the operations it was given. */
-export type Finding =
-  | { readonly kind: "found" }
-  | {
-      readonly kind: "none";
-      /** The longest order that explains its outputs, where it was asked for, and the state it leads to. */
-      readonly order: readonly number[];
-      readonly state: string;
-    }
-  | { readonly kind: "undecided" };
+export type Finding = "found" | "none" | "undecided";
 
-export interface SearchOptions {
-  /** The most steps of the model to take. */
-  readonly stepsMax: number;
-  /** Whether to note the longest order, which takes time. */
-  readonly isTraced: boolean;
-}
-
-/** What an event hangs on: another event, or the head of the list. */
-interface Link<Input, Output> {
-  next: Event<Input, Output> | null;
-}
-
-/** A call or a return, in the list while its operation is not placed. */
-interface Event<Input, Output> extends Link<Input, Output> {
-  readonly offset: number;
-  readonly operation: Operation<Input, Output>;
-  readonly isCall: boolean;
-  readonly time: number;
-  /** Of a call: its return. */
-  readonly partner: Event<Input, Output> | null;
-  previous: Link<Input, Output>;
+/** An order that explains its outputs. */
+export interface Order {
+  /** Of the operations the search was given: those with an output, and unknown ones it needs. */
+  readonly offsets: readonly number[];
+  /** The state it leads to, as text. */
+  readonly state: string;
 }
 
 /** Unknown operations that do the same, in the order of their calls. */
@@ -88,6 +72,8 @@ interface Reached<State> {
   /** The last one placed, and what it was placed after; null where none was. */
   readonly offset: number;
   readonly after: Reached<State> | null;
+  /** Nothing else has to be tried from here: a read fitted. */
+  isSettled: boolean;
 }
 
 /** A configuration on the way from the empty order to the present one. */
@@ -106,55 +92,73 @@ interface Frame<State, Input, Output> {
 
 export class Search<State, Input, Output> {
   readonly #model: Model<State, Input, Output>;
-  readonly #options: SearchOptions;
+  readonly #stepsMax: number;
   readonly #head: Link<Input, Output>;
   readonly #kinds: Kind<Input>[] = [];
   readonly #frames: Frame<State, Input, Output>[] = [];
   /** Placed operations and state, as text: the least used of each kind with which that was entered. */
   readonly #entered = new Map<string, Uint32Array[]>();
+  /** Of each operation: the offset of its rank among all ranks; -1 if it has none. */
+  readonly #ranks: Int32Array;
+  /** Of each rank: how many operations are not placed. */
+  readonly #unplacedOfRank: Uint32Array;
   #steps = 0;
-  #longest: readonly number[] = [];
-  #longestKnown = 0;
-  #longestState: string;
 
+  /** `stepsMax`: the most steps of the model to take. */
   constructor(
     model: Model<State, Input, Output>,
     operations: readonly Operation<Input, Output>[],
-    options: SearchOptions,
+    stepsMax: number,
   ) {
     this.#model = model;
-    this.#options = options;
-    this.#longestState = model.stateKey(model.initial());
+    this.#stepsMax = stepsMax;
     const resolved = model.resolve?.(operations) ?? operations;
     assert(resolved.length === operations.length, "resolving keeps the number of operations");
     this.#head = eventList(resolved);
+    this.#ranks = withoutGaps(model.ranks?.(resolved) ?? []);
+    this.#unplacedOfRank = new Uint32Array(operations.length);
+    for (const offset of resolved.keys()) this.#countUnplaced(offset, 1);
     this.#sortUnknown(resolved);
   }
 
+  /** To be called once. */
   run(): Finding {
-    if (this.#head.next === null) return { kind: "found" };
-    this.#enter(this.#model.initial(), new Uint32Array(this.#kinds.length));
+    const initial = this.#model.initial();
+    this.#enter(initial, this.#model.stateKey(initial), new Uint32Array(this.#kinds.length));
+    if (this.#head.next === null) return "found";
     for (;;) {
       const frame = this.#frames.at(-1);
-      if (frame === undefined) {
-        return { kind: "none", order: this.#longest, state: this.#longestState };
-      }
-      if (this.#steps > this.#options.stepsMax) return { kind: "undecided" };
+      if (frame === undefined) return "none";
+      if (this.#steps > this.#stepsMax) return "undecided";
       const call = frame.candidate;
-      if (call !== null && call.isCall) {
+      if (call !== null && call.isCall && frame.reached[frame.at]?.isSettled === false) {
         frame.candidate = call.next;
         this.#try(frame, call);
-        if (this.#head.next === null) return { kind: "found" };
+        if (this.#head.next === null) return "found";
       } else if (!this.#nextReached(frame)) {
         this.#leave();
       }
     }
   }
 
-  #enter(state: State, used: Uint32Array): void {
-    const key = this.#model.stateKey(state);
+  /** The order that the search found. */
+  order(): Order {
+    assert(this.#head.next === null, "an order was found");
+    const offsets: number[] = [];
+    for (const { reached, at, placed } of this.#frames) {
+      if (placed === null) break;
+      const unknown: number[] = [];
+      let from = reached[at] ?? null;
+      for (; from !== null && from.after !== null; from = from.after) unknown.push(from.offset);
+      offsets.push(...unknown.toReversed(), placed.offset);
+    }
+    const last = must(this.#frames.at(-1)?.reached[0], "the last frame is at a state");
+    return { offsets, state: last.key };
+  }
+
+  #enter(state: State, key: string, used: Uint32Array): void {
     this.#frames.push({
-      reached: [{ state, key, used, offset: -1, after: null }],
+      reached: [{ state, key, used, offset: -1, after: null, isSettled: false }],
       at: 0,
       extended: 0,
       candidate: this.#head.next,
@@ -163,37 +167,53 @@ export class Search<State, Input, Output> {
   }
 
   #leave(): void {
-    if (this.#options.isTraced) this.#noteOrder();
     this.#frames.pop();
     const frame = this.#frames.at(-1);
     if (frame === undefined) return;
-    putBack(must(frame.placed, "a frame below another has placed a call"));
+    const call = must(frame.placed, "a frame below another has placed a call");
+    putBack(call);
+    this.#countUnplaced(call.offset, 1);
     frame.placed = null;
+  }
+
+  #countUnplaced(offset: number, change: 1 | -1): void {
+    const rank = this.#ranks[offset] ?? -1;
+    if (rank >= 0) this.#unplacedOfRank[rank] = (this.#unplacedOfRank[rank] ?? 0) + change;
+  }
+
+  /** Whether no lower rank has an operation left. Those below the one below were finished before it. */
+  #isItsTurn(offset: number): boolean {
+    const rank = this.#ranks[offset] ?? -1;
+    return rank <= 0 || this.#unplacedOfRank[rank - 1] === 0;
   }
 
   /** Places a known operation, unless its output contradicts the state or the place was seen before. */
   #try(frame: Frame<State, Input, Output>, call: Event<Input, Output>): void {
     this.#steps++;
+    if (!this.#isItsTurn(call.offset)) return;
     const from = must(frame.reached[frame.at], "a frame is at a state");
     const { input, output } = call.operation;
     const state = this.#model.step(from.state, input, output);
     if (state === null) return;
+    const key = this.#model.stateKey(state);
+    from.isSettled = key === from.key && this.#isRead(call.operation);
     takeOut(call);
-    if (this.#head.next !== null && this.#wasEntered(state, from.used)) {
+    if (this.#head.next !== null && this.#wasEntered(key, from.used)) {
       putBack(call);
       return;
     }
     frame.placed = call;
-    this.#enter(state, from.used);
+    this.#countUnplaced(call.offset, -1);
+    this.#enter(state, key, from.used);
   }
 
   /** Moves on to the next state that unknown operations lead to; false if there is none. */
   #nextReached(frame: Frame<State, Input, Output>): boolean {
     while (frame.at + 1 === frame.reached.length) {
       const from = frame.reached[frame.extended];
-      if (from === undefined || this.#steps > this.#options.stepsMax) return false;
+      if (from === undefined || this.#steps > this.#stepsMax) return false;
       frame.extended++;
-      this.#extend(frame, from);
+      if (!from.isSettled) this.#extend(frame, from);
     }
     frame.at++;
     frame.candidate = this.#head.next;
@@ -213,9 +233,19 @@ export class Search<State, Input, Output> {
       const used = from.used.slice();
       used[kind] = next + 1;
       const key = this.#model.stateKey(state);
-      if (frame.reached.some((other) => other.key === key && isNoMore(other.used, used))) continue;
-      frame.reached.push({ state, key, used, offset: offsets[next] ?? -1, after: from });
+      const offset = offsets[next] ?? -1;
+      const reached = { state, key, used, offset, after: from, isSettled: false };
+      if (!frame.reached.some((other) => this.#covers(other, reached))) frame.reached.push(reached);
     }
+  }
+
+  #isRead({ input, output }: Operation<Input, Output>): boolean {
+    return output !== null && (this.#model.isRead?.(input, output) ?? false);
+  }
+
+  #covers(one: Reached<State>, other: Reached<State>): boolean {
+    const isMore = this.#model.covers?.(one.state, other.state) ?? one.key === other.key;
+    return isMore && isNoMore(one.used, other.used);
   }
 
   #firstReturn(): Event<Input, Output> {
@@ -224,8 +254,8 @@ export class Search<State, Input, Output> {
     return must(event, "a call in the list is followed by its return");
   }
 
-  #wasEntered(state: State, used: Uint32Array): boolean {
-    const key = this.#unplaced() + this.#model.stateKey(state);
+  #wasEntered(stateKey: string, used: Uint32Array): boolean {
+    const key = this.#unplaced() + stateKey;
     const entered = this.#entered.get(key);
     if (entered === undefined) {
       this.#entered.set(key, [used]);
@@ -264,73 +294,15 @@ export class Search<State, Input, Output> {
       kind.callTimes.push(operation.callTime);
     }
   }
-
-  /** Keeps the present order if it places more known operations than any before. */
-  #noteOrder(): void {
-    const known = this.#frames.length - 1;
-    if (known <= this.#longestKnown) return;
-    const order: number[] = [];
-    for (const { reached, at, placed } of this.#frames) {
-      if (placed === null) break;
-      const unknown: number[] = [];
-      let from = reached[at] ?? null;
-      for (; from !== null && from.after !== null; from = from.after) unknown.push(from.offset);
-      order.push(...unknown.toReversed(), placed.offset);
-    }
-    this.#longest = order;
-    this.#longestKnown = known;
-    this.#longestState = must(this.#frames[known]?.reached[0], "a frame is at a state").key;
-  }
 }
 
-/** Calls and returns of what is known, in order of time. */
-function eventList<Input, Output>(
-  operations: readonly (Operation<Input, Output> | null)[],
-): Link<Input, Output> {
-  const head: Link<Input, Output> = { next: null };
-  const events: Event<Input, Output>[] = [];
-  for (const [offset, operation] of operations.entries()) {
-    if (operation === null || operation.output === null) continue;
-    const { callTime, returnTime } = operation;
-    assert(
-      callTime <= returnTime && Number.isFinite(returnTime),
-      "an operation with an output has returned, after its call",
-    );
-    const common = { offset, operation, previous: head, next: null };
-    const end = { ...common, isCall: false, time: returnTime, partner: null };
-    events.push({ ...common, isCall: true, time: callTime, partner: end }, end);
-  }
-  events.sort((a, b) => a.time - b.time || Number(b.isCall) - Number(a.isCall));
-  let last = head;
-  for (const event of events) {
-    link(last, event);
-    last = event;
-  }
-  return head;
-}
-
-function link<Input, Output>(
-  before: Link<Input, Output>,
-  event: Event<Input, Output> | null,
-): void {
-  before.next = event;
-  if (event !== null) event.previous = before;
-}
-
-/** Takes a call and its return out of the list. They keep their own links for the way back. */
-function takeOut<Input, Output>(call: Event<Input, Output>): void {
-  const end = must(call.partner, "a call has a return");
-  link(call.previous, call.next);
-  link(end.previous, end.next);
-}
-
-/** Undoes the last `takeOut` that is not undone. */
-function putBack<Input, Output>(call: Event<Input, Output>): void {
-  const end = must(call.partner, "a call has a return");
-  end.previous.next = end;
-  if (end.next !== null) end.next.previous = end;
-  call.previous.next = call;
-  if (call.next !== null) call.next.previous = call;
+/** Numbers ranks from 0 without gaps; null, no rank, becomes -1. */
+function withoutGaps(ranks: readonly (number | null)[]): Int32Array {
+  const distinct = new Set(ranks.filter((rank) => rank !== null));
+  const offsets = new Map(
+    [...distinct].sort((a, b) => a - b).map((rank, offset) => [rank, offset]),
+  );
+  return Int32Array.from(ranks, (rank) => (rank === null ? -1 : (offsets.get(rank) ?? -1)));
 }
 
 /** Whether no number of the one is greater than that of the other. */

@@ -1,12 +1,14 @@
 /** Makes a violation small and readable: the beginning of the history that shows it, and why it does. */
 
-import { assert, must } from "../../server/raft/assert.ts";
+import { must } from "../../server/raft/assert.ts";
 import type { Operation } from "./history.ts";
 import type { Model } from "./model.ts";
 import { Search } from "./search.ts";
 
 /** Operations printed of a long list: the last ones of the order, the first ones of the others. */
 const linesMax = 12;
+/** For an order to print; that there is none with the last return is known by then. */
+const orderStepsMax = 2_000_000;
 
 /**
  * The shortest beginning of a history, up to some return, that is not linearizable. Beginnings of
@@ -20,21 +22,16 @@ export function smallestViolation<State, Input, Output>(
 ): Operation<Input, Output>[] {
   const returns = operations.filter(({ output }) => output !== null);
   const times = [...new Set(returns.map(({ returnTime }) => returnTime))].sort((a, b) => a - b);
-  let smallest = [...operations];
   let low = 0;
   let high = times.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
     const beginning = until(operations, times[middle] ?? 0);
-    const finding = new Search(model, beginning, { stepsMax, isTraced: false }).run();
-    if (finding.kind === "none") {
-      smallest = beginning;
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
+    const finding = new Search(model, beginning, stepsMax).run();
+    if (finding === "none") high = middle;
+    else low = middle + 1;
   }
-  return smallest;
+  return until(operations, times[high] ?? 0);
 }
 
 /** The history as it was known at a time: what was running then has no output. */
@@ -44,46 +41,58 @@ function until<Input, Output>(
 ): Operation<Input, Output>[] {
   return operations
     .filter(({ callTime }) => callTime <= time)
-    .map((one) => (one.returnTime <= time ? one : { ...one, output: null, returnTime: Infinity }));
+    .map((one) => (one.returnTime <= time ? one : open(one)));
+}
+
+/** The operation as it was known before it returned. */
+function open<Input, Output>(operation: Operation<Input, Output>): Operation<Input, Output> {
+  return { ...operation, output: null, returnTime: Infinity };
 }
 
 /**
- * Says how far an order goes and what does not fit behind it. The operations must be a violation;
- * `total` is the number of those in the whole history.
+ * Shows an order of all that was known before the last return, and what returned then, which no such
+ * order has room for. `total` is the number of operations in the whole history.
  */
 export function explainViolation<State, Input, Output>(
   model: Model<State, Input, Output>,
   operations: readonly Operation<Input, Output>[],
   total: number,
 ): string {
-  // The same search found it before, so it ends.
-  const finding = new Search(model, operations, { stepsMax: Infinity, isTraced: true }).run();
-  assert(finding.kind === "none", "an explained history is a violation");
-  const order = finding.order.map((offset) =>
-    must(operations[offset], "an operation it was given"),
-  );
-  const placed = new Set(order);
-  const left = operations.filter((operation) => !placed.has(operation));
+  const ends = operations.filter(({ output }) => output !== null).map((one) => one.returnTime);
+  const last = Math.max(...ends);
   const text = (operation: Operation<Input, Output>): string => line(model, operation);
-  const skipped = Math.max(0, order.length - linesMax);
   const key = JSON.stringify(operations[0]?.key);
   return [
     `key ${key}: no order explains the first ${operations.length} of ${total} operations`,
-    `the longest order that does places ${order.length}${skipped > 0 ? ", the last of them" : ""}:`,
-    ...order.slice(skipped).map(text),
-    `which leads to: ${finding.state}`,
-    "and behind it does not fit:",
-    ...some(left.filter(({ output }) => output !== null).map(text)),
-    ...section("nor does it help to place, of unknown outcome:", left.filter(isUnknown).map(text)),
+    ...orderBefore(model, operations, last),
+    `no order has room for what returned at ${last}:`,
+    ...some(operations.filter(({ returnTime }) => returnTime === last).map(text)),
   ].join("\n");
 }
 
-function isUnknown<Input, Output>({ output }: Operation<Input, Output>): boolean {
-  return output === null;
-}
-
-function section(title: string, lines: readonly string[]): string[] {
-  return lines.length === 0 ? [] : [title, ...some(lines)];
+function orderBefore<State, Input, Output>(
+  model: Model<State, Input, Output>,
+  operations: readonly Operation<Input, Output>[],
+  time: number,
+): string[] {
+  const before = operations.map((one) => (one.returnTime < time ? one : open(one)));
+  const search = new Search(model, before, orderStepsMax);
+  if (search.run() !== "found") return ["the search for an order of those before it was given up"];
+  const { offsets, state } = search.order();
+  const text = (offset: number): string =>
+    line(model, must(before[offset], "an operation it was given"));
+  const placed = new Set(offsets);
+  const left = [...before.keys()].filter(
+    (offset) => !placed.has(offset) && operations[offset]?.returnTime !== time,
+  );
+  const skipped = Math.max(0, offsets.length - linesMax);
+  return [
+    `an order of what was known before${skipped > 0 ? `, ${skipped} operations and then` : ""}:`,
+    ...offsets.slice(skipped).map(text),
+    `  which leads to ${state}`,
+    ...(left.length === 0 ? [] : ["not in it, their outcome being unknown by then:"]),
+    ...some(left.map(text)),
+  ];
 }
 
 function some(lines: readonly string[]): string[] {
