@@ -149,8 +149,10 @@ export class Volume {
     return filled;
   }
 
+  /** Synced, or a power loss would bring it back. */
   empty(): void {
     rmSync(this.#ballast, { force: true });
+    run("sync", "-f", this.point);
   }
 
   get freeBytes(): number {
