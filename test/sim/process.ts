@@ -181,7 +181,8 @@ export class SimProcess {
         this.isDamaged,
         () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`,
       );
-      this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
+      const file = path.endsWith(".log") ? "the log" : path;
+      this.#refuse(`${file}: ${detail.replace(/^at byte \d+, /, "")}`);
       return;
     }
     const { log, hardState, machine, verdict } = opened.files;
