@@ -107,7 +107,7 @@ class Server {
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -150,7 +150,7 @@ class Server {
     }
     node?.stop();
     await this.#listener?.close(200);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
