@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
-import { createApp, type HttpApp } from "../server/http.ts";
-import { listen, type Listener } from "../server/listen/listen.ts";
+import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
+import { listen } from "../server/listen/http1.ts";
+import type { Listener } from "../server/listen/listen.ts";
 import { defaultLimits } from "../server/limits.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -161,9 +162,13 @@ class Server {
     await this.#transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
-    const app = this.#createApp();
+    const options = this.#httpOptions();
+    const app = createApp(options);
     this.#listener = await listen({
+      direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      bodyBytesMax: defaultLimits.valueBytesMax,
+      clock: systemClock,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
@@ -171,7 +176,7 @@ class Server {
     });
   }
 
-  #createApp(): HttpApp {
+  #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
     const hosts = [
@@ -180,7 +185,7 @@ class Server {
       parseAddress(advertised, "--cluster").host,
       ...allowedHosts,
     ];
-    return createApp({
+    return {
       store: this.#client,
       version,
       live: () => true,
@@ -190,7 +195,7 @@ class Server {
       ),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
-    });
+    };
   }
 
   #createTransport(): PeerTransport {

@@ -1,5 +1,6 @@
 /** Failures as RFC 9457 problem documents; the status follows from the code alone. */
 
+import { type Answer, responseOf } from "./answer.ts";
 import type { Failure, FailureCode } from "./client-port.ts";
 
 interface Kind {
@@ -53,7 +54,7 @@ function outcomeOf(failure: Failure, write: boolean): string | undefined {
 }
 
 /** The answer for `failure`, `Retry-After` in whole seconds included where RFC 9110 wants one. */
-export function problem(failure: Failure, options: ProblemOptions = {}): Response {
+export function refusal(failure: Failure, options: ProblemOptions = {}): Answer {
   const { status, title } = kinds[failure.code];
   const headers: Record<string, string> = {
     "Content-Type": "application/problem+json",
@@ -75,7 +76,12 @@ export function problem(failure: Failure, options: ProblemOptions = {}): Respons
     field: failure.field,
     leader: failure.leader,
   });
-  return new Response(body, { status, headers });
+  return { status, headers, body };
+}
+
+/** The same as the standard's `Response`. */
+export function problem(failure: Failure, options: ProblemOptions = {}): Response {
+  return responseOf(refusal(failure, options));
 }
 
 /** A refusal of a request that cannot be executed as it stands. */

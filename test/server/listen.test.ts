@@ -3,8 +3,15 @@
 import { request as httpRequest } from "node:http";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { listen } from "../../server/listen/listen.ts";
-import { appOf, exchange, RawConnection, requestText, serve, statusIn, until } from "./raw-http.ts";
+import {
+  exchange,
+  listenFor,
+  RawConnection,
+  requestText,
+  serve,
+  statusIn,
+  until,
+} from "./raw-http.ts";
 import { MapStore } from "./map-store.ts";
 
 const head = "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n";
@@ -188,10 +195,9 @@ test("keys with spaces, other scripts and names of properties are stored as such
 
 test("a taken port is an error with the code EADDRINUSE", async () => {
   const { port, listener } = await serve();
-  const fetch = () => new Response("");
   let code = "";
   try {
-    await (await listen({ fetch, hostname: "127.0.0.1", port })).close(0);
+    await (await listenFor(new MapStore(), { port })).close(0);
   } catch (error) {
     code = (error as { code: string }).code;
   }
@@ -210,9 +216,7 @@ async function serveHeld() {
       release = () => resolve({ ok: true, level: "linearizable", row: null });
     });
   };
-  const app = appOf(store);
-  const fetch = (request: Request, env: object) => app.fetch(request, env);
-  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  const listener = await listenFor(store);
   const connection = new RawConnection(listener.port);
   connection.send("GET /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await until("the store was asked", () => asked);
