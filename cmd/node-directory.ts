@@ -2,14 +2,18 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
-import { index, type NodeId } from "../server/raft/entry.ts";
+import type { NodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
-import { HardStateFile } from "../storage/hard-state.ts";
+import {
+  createGroup,
+  openGroup,
+  type FileDamage,
+  type GroupFiles,
+} from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
-import { RaftLog } from "../storage/raft-log.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -18,13 +22,7 @@ import { systemRandom } from "./system.ts";
 /** The only group there is yet. */
 const group = 0;
 
-export interface OpenedGroup {
-  readonly log: RaftLog;
-  readonly hardState: HardStateFile;
-  readonly machine: KeyValueStore;
-  /** One line: what was found. */
-  readonly verdict: string;
-}
+export type OpenedGroup = GroupFiles<KeyValueStore>;
 
 interface Parts {
   readonly disk: Disk;
@@ -87,10 +85,7 @@ export class NodeDirectory {
     const directory = groupDirectory(path);
     // Left by a crash in this very place; a node that has not formed has promised nothing.
     if (disk.exists(directory)) disk.remove(directory);
-    disk.makeDirectory(logDirectory(path));
-    RaftLog.create({ disk, directory: logDirectory(path), group, drawSalt });
-    HardStateFile.create(disk, hardStatePath(path));
-    disk.syncDirectory(directory);
+    createGroup({ disk, directory, group, drawSalt });
     disk.syncDirectory(path);
     this.#identity = { ...this.#identity, clusterId: formed.clusterId, members: formed.members };
     writeIdentity(disk, path, this.#identity);
@@ -99,42 +94,15 @@ export class NodeDirectory {
   /** Opens the group's files and checks that they belong together. */
   openGroup(): OpenedGroup {
     const { disk, driver, path } = this.#parts;
-    const hardState = HardStateFile.open(disk, hardStatePath(path));
-    if (!hardState.ok) throw damaged(hardState.damage);
-    if (!disk.exists(logDirectory(path))) {
-      throw damaged({ path: logDirectory(path), detail: "it is missing" });
-    }
-    const state = KeyValueStore.open({ driver, path: `${groupDirectory(path)}/state.sqlite` });
-    if (!state.ok) throw damaged(state.damage);
-    const machine = state.store;
-    const { appliedIndex, appliedTerm } = machine.applied;
-    const opened = RaftLog.open({
+    const opened = openGroup({
       disk,
-      directory: logDirectory(path),
+      directory: groupDirectory(path),
       group,
       drawSalt,
-      replayFrom: index(appliedIndex + 1),
+      openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     });
-    if (!opened.ok) {
-      const { offset, detail } = opened.damage;
-      throw damaged({ path: opened.damage.path, detail: `at byte ${offset}, ${detail}` });
-    }
-    const { log, droppedBytes } = opened;
-    if (log.term(appliedIndex) !== appliedTerm) {
-      const detail = `it ends at entry ${log.lastIndex}, but entry ${appliedIndex} is already applied`;
-      throw damaged({ path: logDirectory(path), detail });
-    }
-    const { term } = hardState.file.current;
-    const lastTerm = log.term(log.lastIndex) ?? 0;
-    if (lastTerm > term) {
-      const detail = `it knows term ${term}, but the log has entries of term ${lastTerm}`;
-      throw damaged({ path: hardStatePath(path), detail });
-    }
-    const torn = droppedBytes > 0 ? `, ${droppedBytes} bytes of an unfinished write dropped` : "";
-    const verdict =
-      `files are whole: term ${term}, log ${log.firstIndex} to ${log.lastIndex}, ` +
-      `applied ${appliedIndex}${torn}`;
-    this.#group = { log, hardState: hardState.file, machine, verdict };
+    if (!opened.ok) throw damaged(opened.damage);
+    this.#group = opened.files;
     return this.#group;
   }
 
@@ -150,8 +118,6 @@ export class NodeDirectory {
 }
 
 const groupDirectory = (path: string): string => `${path}/group-${group}`;
-const logDirectory = (path: string): string => `${groupDirectory(path)}/log`;
-const hardStatePath = (path: string): string => `${groupDirectory(path)}/hard-state`;
 
 const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
 
@@ -194,7 +160,7 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
   return identity;
 }
 
-function damaged({ path, detail }: { path: string; detail: string }): StartError {
+function damaged({ path, detail }: FileDamage): StartError {
   return new StartError(
     `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served`,
     exitCodes.damaged,

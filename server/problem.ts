@@ -33,6 +33,8 @@ const retryAfterSecondsDefault = 1;
 export interface ProblemOptions {
   /** Whether the request would have changed something: its answer then always names the outcome. */
   readonly write?: boolean;
+  /** Where HTTP has a closer one than the code's. */
+  readonly status?: number;
   /** Further headers; `Allow` belongs to 405. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -55,7 +57,8 @@ function outcomeOf(failure: Failure, write: boolean): string | undefined {
 
 /** The answer for `failure`, `Retry-After` in whole seconds included where RFC 9110 wants one. */
 export function refusal(failure: Failure, options: ProblemOptions = {}): Answer {
-  const { status, title } = kinds[failure.code];
+  const { title } = kinds[failure.code];
+  const status = options.status ?? statusOf(failure.code);
   const headers: Record<string, string> = {
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",

@@ -22,6 +22,7 @@ import {
 } from "./record.ts";
 import {
   createSegment,
+  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
@@ -380,7 +381,13 @@ export class RaftLog implements LogReader {
       if (isFullDisk(error) && disk.exists(path)) removeSegment(disk, directory, path);
       throw error;
     }
-    const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+    const table: SegmentTable = {
+      offsets: [],
+      terms: [],
+      chains: [],
+      end: segmentHeaderBytes,
+      synced: 0,
+    };
     this.#segments.push({ path, header, file, table, isVerified: true });
     this.#tables.push(old);
     this.#closeOldTables();
@@ -431,14 +438,30 @@ export class RaftLog implements LogReader {
   /**
    * A torn tail is cut off before anything is written behind it. And whatever was found, and which
    * files are there or gone, may still be in memory only, left so by a process that died before its
-   * sync: from here on it counts, so it is synced now.
+   * sync: from here on it counts, so it is synced now. It is written again first, because the sync
+   * that process died of may have failed: Linux then calls the pages clean, and a sync of clean pages
+   * succeeds and writes nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
+   * ATC 2020).
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
+    this.#rewriteUnvouched();
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
+  }
+
+  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
+  #rewriteUnvouched(): void {
+    const { header } = this.#active;
+    const file = this.#activeFile;
+    const { synced, end } = this.#activeTable;
+    const from = Math.max(synced, segmentHeaderBytes);
+    const records = Buffer.alloc(Math.max(0, end - from));
+    readFully(file, from, records);
+    writeFully(file, 0, encodeSegmentHeader(header));
+    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading

@@ -17,6 +17,8 @@ export interface SegmentTable {
   readonly chains: number[];
   /** Behind the last record. */
   end: number;
+  /** One of the records says that everything before here was synced when it was written. */
+  synced: number;
 }
 
 export type ScanResult =
@@ -31,10 +33,15 @@ export function scanSegment(
   header: SegmentHeader,
   until: number = Infinity,
 ): ScanResult {
-  const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+  const table: SegmentTable = {
+    offsets: [],
+    terms: [],
+    chains: [],
+    end: segmentHeaderBytes,
+    synced: 0,
+  };
   let chain = header.chain;
   let lastTerm = header.previousTerm;
-  let synced = segmentHeaderBytes;
   for (;;) {
     const at = table.end;
     if (header.firstIndex + table.offsets.length === until) return torn(bytes, table);
@@ -55,10 +62,10 @@ export function scanSegment(
     table.end = end;
     chain = record.chain;
     lastTerm = record.term;
-    synced = Math.max(synced, record.syncedOffset);
+    table.synced = Math.max(table.synced, record.syncedOffset);
   }
   if (isAllZero(bytes, table.end)) return { kind: "clean", table };
-  return judge(bytes, { header, table, synced });
+  return judge(bytes, header, table);
 }
 
 /**
@@ -68,13 +75,9 @@ export function scanSegment(
  * - no record, before or behind it, says that this place had been synced. Records of the same
  *   unsynced write may well have survived behind it: sectors reach the disk in any order.
  */
-function judge(
-  bytes: Buffer,
-  found: { header: SegmentHeader; table: SegmentTable; synced: number },
-): ScanResult {
-  const { header, table } = found;
+function judge(bytes: Buffer, header: SegmentHeader, table: SegmentTable): ScanResult {
   const at = table.end;
-  const synced = Math.max(found.synced, syncedBehind(bytes, at, header.salt));
+  const synced = Math.max(table.synced, syncedBehind(bytes, at, header.salt));
   if (synced > at) {
     return { kind: "damaged", offset: at, detail: "a record that had been synced is not whole" };
   }

@@ -10,13 +10,16 @@ import { readUint64, writeUint64 } from "./record.ts";
 
 const noteBytes = 12;
 
+/** Begins from a text, because some plain patterns of bytes are their own bare checksum. */
+const checksumOf = (bytes: Buffer): number => crc32(bytes.subarray(0, 8), crc32("kv truncating"));
+
 const notePath = (directory: string): string => `${directory}/truncating`;
 
 /** Durable when it returns: everything from `from` on is going to be cut off. */
 export function noteTruncation(disk: Disk, directory: string, from: number): void {
   const bytes = Buffer.alloc(noteBytes);
   writeUint64(bytes, from, 0);
-  bytes.writeUInt32LE(crc32(bytes.subarray(0, 8)), 8);
+  bytes.writeUInt32LE(checksumOf(bytes), 8);
   const file = disk.open(notePath(directory), "create");
   try {
     writeFully(file, 0, bytes);
@@ -40,7 +43,7 @@ export function notedTruncation(disk: Disk, directory: string): number | null {
   const length = readFully(file, 0, bytes);
   file.close();
   // A note that is not whole was never durable, so nothing has been cut on its word.
-  const isWhole = length === noteBytes && bytes.readUInt32LE(8) === crc32(bytes.subarray(0, 8));
+  const isWhole = length === noteBytes && bytes.readUInt32LE(8) === checksumOf(bytes);
   return isWhole ? readUint64(bytes, 0) : null;
 }
 

@@ -50,6 +50,7 @@ type Phase = "head" | "body" | "answering" | "lingering" | "over";
 const nothing = Buffer.alloc(0);
 const emptyBody = new Uint8Array(0);
 const headEnd = "\r\n\r\n";
+const late = "it did not arrive in time; send it again as a whole";
 
 const overloaded: Failure = {
   ok: false,
@@ -138,11 +139,12 @@ export class Http1Connection implements SocketEvents {
     switch (this.#phase) {
       case "head": {
         const isIdle = this.#input.byteLength === 0;
-        if (this.#sweeps > (isIdle ? limits.idleSweeps : limits.headSweeps)) this.destroy();
+        if (isIdle && this.#sweeps > limits.idleSweeps) this.destroy();
+        if (!isIdle && this.#sweeps > limits.headSweeps) this.#refuse(late, 408);
         return;
       }
       case "body":
-        if (this.#sweeps > limits.bodySweeps) this.#refuse("it took too long to come");
+        if (this.#sweeps > limits.bodySweeps) this.#refuse(late, 408);
         return;
       case "answering":
         this.#sweepAnswer();
@@ -211,7 +213,7 @@ export class Http1Connection implements SocketEvents {
     const start = text.startsWith("\r\n") ? 2 : 0;
     const end = text.indexOf(headEnd, start);
     if (end < 0) {
-      if (text.length === headBytesMax) this.#refuse(`its head is over ${headBytesMax} bytes`);
+      if (text.length === headBytesMax) this.#refuse(`its head is over ${headBytesMax} bytes`, 431);
       else if (hasBareLineFeed(text)) this.#refuse("a line of its head ends in a bare line feed");
       else return false;
       return true;
@@ -302,13 +304,14 @@ export class Http1Connection implements SocketEvents {
   }
 
   /** The request cannot be understood, so neither can anything behind it. */
-  #refuse(detail: string): void {
+  #refuse(detail: string, status = 400): void {
     this.#releaseBody();
     this.#phase = "answering";
     this.#input = nothing;
     this.#head = null;
     this.#isLast = true;
-    this.#send(refusal(badRequest(`the request is malformed: ${detail}`)));
+    const failure = badRequest(`the request is malformed: ${detail}`);
+    this.#send(refusal(failure, { write: true, status }));
   }
 
   // ------------------------------------------------------------------ answers

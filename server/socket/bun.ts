@@ -1,5 +1,6 @@
 /** Connections over Bun's own sockets. */
 
+import type { Buffer } from "node:buffer";
 import type {
   SocketAddress,
   SocketEvents,
@@ -82,7 +83,7 @@ class BunSocket implements StreamSocket {
     if (!this.#isOver) this.#events?.connected?.();
   }
 
-  data(chunk: Uint8Array): void {
+  data(chunk: Buffer): void {
     if (!this.#isOver) this.#events?.data(chunk);
   }
 

@@ -1,5 +1,6 @@
 /** Connections over `node:net`: on Node and on Deno. */
 
+import type { Buffer } from "node:buffer";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import type {
   SocketAddress,
@@ -22,7 +23,7 @@ class NodeSocket implements StreamSocket {
     const socket = this.#socket;
     socket.setNoDelay(true);
     socket.on("connect", () => this.#isOver || events.connected?.());
-    socket.on("data", (chunk: Uint8Array) => this.#isOver || events.data(chunk));
+    socket.on("data", (chunk: Buffer) => this.#isOver || events.data(chunk));
     socket.on("drain", () => this.#isOver || events.drained());
     socket.on("end", () => this.#isOver || events.ended());
     // What an error means for the connection is said by the `close` that follows it.

@@ -4,6 +4,8 @@
  * as everything else that a small request passes through.
  */
 
+import type { Buffer } from "node:buffer";
+
 export interface StreamSocket {
   /**
    * Takes all of `bytes`, which are not to be changed any more: what the kernel does not take now waits
@@ -29,7 +31,7 @@ export interface SocketEvents {
   /** Only of a dialed connection: it stands. */
   connected?(): void;
   /** The chunk belongs to the receiver. */
-  data(chunk: Uint8Array): void;
+  data(chunk: Buffer): void;
   /** Nothing waits any more. */
   drained(): void;
   /**

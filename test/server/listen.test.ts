@@ -3,9 +3,10 @@
 import { request as httpRequest } from "node:http";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { listen } from "../../server/listen/http1.ts";
 import {
   exchange,
-  listenFor,
+  listenOptions,
   RawConnection,
   requestText,
   serve,
@@ -128,6 +129,45 @@ test("pipelined requests are answered in order", async () => {
   await listener.close(0);
 });
 
+/** The statuses that come for `text`, until the listener closes or `count` have come. */
+async function statusesOf(
+  text: string,
+  count: number,
+): Promise<{ statuses: number[]; keys: string[]; received: string }> {
+  const { port, store, listener } = await serve();
+  const connection = new RawConnection(port).send(text);
+  const statuses = () => [...connection.received.matchAll(/HTTP\/1\.1 (\d+)/g)].map((m) => m[1]);
+  await until("all were answered", () => statuses().length >= count || connection.closed);
+  connection.close();
+  await listener.close(0);
+  const { received } = connection;
+  return { statuses: statuses().map(Number), keys: [...store.rows.keys()], received };
+}
+
+test("bytes that are no request are refused behind the answers of those before them", async () => {
+  const put = "PUT /v1/kv/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
+  const { statuses, keys, received } = await statusesOf(`${put}he\x01 / \r\n\r\n`, 2);
+  assert.equal(statuses, [201, 400]);
+  assert.equal(keys, ["a"]);
+  assert.match(received, /application\/problem\+json[^]*"code":"bad_request"[^]*"not_applied"/);
+});
+
+test("what follows a request that says close is not executed", async () => {
+  const last = "PUT /v1/kv/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  const text = `${last}Content-Length: 1\r\n\r\nv${last.replace("/a ", "/b ")}\r\n`;
+  assert.equal((await statusesOf(text, 2)).keys, ["a"]);
+});
+
+test("a body that breaks off its form is refused at once, also of the last request", async () => {
+  for (const wish of ["close", "keep-alive"]) {
+    const wished = `${head}Connection: ${wish}\r\n`;
+    const text = `${wished}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n`;
+    const { statuses, keys } = await statusesOf(text, 1);
+    assert.ok(statuses.length === 0 || statuses[0] === 400, statuses.join());
+    assert.equal(keys, []);
+  }
+});
+
 test("requests without end on one connection are answered or refused, each in its turn", async () => {
   const { port, store, listener } = await serve();
   const count = 2_000;
@@ -197,7 +237,7 @@ test("a taken port is an error with the code EADDRINUSE", async () => {
   const { port, listener } = await serve();
   let code = "";
   try {
-    await (await listenFor(new MapStore(), { port })).close(0);
+    await (await listen(listenOptions(new MapStore(), { port }))).close(0);
   } catch (error) {
     code = (error as { code: string }).code;
   }
@@ -216,7 +256,7 @@ async function serveHeld() {
       release = () => resolve({ ok: true, level: "linearizable", row: null });
     });
   };
-  const listener = await listenFor(store);
+  const listener = await listen(listenOptions(store));
   const connection = new RawConnection(listener.port);
   connection.send("GET /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await until("the store was asked", () => asked);

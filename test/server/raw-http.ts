@@ -4,7 +4,7 @@ import { connect, type Socket } from "node:net";
 import { createApp, createDirect, type HttpOptions } from "../../server/http.ts";
 import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
-import type { Listener } from "../../server/listen/listen.ts";
+import type { Listener, ListenOptions } from "../../server/listen/listen.ts";
 import { valueBytesMax } from "../../server/state-machine/command.ts";
 import { systemClock } from "../../cmd/system.ts";
 import { MapStore } from "./map-store.ts";
@@ -33,27 +33,31 @@ export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
   return createApp(optionsOf(store, options));
 }
 
-/** Serves `store` as a node does. */
-export function listenFor(
-  store: MapStore,
-  { limits = {}, port = 0 }: { limits?: Partial<Http1Limits>; port?: number } = {},
-): Promise<Listener> {
-  const options = optionsOf(store);
-  const app = createApp(options);
-  return listen({
-    direct: createDirect(options),
+export interface ServeOptions {
+  readonly http?: Partial<HttpOptions>;
+  readonly limits?: Partial<Http1Limits>;
+  readonly port?: number;
+}
+
+/** To serve `store` as a node does. */
+export function listenOptions(store: MapStore, options: ServeOptions = {}): ListenOptions {
+  const { http = {}, limits = {}, port = 0 } = options;
+  const given = optionsOf(store, http);
+  const app = createApp(given);
+  return {
+    direct: createDirect(given),
     fetch: (request, env) => app.fetch(request, env),
     bodyBytesMax: valueBytesMax,
     hostname: "127.0.0.1",
     port,
     clock: systemClock,
     limits,
-  });
+  };
 }
 
 export async function serve(limits: Partial<Http1Limits> = {}): Promise<TestServer> {
   const store = new MapStore();
-  const listener = await listenFor(store, { limits });
+  const listener = await listen(listenOptions(store, { limits }));
   return { store, listener, port: listener.port };
 }
 

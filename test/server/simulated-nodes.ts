@@ -211,6 +211,7 @@ export class SimulatedNodes {
   readonly ids: readonly NodeId[];
   /** What a test may do to a message on its way: let it pass, lose it, or deliver it twice. */
   onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 = () => 1;
+  readonly warnings: string[] = [];
   readonly #hosts = new Map<NodeId, Host>();
   readonly #limits: Limits;
   #seed: number;
@@ -257,6 +258,7 @@ export class SimulatedNodes {
         this.crash(id);
       },
       leadershipChanged: () => {},
+      warn: (text) => this.warnings.push(text),
     });
     host.node.start();
   }
@@ -319,7 +321,9 @@ export class SimulatedNodes {
       send: (to, message) => {
         const copies = this.onMessage(from, to, message);
         for (let copy = 0; copy < copies; copy++) {
-          this.time.at(this.time.nowMs + 1, () => this.host(to).node?.receive(from, message));
+          this.time.at(this.time.nowMs + 1, () =>
+            this.#hosts.get(to)?.node?.receive(from, message),
+          );
         }
         return copies > 0;
       },
