@@ -75,8 +75,7 @@ const lineBytesMax = 1_024;
 const trailerBytesMax = 4 << 10;
 const sizeLine = /^([0-9A-Fa-f]{1,8})[ \t]*(?:;[\t -~\x80-\xff]*)?$/;
 
-/** `\r` and `\n`. */
-const carriageReturn = 13;
+/** `\n`. */
 const lineFeed = 10;
 
 type Place = "size" | "data" | "dataEnd" | "trailer";
@@ -132,8 +131,8 @@ export class ChunkedReader implements BodyReader {
 
   #isLineBroken(): boolean {
     if (this.#line.length > lineBytesMax || this.#line.endsWith("\n")) return true;
-    // Nothing but a line end may stand here, so its first byte is known.
-    return this.#place === "dataEnd" && this.#line.charCodeAt(0) !== carriageReturn;
+    // Nothing but a line end may stand behind a chunk.
+    return this.#place === "dataEnd" && !"\r\n".startsWith(this.#line);
   }
 
   #takeLine(line: string): BodyStep | "end" | null {
