@@ -21,6 +21,14 @@ export interface SegmentTable {
   synced: number;
 }
 
+export const emptyTable = (): SegmentTable => ({
+  offsets: [],
+  terms: [],
+  chains: [],
+  end: segmentHeaderBytes,
+  synced: 0,
+});
+
 export type ScanResult =
   | { readonly kind: "clean"; readonly table: SegmentTable }
   /** A write that a crash interrupted: nothing from `table.end` on was ever acknowledged. */
@@ -33,13 +41,7 @@ export function scanSegment(
   header: SegmentHeader,
   until: number = Infinity,
 ): ScanResult {
-  const table: SegmentTable = {
-    offsets: [],
-    terms: [],
-    chains: [],
-    end: segmentHeaderBytes,
-    synced: 0,
-  };
+  const table = emptyTable();
   let chain = header.chain;
   let lastTerm = header.previousTerm;
   for (;;) {

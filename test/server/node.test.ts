@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
+import { DiskError } from "../../storage/disk.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 const others = (nodes: SimulatedNodes, id: NodeId): NodeId[] =>
@@ -190,7 +191,9 @@ test("handing over makes another node lead within an election timeout", () => {
 test("a failed sync ends the node and answers nothing", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();
-  nodes.host(leader).log.failNextSync = true;
+  nodes.host(leader).disk.beforeOperation = (operation, path) => {
+    if (operation === "sync") throw new DiskError(path, operation, "EIO", "injected");
+  };
   const call = nodes.put(leader, "k", "v");
   nodes.time.until(() => nodes.host(leader).died !== null, 1_000);
   assert.not.ok(call.answer?.ok);

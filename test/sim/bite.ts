@@ -45,12 +45,15 @@ function look(bug: PlantedBug): Found {
     symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
     plant(directory, bug);
     const started = performance.now();
-    const { stdout } = spawnSync(
+    const { stdout, stderr } = spawnSync(
       process.execPath,
       ["test/sim/run.ts", "--seeds", `1-${seedsMax}`, "--first"],
       { cwd: directory, encoding: "utf8", timeout: timeMaxMs, maxBuffer: 64 << 20 },
     );
     const seconds = (performance.now() - started) / 1_000;
+    if (!/^\d+ seeds, /m.test(stdout) && seconds * 1_000 < timeMaxMs) {
+      throw new Error(`"${bug.name}": the simulator did not run: ${stderr}`);
+    }
     const failed = /^seed (\d+) fails: (.*)$/m.exec(stdout);
     return {
       bug,

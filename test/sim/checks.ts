@@ -54,6 +54,16 @@ export interface Observed {
   readonly commitIndex: number;
 }
 
+/** What a start finds. */
+export interface FoundFiles {
+  readonly firstIndex: number;
+  /** Of the place before `firstIndex`. */
+  readonly baseTerm: number;
+  readonly entries: readonly Entry[];
+  readonly hardState: HardState;
+  readonly appliedIndex: number;
+}
+
 const indexesMax = 2 ** 24;
 
 const contentOf = (entry: Entry): number =>
@@ -114,36 +124,67 @@ export class Checks {
   }
 
   /** What a start found on the disk holds all that was ever promised. */
-  restarted(id: NodeId, found: { entries: readonly Entry[]; hardState: HardState }): void {
+  restarted(id: NodeId, found: FoundFiles): void {
     const shadow = this.#shadow(id);
-    const { entries, hardState } = found;
-    const last = entries[entries.length - 1]?.index ?? 0;
+    const { firstIndex, entries, hardState } = found;
+    const base = firstIndex - 1;
+    const last = entries[entries.length - 1]?.index ?? base;
     claim(
       last >= shadow.synced,
       () => `node ${id} lost entries: its log ends at ${last}, and ${shadow.synced} was synced`,
     );
-    for (let at = 1; at <= shadow.synced; at++) {
+    this.#takeAsCommitted(id, base, found.baseTerm);
+    claim(found.appliedIndex >= base, () => `node ${id} has neither entry ${base} nor its effect`);
+    for (let at = firstIndex; at <= shadow.synced; at++) {
       claim(
-        entries[at - 1]?.term === shadow.terms[at],
+        entries[at - firstIndex]?.term === shadow.terms[at],
         () => `node ${id} holds another entry ${at} than it had synced`,
       );
     }
-    const isKnown = [shadow.hardState, ...shadow.attempted].some(
-      ({ term, vote }) => term === hardState.term && vote === hardState.vote,
-    );
-    claim(
-      isKnown,
-      () =>
-        `node ${id} remembers term ${hardState.term}, vote ${hardState.vote}; it had saved ` +
-        `term ${shadow.hardState.term}, vote ${shadow.hardState.vote}`,
-    );
-    shadow.lastIndex = 0;
-    this.#record(id, entries, 0);
+    this.#checkMemory(id, hardState);
+    shadow.lastIndex = base;
+    this.#record(id, entries, found.baseTerm);
     shadow.synced = shadow.lastIndex;
     shadow.hardState = hardState;
     shadow.attempted = [];
     shadow.term = hardState.term;
     shadow.commitIndex = 0;
+  }
+
+  /** A snapshot took the place of the log. */
+  installed(id: NodeId, point: AppliedPoint & { term: number }): void {
+    const shadow = this.#shadow(id);
+    claim(point.index > shadow.commitIndex, () => `node ${id} takes back what is committed`);
+    this.#takeAsCommitted(id, point.index, point.term);
+    this.applied(id, point);
+    shadow.lastIndex = point.index;
+    shadow.synced = point.index;
+    shadow.commitIndex = point.index;
+  }
+
+  /** Term and vote are what was saved, or what was about to be. */
+  #checkMemory(id: NodeId, { term, vote }: HardState): void {
+    const { hardState, attempted } = this.#shadow(id);
+    const isKnown = [hardState, ...attempted].some(
+      (known) => known.term === term && known.vote === vote,
+    );
+    claim(
+      isKnown,
+      () =>
+        `node ${id} remembers term ${term}, vote ${vote}; it had saved ` +
+        `term ${hardState.term}, vote ${hardState.vote}`,
+    );
+  }
+
+  /** Where a log begins, everything before is committed, and equal everywhere. */
+  #takeAsCommitted(id: NodeId, through: number, term: number): void {
+    if (through === 0) return;
+    const { terms } = this.#shadow(id);
+    claim(
+      this.#committed[through]?.term === term,
+      () => `node ${id} begins behind entry ${through} of term ${term}, which is not committed`,
+    );
+    for (let at = 1; at <= through; at++) terms[at] = must(this.#committed[at], "it is").term;
   }
 
   // ------------------------------------------------------------------ what is said

@@ -188,8 +188,7 @@ export class SimDisk implements Disk {
     try {
       this.#before("sync", target.path);
     } catch (error) {
-      // As Linux does: the pages that could not be written are called clean, and never tried again.
-      if (error instanceof DiskError) this.#persistSome(inode, this.#random.pick([0, 0.5]));
+      if (error instanceof DiskError) this.#failWriteback(inode);
       throw error;
     }
     this.#persistSome(inode, 1);
@@ -270,6 +269,16 @@ export class SimDisk implements Disk {
 
   #checkLife(life: number): void {
     if (life !== this.#life) throw new SimulatedCrash("the process is gone");
+  }
+
+  /**
+   * As Linux does: pages that could not be written are called clean, and never tried again. How long
+   * the file is, is another matter, and goes with the next sync.
+   */
+  #failWriteback(inode: Inode): void {
+    const sizes = inode.pending.filter(({ kind }) => kind === "size");
+    this.#persistSome(inode, this.#random.pick([0, 0.5]));
+    inode.pending = sizes;
   }
 
   /**

@@ -5,12 +5,21 @@
  */
 
 import { crc32 } from "node:zlib";
+import { must } from "../../server/raft/assert.ts";
 import { decodeConfiguration } from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
-import type { AppliedState, StateDigest, StateMachine } from "../../server/state-machine/port.ts";
+import type {
+  AppliedState,
+  RowBatch,
+  SnapshotValue,
+  StateDigest,
+  StateMachine,
+  StateRecovery,
+  StateView,
+} from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
 
@@ -32,7 +41,7 @@ interface Transaction {
 }
 
 const nothing: Bookkeeping = {
-  applied: { appliedIndex: index(0), appliedTerm: term(0), configuration: null },
+  applied: { appliedIndex: index(0), appliedTerm: term(0), appliedTimeMs: 0, configuration: null },
   history: 0,
   high: 0,
   low: 0,
@@ -74,6 +83,13 @@ export class MachineFile {
     this.isDamaged = false;
   }
 
+  /** The switch to a state from a snapshot: all or nothing, and durable. */
+  replace(rows: Map<string, Row>, state: Bookkeeping): void {
+    this.#rows = rows;
+    this.#state = state;
+    this.#transactions = [];
+  }
+
   read(): { rows: Map<string, Row>; state: Bookkeeping } {
     const rows = new Map(this.#rows);
     let state = this.#state;
@@ -92,6 +108,16 @@ function applyChanges(rows: Map<string, Row>, changes: readonly RowChange[]): vo
   }
 }
 
+function readRows({ rows }: RowBatch): Row[] {
+  return rows.map(([key, value, contentType, createRevision, revision]) => ({
+    key: key as string,
+    value: value as Uint8Array,
+    contentType: contentType as string | null,
+    createRevision: createRevision as Index,
+    revision: revision as Index,
+  }));
+}
+
 /** What was applied at one index, to be compared between replicas. */
 export interface AppliedPoint {
   readonly index: Index;
@@ -103,8 +129,8 @@ export interface AppliedPoint {
 export class SimMachine implements StateMachine {
   readonly #file: MachineFile;
   readonly #onApplied: (point: AppliedPoint) => void;
-  readonly #rows: Map<string, Row>;
-  readonly #hash: StateHash;
+  #rows: Map<string, Row>;
+  #hash: StateHash;
   #history: number;
   #changes: RowChange[] = [];
   #hasOpenTransaction = false;
@@ -155,6 +181,56 @@ export class SimMachine implements StateMachine {
     return this.applied.appliedIndex;
   }
 
+  prepareSnapshot(): StateView {
+    this.commit();
+    const rows = [...this.#rows.values()];
+    let given = 0;
+    return {
+      applied: this.applied,
+      digest: this.digest(),
+      read: (bytesMax) => {
+        const batch: SnapshotValue[][] = [];
+        for (let bytes = 0; given < rows.length && bytes < bytesMax; given++) {
+          const { key, value, contentType, createRevision, revision } = must(rows[given], "a row");
+          batch.push([key, value, contentType, createRevision, revision]);
+          bytes += key.length + value.byteLength;
+        }
+        return batch.length === 0 ? null : { table: "kv", rows: batch };
+      },
+      close: () => {},
+    };
+  }
+
+  beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
+    const rows = new Map<string, Row>();
+    const hash = new StateHash(0, 0);
+    return {
+      add: (batch) => {
+        for (const row of readRows(batch)) {
+          rows.set(row.key, row);
+          hash.add(
+            rowChecksum(row, row.revision, row.createRevision),
+            row.revision,
+            row.createRevision,
+          );
+        }
+        return null;
+      },
+      finish: () => (hash.toString() === digest.stateHash ? null : "its rows have another hash"),
+      install: () => {
+        const history = Number.parseInt(digest.historyHash, 16);
+        this.#file.replace(rows, { applied, history, high: hash.high, low: hash.low });
+        this.#rows = new Map(rows);
+        this.#hash = hash;
+        this.#history = history;
+        this.#changes = [];
+        this.#hasOpenTransaction = false;
+        this.applied = applied;
+      },
+      abandon: () => {},
+    };
+  }
+
   close(): void {
     this.commit();
   }
@@ -168,7 +244,8 @@ export class SimMachine implements StateMachine {
     this.unsyncedBytes += data.byteLength;
     const before = this.applied.configuration;
     const configuration = kind === "configuration" ? decodeConfiguration(data) : before;
-    this.applied = { appliedIndex: at, appliedTerm: entry.term, configuration };
+    const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
+    this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
     const { high, low } = this.#hash;
     this.#onApplied({ index: at, history: this.#history, hashHigh: high, hashLow: low });

@@ -22,7 +22,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     name: "promises leave although the term is not on disk",
     file: "server/raft/raft.ts",
     find: "const ahead = this.#hardStateChanged ? [] : this.#messages;",
-    replace: "const ahead = this.#messages;",
+    replace:
+      "const ahead = this.#hardStateChanged\n      ? [...this.#messages, ...this.#messagesAfterSync]\n      : this.#messages;",
   },
   {
     name: "a second vote in a term",

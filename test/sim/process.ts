@@ -181,7 +181,13 @@ export class SimProcess {
     if (verdict.includes("unfinished write")) coverage.add("a torn tail was dropped");
     const entries =
       log.lastIndex < log.firstIndex ? [] : log.entries(log.firstIndex, log.lastIndex, Infinity);
-    checks.restarted(this.id, { entries, hardState: hardState.current });
+    checks.restarted(this.id, {
+      firstIndex: log.firstIndex,
+      baseTerm: log.term(index(log.firstIndex - 1)) ?? 0,
+      entries,
+      hardState: hardState.current,
+      appliedIndex: machine.applied.appliedIndex,
+    });
     trace.note(time.nowMs, "starts:", this.id, verdict);
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;
@@ -414,6 +420,18 @@ class WatchedLog implements LogStore {
     if (first <= this.#log.lastIndex) coverage.add("conflicting entries were cut off");
     checks.appending(id, entries);
     this.#log.append(entries);
+  }
+
+  compact(through: Index): void {
+    this.#log.compact(through);
+  }
+
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
+  lastBeyond(bytesMax: number): Index {
+    return this.#log.lastBeyond(bytesMax);
   }
 
   sync(): void {
