@@ -27,6 +27,7 @@ import type {
   StateView,
 } from "../server/state-machine/port.ts";
 import { afterPrefix } from "./key-range.ts";
+import { RowBuffer } from "./row-buffer.ts";
 import {
   SqliteError,
   type SqliteDatabase,
@@ -68,6 +69,13 @@ const entryWalBytes = 4 * 4120;
 const valuesPerScan = 16;
 const keysPerScan = 256;
 
+/** What is taken out of the hash when a row goes. */
+interface RowVersion {
+  readonly checksum: number;
+  readonly revision: number;
+  readonly createRevision: number;
+}
+
 /** What a roll-back goes back to. */
 interface Committed {
   readonly applied: AppliedState;
@@ -86,7 +94,9 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   #hash: StateHash;
   #syncedIndex: Index | null = null;
-  /** What was committed last, while a transaction is open; null while none is. */
+  /** Applied since the last commit. */
+  readonly #buffer = new RowBuffer();
+  /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
   /** Entry bytes applied since. */
   #uncommittedBytes = 0;
@@ -163,6 +173,8 @@ export class KeyValueStore implements StateMachine {
     if (this.#committed === null) return;
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
+      this.#statements.begin.run();
+      this.#writeRows();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
@@ -179,15 +191,16 @@ export class KeyValueStore implements StateMachine {
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
   }
 
   lookup(query: Query): Answer {
+    // A scan goes over the table alone.
+    if (query.type === "list") this.commit();
     try {
       switch (query.type) {
-        case "get": {
-          const found = this.#statements.get.get(query.key);
-          return { type: "get", row: found && this.#checkedRow(found) };
-        }
+        case "get":
+          return { type: "get", row: this.#get(query.key) };
         case "list":
           return this.#list(query);
         default:
@@ -318,7 +331,6 @@ export class KeyValueStore implements StateMachine {
   // ------------------------------------------------------------------ apply
 
   #begin(): void {
-    this.#statements.begin.run();
     this.#committed = {
       applied: this.#applied,
       configuration: this.#configuration,
@@ -337,6 +349,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -395,11 +408,13 @@ export class KeyValueStore implements StateMachine {
   }
 
   #put(command: PutCommand, revision: Index): CommandResult {
-    const { key, value, contentType } = command;
+    const { key, contentType } = command;
     const before = this.#forget(key);
-    const createRevision = before ? (before["create_revision"] as number) : revision;
+    const createRevision = before === null ? revision : before.createRevision;
     const checksum = rowChecksum(command, revision, createRevision);
-    this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    // A copy: the entry's bytes are a view into a packet, or the log's.
+    const value = command.value.slice();
+    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
     return { op: "put", created: before === null, revision };
   }
@@ -407,23 +422,59 @@ export class KeyValueStore implements StateMachine {
   #delete({ key }: DeleteCommand, revision: Index): CommandResult {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
-    this.#statements.delete.run(key);
+    this.#buffer.set(key, null);
     return { op: "delete", deleted: 1, revision };
   }
 
   /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): SqliteRow | null {
-    const before = this.#statements.getVersion.get(key);
-    if (before === null) return null;
-    this.#hash.remove(
-      before["checksum"] as number,
-      before["revision"] as number,
-      before["create_revision"] as number,
-    );
+  #forget(key: string): RowVersion | null {
+    const before = this.#versionOf(key);
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
     return before;
   }
 
+  #versionOf(key: string): RowVersion | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered !== undefined) return buffered;
+    const stored = this.#statements.getVersion.get(key);
+    if (stored === null) return null;
+    return {
+      checksum: stored["checksum"] as number,
+      revision: stored["revision"] as number,
+      createRevision: stored["create_revision"] as number,
+    };
+  }
+
+  #writeRows(): void {
+    const { put, delete: remove } = this.#statements;
+    for (const [key, row] of this.#buffer.inOrder()) {
+      if (row === null) {
+        remove.run(key);
+        continue;
+      }
+      const { value, contentType, createRevision, revision, checksum } = row;
+      put.run(key, value, contentType, createRevision, revision, checksum);
+    }
+  }
+
   // ------------------------------------------------------------------ lookup
+
+  #get(key: string): Row | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered === null) return null;
+    if (buffered !== undefined) {
+      const { value, contentType, revision, createRevision } = buffered;
+      return {
+        key,
+        value,
+        contentType,
+        revision: index(revision),
+        createRevision: index(createRevision),
+      };
+    }
+    const found = this.#statements.get.get(key);
+    return found && this.#checkedRow(found);
+  }
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);

@@ -111,19 +111,43 @@ test("a gap is refused and leaves nothing of its batch", () => {
   });
 });
 
-test("a batch that failed in the database leaves nothing and can be applied again", () => {
+test("rows that the database did not take leave nothing and can be applied again", () => {
   withScene((scene) => {
     scene.put("k", "v");
     scene.store.commit();
     const before = scene.store.digest();
     const batch = [scene.putEntry("a", "1"), scene.putEntry("b", "2"), scene.deleteEntry("k")];
+    scene.store.apply(batch);
     failing.sql = "DELETE FROM kv";
-    assert.throws(() => scene.store.apply(batch), /SQLITE_FULL/);
+    assert.throws(() => scene.store.commit(), /SQLITE_FULL/);
     failing.sql = null;
     assert.equal(scene.store.digest(), before);
     assert.equal(scene.keys(), ["k"]);
     assert.is(scene.store.apply(batch).length, 3);
     assert.equal(scene.keys(), ["a", "b"]);
+  });
+});
+
+test("what is not committed yet is read, replaced, deleted and listed like the rest", () => {
+  withScene((scene) => {
+    scene.put("a", "1");
+    scene.put("b", "1", "text/plain");
+    scene.store.commit();
+    assert.equal(scene.put("a", "2"), { op: "put", created: false, revision: 3 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 1, revision: 4 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 0, revision: 5 });
+    assert.equal(scene.put("c", "1"), { op: "put", created: true, revision: 6 });
+    const row = { key: "a", value: utf8("2"), contentType: null, revision: 3, createRevision: 1 };
+    assert.equal(scene.get("a"), row);
+    assert.is(scene.get("b"), null);
+    const { stateHash } = scene;
+    assert.equal(scene.keys(), ["a", "c"]);
+    assert.equal(scene.get("a"), row);
+    assert.equal(scene.put("b", "1"), { op: "put", created: true, revision: 7 });
+    assert.is(scene.delete("b").op, "delete");
+    assert.is(scene.stateHash, stateHash);
+    scene.reopen();
+    assert.equal([scene.keys(), scene.stateHash], [["a", "c"], stateHash]);
   });
 });
 
