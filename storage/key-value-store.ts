@@ -576,10 +576,11 @@ function prepareStatements(database: SqliteDatabase) {
       "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
     ),
     put: database.prepare(
+      // All columns: a row that went and came again in one transaction has another creation.
       `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, revision = excluded.revision,
-         checksum = excluded.checksum`,
+         content_type = excluded.content_type, create_revision = excluded.create_revision,
+         revision = excluded.revision, checksum = excluded.checksum`,
     ),
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
     scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { Entry } from "../../server/raft/entry.ts";
+import { Random } from "../raft/random.ts";
 import { failing, framed, members, none, utf8, withScene, type Scene } from "./store-scene.ts";
 
 // ------------------------------------------------------------------ commands
@@ -148,6 +149,27 @@ test("what is not committed yet is read, replaced, deleted and listed like the r
     assert.is(scene.stateHash, stateHash);
     scene.reopen();
     assert.equal([scene.keys(), scene.stateHash], [["a", "c"], stateHash]);
+  });
+});
+
+test("when a transaction ends makes no difference to rows, results and hash", () => {
+  const random = new Random(20_261_121);
+  const steps = Array.from({ length: 2_000 }, () => ({
+    key: `k${random.below(6)}`,
+    isPut: random.float() < 0.6,
+    commits: random.float() < 0.2,
+  }));
+  const run = (scene: Scene, commitsAlways: boolean): unknown[] => {
+    const results = steps.map(({ key, isPut, commits }, i) => {
+      const result = isPut ? scene.put(key, `value ${i}`) : scene.delete(key);
+      if (commits || commitsAlways) scene.store.commit();
+      return result;
+    });
+    const { stateHash } = scene;
+    return [results, scene.list().rows, stateHash];
+  };
+  withScene((often) => {
+    withScene((seldom) => assert.equal(run(seldom, false), run(often, true)));
   });
 });
 
