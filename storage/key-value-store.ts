@@ -42,6 +42,7 @@ import {
   prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  fileBytes,
   stateTables,
   syncDirectory,
   userTable,
@@ -94,6 +95,8 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  /** The database file's size at the last checkpoint; only then does it change. */
+  #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
 
@@ -105,6 +108,7 @@ export class KeyValueStore implements StateMachine {
     this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#stateBytes = fileBytes(database.path);
   }
 
   /**
@@ -139,6 +143,10 @@ export class KeyValueStore implements StateMachine {
       this.#grownBytes = 0;
     }
     return this.#unsyncedBytes + this.#grownBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#stateBytes;
   }
 
   get uncommittedBytes(): number {
@@ -221,6 +229,7 @@ export class KeyValueStore implements StateMachine {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
     }
     this.#syncedIndex = appliedIndex;
+    this.#stateBytes = fileBytes(path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
@@ -313,6 +322,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
+    this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply
