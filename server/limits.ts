@@ -59,6 +59,8 @@ export interface Limits {
   readonly snapshotTickBytes: number;
   /** Pieces of work on a snapshot, of 128 KiB or one row, in a tick. */
   readonly snapshotTickSteps: number;
+  /** Once they have taken this long, the rest of them waits for the next tick. */
+  readonly snapshotTickMs: number;
   /** Followers that are sent a snapshot at the same time. */
   readonly snapshotTransfersMax: number;
   /** Silence after which what was sent of a snapshot is sent again. */
@@ -100,8 +102,9 @@ export const defaultLimits: Limits = {
   logBytesMax: 64 << 20,
   snapshotChunkBytes: 128 << 10,
   snapshotWindowBytes: 2 << 20,
-  snapshotTickBytes: 1 << 20,
+  snapshotTickBytes: 512 << 10,
   snapshotTickSteps: 8,
+  snapshotTickMs: 4,
   snapshotTransfersMax: 2,
   snapshotRetryMs: 1_000,
   snapshotTimeoutMs: 10_000,

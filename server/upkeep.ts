@@ -40,11 +40,12 @@ export class Upkeep {
   #idle = { index: index(0), sinceMs: 0 };
 
   constructor(options: UpkeepOptions) {
-    const { limits, network, snapshots, warn } = options;
+    const { clock, limits, network, snapshots, warn } = options;
     this.#options = options;
     const transfers = {
       store: snapshots,
       limits,
+      clock,
       send: network.send.bind(network),
     };
     this.#receiver = new SnapshotReceiver({ ...transfers, warn });
