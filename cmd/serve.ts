@@ -318,9 +318,9 @@ class Server {
       hardState,
       machine,
       snapshots,
-      warn: (text) => this.#log.warn(text),
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
+      warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
     node.start();

@@ -44,7 +44,7 @@ export interface NodeOptions {
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
-  /** A sentence for the log. */
+  /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
 
@@ -84,6 +84,8 @@ export class Node {
   #isHeldBack = false;
   /** What the leader of that term called committed in its last append. */
   #leaderCommit = { term: -1, index: 0 };
+  /** What was warned of already: bounded by the members and the kinds of messages. */
+  readonly #warned = new Set<string>();
   #isStopped = false;
   #currentMs: number | null = null;
   #ticker: Timer | null = null;
@@ -112,6 +114,7 @@ export class Node {
       uncommittedBytesMax: limits.uncommittedBytesMax,
       latestSnapshot: () => this.#upkeep.latestSnapshot(),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
+      refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
     });
     this.#writes = new PendingWrites({
       self: options.self,
@@ -326,6 +329,13 @@ export class Node {
           this.#raft.step(from, message);
       }
     }
+  }
+
+  #warnOf(from: NodeId, type: string, claim: string): void {
+    const text = `refused a message of node ${from}: its ${type} contradicts that ${claim}`;
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#options.warn(text);
   }
 
   #handleReady(): void {

@@ -6,10 +6,16 @@
  */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
+import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
-import type { ForwardRefused, PeerMessage, SnapshotProgress } from "./peer-message.ts";
+import type {
+  ForwardRefused,
+  PeerMessage,
+  SnapshotOffer,
+  SnapshotProgress,
+} from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
-import type { Member } from "./raft/configuration.ts";
+import { decodeConfiguration, type Member } from "./raft/configuration.ts";
 import {
   index,
   nodeId,
@@ -25,9 +31,11 @@ import type { Append } from "./raft/message.ts";
 /** Entries, commands or sequence numbers in one message. */
 export const listLengthMax = 1 << 17;
 const membersMax = 64;
-/** Characters of an address or an incarnation. */
+/** An entry, or a command that becomes one, still fits into a frame with all that stands around it. */
+export const entryDataBytesMax = payloadBytesMax - 256;
 /** A million terms, or entries, a second for nine years. */
 const positionMax = 2 ** 48;
+/** Characters of an address or an incarnation. */
 const textLengthMax = 256;
 const nodeIdMax = 2 ** 32 - 1;
 
@@ -256,15 +264,7 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "heartbeatResponse":
       return { type, term: f.term(), readRound: f.integer() };
     case "snapshotOffer":
-      return {
-        type,
-        term: f.term(),
-        lastIndex: f.index(),
-        lastTerm: f.term(),
-        members: readMembers(f),
-        id: f.integer(),
-        bytes: f.integer(),
-      };
+      return readOffer(f);
     case "snapshotChunk":
       return { type, id: f.integer(), offset: f.integer(), data: f.bytes() };
     case "snapshotProgress":
@@ -282,6 +282,17 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     default:
       return unreachable(type);
   }
+}
+
+/** The snapshot's last entry is no newer than its leader. */
+function readOffer(f: Fields): SnapshotOffer {
+  const termOfLeader = f.term();
+  const lastIndex = f.index();
+  const lastTerm = f.term();
+  if (lastTerm > termOfLeader) throw new Malformed("a snapshot's term is newer than its leader's");
+  const members = readMembers(f);
+  const [id, bytes] = [f.integer(), f.integer()];
+  return { type: "snapshotOffer", term: termOfLeader, lastIndex, lastTerm, members, id, bytes };
 }
 
 /** Beyond the fields: the entries follow each other, and no term is newer than the leader's. */
@@ -314,7 +325,17 @@ function readEntry(f: Fields): Entry {
     data: f.bytes(),
   };
   f.end("entry");
+  if (entry.kind === "configuration") checkConfiguration(entry.data);
   return entry;
+}
+
+/** The core reads a configuration as soon as it is in the log, and trusts its own log. */
+function checkConfiguration(data: Uint8Array): void {
+  try {
+    decodeConfiguration(data);
+  } catch {
+    throw new Malformed("a configuration that is none");
+  }
 }
 
 function readMembers(f: Fields): Member[] {
@@ -422,5 +443,7 @@ function bounded(value: number): number {
 /** The decoder gives views; a small one would keep the whole packet alive. */
 function ownedBytes(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new Malformed("a field is not bytes");
+  if (value.byteLength > entryDataBytesMax)
+    throw new Malformed("an entry too large to be passed on");
   return value.byteLength * 2 >= value.buffer.byteLength ? value : new Uint8Array(value);
 }

@@ -7,11 +7,15 @@ import { crc32 } from "node:zlib";
 import { readFully, writeFully, type Disk } from "./disk.ts";
 import { readUint64, writeUint64 } from "./record.ts";
 
+/** Begins from the name, because some plain patterns of bytes are their own bare checksum. */
+const checksumOf = (name: string, bytes: Buffer): number =>
+  crc32(bytes.subarray(0, -4), crc32(`kv ${name}`));
+
 /** Durable when it returns. A full disk throws and leaves no note. */
 export function writeNote(disk: Disk, directory: string, name: string, ...numbers: number[]): void {
   const bytes = Buffer.alloc(8 * numbers.length + 4);
   for (const [i, number] of numbers.entries()) writeUint64(bytes, number, 8 * i);
-  bytes.writeUInt32LE(crc32(bytes.subarray(0, -4)), bytes.byteLength - 4);
+  bytes.writeUInt32LE(checksumOf(name, bytes), bytes.byteLength - 4);
   const file = disk.open(`${directory}/${name}`, "create");
   try {
     writeFully(file, 0, bytes);
@@ -41,7 +45,7 @@ export function readNote(
   file.close();
   // A note that is not whole was never durable, so nothing has been done on its word.
   const isWhole =
-    length === bytes.byteLength && bytes.readUInt32LE(8 * count) === crc32(bytes.subarray(0, -4));
+    length === bytes.byteLength && bytes.readUInt32LE(8 * count) === checksumOf(name, bytes);
   return isWhole ? Array.from({ length: count }, (_, i) => readUint64(bytes, 8 * i)) : null;
 }
 

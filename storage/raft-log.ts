@@ -17,13 +17,14 @@ import { recordBytes } from "./record.ts";
 import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
+  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
   type SegmentHeader,
 } from "./segment.ts";
 import { forgetReset, notedReset, noteReset, replaceSegments, type LogBase } from "./log-reset.ts";
-import type { SegmentTable } from "./segment-scan.ts";
+import { emptyTable, type SegmentTable } from "./segment-scan.ts";
 import { forgetTruncation, noteTruncation } from "./truncation.ts";
 
 export interface LogDamage {
@@ -158,8 +159,7 @@ export class RaftLog implements LogReader {
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
       if (!isNeeded) continue;
       segment.file = disk.open(segment.path, "readWrite");
-      const follower = next ?? (halfMade === null ? undefined : "halfMade");
-      const verified = verify(segment, follower, until);
+      const verified = verify(segment, next ?? halfMade ?? undefined, until);
       if (!verified.ok) {
         for (const { file } of segments) file?.close();
         return verified;
@@ -175,7 +175,7 @@ export class RaftLog implements LogReader {
       return { ok: false, damage: { path, offset: log.#writeOffset, detail } };
     }
     // Only now are files changed. While it stands, the one before it is known to be synced as a whole.
-    if (halfMade !== null) disk.remove(halfMade);
+    if (halfMade !== null) disk.remove(halfMade.path);
     log.#settle(droppedBytes > 0 || until !== undefined);
     return { ok: true, log, droppedBytes };
   }
@@ -316,7 +316,7 @@ export class RaftLog implements LogReader {
       const { header, file } = replaceSegments(this.#options, base);
       forgetReset(disk, directory);
       const path = `${directory}/${segmentName(header.firstIndex)}`;
-      const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+      const table = emptyTable();
       const bytes = segmentHeaderBytes;
       this.#segments = [{ path, header, file, table, isVerified: true, bytes }];
       return null;
@@ -460,7 +460,7 @@ export class RaftLog implements LogReader {
       if (isFullDisk(error) && disk.exists(path)) removeSegment(disk, directory, path);
       throw error;
     }
-    const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+    const table = emptyTable();
     old.bytes = this.#allocated;
     this.#segments.push({ path, header, file, table, isVerified: true, bytes: segmentHeaderBytes });
     this.#tables.push(old);
@@ -517,14 +517,30 @@ export class RaftLog implements LogReader {
   /**
    * A torn tail is cut off before anything is written behind it. And whatever was found, and which
    * files are there or gone, may still be in memory only, left so by a process that died before its
-   * sync: from here on it counts, so it is synced now.
+   * sync: from here on it counts, so it is synced now. It is written again first, because the sync
+   * that process died of may have failed: Linux then calls the pages clean, and a sync of clean pages
+   * succeeds and writes nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
+   * ATC 2020).
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
+    this.#rewriteUnvouched();
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
+  }
+
+  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
+  #rewriteUnvouched(): void {
+    const { header } = this.#active;
+    const file = this.#activeFile;
+    const { synced, end } = this.#activeTable;
+    const from = Math.max(synced, segmentHeaderBytes);
+    const records = Buffer.alloc(Math.max(0, end - from));
+    readFully(file, from, records);
+    writeFully(file, 0, encodeSegmentHeader(header));
+    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading

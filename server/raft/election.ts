@@ -51,7 +51,8 @@ export function campaign(raft: Raft, kind: Campaign): void {
 }
 
 export function handleVote(raft: Raft, from: NodeId, message: PreVote | Vote): void {
-  const isComplete = raft.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  const { lastLogIndex, lastLogTerm } = message;
+  const isComplete = !raft.hasLostEntries && raft.log.isUpToDate(lastLogIndex, lastLogTerm);
   switch (message.type) {
     case "preVote": {
       // Of a term that is not ahead, a real vote would only be given to the same candidate again.

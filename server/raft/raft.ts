@@ -58,6 +58,7 @@
 import { assert, unreachable } from "./assert.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
 import { voters, type Configuration } from "./configuration.ts";
+import { contradiction } from "./contradiction.ts";
 import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
@@ -113,6 +114,8 @@ export interface RaftOptions {
    * has left no entry that would tell. 0 where it is left out.
    */
   readonly appliedTimeMs?: () => number;
+  /** Is told of a message that cannot be true, and of the claim it contradicts; it changed nothing. */
+  readonly refused?: (from: NodeId, message: Message, claim: string) => void;
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -156,6 +159,8 @@ export class Raft {
   #reads: ReadState[] = [];
   #snapshot: SnapshotToInstall | null = null;
   #reportedCommit: Index;
+  /** A leader took this node to hold everything up to here, which it once acknowledged. */
+  #acknowledgedIndex: Index = index(0);
 
   constructor(options: RaftOptions) {
     assert(options.electionTicks > options.heartbeatTicks, "heartbeats outpace elections");
@@ -193,6 +198,14 @@ export class Raft {
     );
   }
 
+  /**
+   * The log ends before what it is known to have held. A vote of this node could elect somebody who
+   * lacks it too, so none is given, and it does not stand, until a leader has refilled the log.
+   */
+  get hasLostEntries(): boolean {
+    return this.log.lastIndex < this.#acknowledgedIndex;
+  }
+
   /** Who leads the current term, as far as this node knows. */
   get leaderId(): NodeId | null {
     if (this.role.kind === "leader") return this.self;
@@ -223,7 +236,15 @@ export class Raft {
       this.#answerLowerTerm(from, message);
       return;
     }
-    this.#dispatch(from, message);
+    const claim = contradiction(this, from, message);
+    if (claim === null) {
+      this.#dispatch(from, message);
+      return;
+    }
+    if (message.type === "heartbeat" && message.commitIndex > this.#acknowledgedIndex) {
+      this.#acknowledgedIndex = message.commitIndex;
+    }
+    this.options.refused?.(from, message, claim);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -416,12 +437,13 @@ export class Raft {
   }
 
   /**
-   * A learner, a stranger to the configuration, or a node with half a snapshot does not stand. A voter
+   * A learner, a stranger to the configuration, or a node without its whole log does not stand. A voter
    * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
    * then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
-    return this.log.pendingSnapshot === null && this.configurations.mayBeVoter(this.self);
+    if (this.log.pendingSnapshot !== null || this.hasLostEntries) return false;
+    return this.configurations.mayBeVoter(this.self);
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */

@@ -69,7 +69,7 @@ interface ClusterOptions {
   readonly random?: (id: NodeId) => () => number;
   /** Off where nobody will read it. */
   readonly isTraced?: boolean;
-  /** Whether an assertion of the core fails the test, and not only the node. */
+  /** Whether an assertion of the core, or a message it refuses, fails the test and not only the node. */
   readonly areAssertionsFatal?: boolean;
 }
 
@@ -151,6 +151,7 @@ export class Cluster {
       uncommittedBytesMax,
       latestSnapshot: () => snapshotOf(disk),
       appliedTimeMs: () => this.invariants.timeAt(disk.appliedIndex),
+      refused: (_, { type }, claim) => this.#refused(node, type, claim),
     });
     this.invariants.started(node.id, node.raft);
     this.#shown.delete(node.id);
@@ -191,6 +192,12 @@ export class Cluster {
       this.crash(node);
     }
     for (const flight of this.#brokenStreams.splice(0)) this.#endStream(flight, false);
+  }
+
+  /** Among honest nodes no message contradicts what another one knows. */
+  #refused(node: TestNode, type: string, claim: string): void {
+    if (this.#areAssertionsFatal) throw new AssertionError(claim);
+    this.note(`${node.id} refuses ${type}: ${claim}`);
   }
 
   /** Hands over messages that are in flight; each receiver takes all of its own in one drain. */

@@ -252,7 +252,9 @@ export class SimulatedNodes {
         const fate = this.onMessage(from, to, message);
         const copies = fate === "lost" ? 0 : fate;
         for (let copy = 0; copy < copies; copy++) {
-          this.time.at(this.time.nowMs + 1, () => this.host(to).node?.receive(from, message));
+          this.time.at(this.time.nowMs + 1, () =>
+            this.#hosts.get(to)?.node?.receive(from, message),
+          );
         }
         return fate !== 0;
       },
