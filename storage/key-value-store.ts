@@ -43,6 +43,7 @@ import {
   prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  fileBytes,
   stateTables,
   syncDirectory,
   userTable,
@@ -104,6 +105,8 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  /** The database file's size at the last checkpoint; only then does it change. */
+  #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
 
@@ -115,6 +118,7 @@ export class KeyValueStore implements StateMachine {
     this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#stateBytes = fileBytes(database.path);
   }
 
   /**
@@ -149,6 +153,10 @@ export class KeyValueStore implements StateMachine {
       this.#grownBytes = 0;
     }
     return this.#unsyncedBytes + this.#grownBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#stateBytes;
   }
 
   get uncommittedBytes(): number {
@@ -234,6 +242,7 @@ export class KeyValueStore implements StateMachine {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
     }
     this.#syncedIndex = appliedIndex;
+    this.#stateBytes = fileBytes(path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
@@ -326,6 +335,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
+    this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply

@@ -97,4 +97,6 @@ export interface StateMachine {
   close(): void;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
+  /** Bytes on the disk as of the last `sync`, roughly: what a snapshot would have to carry. */
+  readonly stateBytes: number;
 }
