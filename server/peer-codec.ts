@@ -51,6 +51,8 @@ const typeNumbers = {
   readIndexResponse: 13,
   forward: 14,
   forwardRefused: 15,
+  recoveryPoint: 20,
+  recoveryPointResponse: 21,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -157,6 +159,9 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.term, m.requestId];
     case "readIndexResponse":
       return [type, m.term, m.requestId, m.readIndex];
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return [type, m.term, m.requestId, m.lastIndex];
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
@@ -261,6 +266,9 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, term: f.term(), requestId: f.integer() };
     case "readIndexResponse":
       return { type, term: f.term(), requestId: f.integer(), readIndex: f.index() };
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return { type, term: f.term(), requestId: f.integer(), lastIndex: f.index() };
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":

@@ -55,14 +55,15 @@ export function handleVote(raft: Raft, from: NodeId, message: PreVote | Vote): v
   switch (message.type) {
     case "preVote": {
       // Of a term that is not ahead, a real vote would only be given to the same candidate again.
-      const granted = isComplete && message.term > raft.term;
+      const granted = isComplete && message.term > raft.term && raft.recovery === null;
       const answer = granted ? message.term : raft.term;
       raft.send(from, { type: "preVoteResponse", term: answer, granted });
       return;
     }
     case "vote": {
       const isFree = raft.vote === from || (raft.vote === null && raft.leaderId === null);
-      const granted = isFree && isComplete;
+      // A node that has lost entries cannot judge whose log is complete: it keeps its vote.
+      const granted = isFree && isComplete && raft.recovery === null;
       if (granted) {
         raft.voteFor(from);
         // Raft §5.2: a granted vote postpones one's own candidacy.

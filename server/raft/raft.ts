@@ -51,6 +51,9 @@
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
  * to date and tells it to stand at once.
  *
+ * **Recovering** (`recovery.ts`). A node whose log was found damaged has forgotten what it had
+ * acknowledged. It keeps its vote to itself until a leader has given it back everything.
+ *
  * **What must be on disk before what is said** is visible in the types: `Ready.messages` may leave
  * before the write, `Ready.messagesAfterSync` only after it.
  */
@@ -69,6 +72,7 @@ import { LogView } from "./log-view.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
+import { handleRecoveryPoint, Recovery } from "./recovery.ts";
 import type { Follower, Role } from "./role.ts";
 
 export interface RaftOptions {
@@ -107,6 +111,11 @@ export interface RaftOptions {
    * has left no entry that would tell. 0 where it is left out.
    */
   readonly appliedTimeMs?: () => number;
+  /**
+   * Set where the log may lack entries that this node has acknowledged. The number must be new, to
+   * earlier lives of this node too. Term and vote are never in doubt: without them no node starts.
+   */
+  readonly recovering?: { readonly requestId: number };
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -123,6 +132,8 @@ function mayPrecedeWrite(message: Message): boolean {
     case "preVoteResponse":
     case "readIndex":
     case "readIndexResponse":
+    case "recoveryPoint":
+    case "recoveryPointResponse":
       return true;
     case "vote":
     case "voteResponse":
@@ -141,6 +152,8 @@ export class Raft {
   readonly log: LogView;
   readonly configurations: ConfigurationHistory;
   role: Role;
+  /** While the log may lack what this node has acknowledged: it has no vote to give. */
+  recovery: Recovery | null;
   /** Never goes back. */
   #term: Term;
   #vote: NodeId | null;
@@ -160,6 +173,7 @@ export class Raft {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
+    this.recovery = options.recovering ? new Recovery(options.recovering.requestId) : null;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
     this.#findConfigurations();
     this.role = this.#newFollower(null, options.firstElectionTicks);
@@ -202,6 +216,7 @@ export class Raft {
       leading.tick(this, role);
       return;
     }
+    this.recovery?.tick(this);
     role.electionElapsed++;
     if (role.electionElapsed < role.electionTimeout) return;
     // Who may not stand forgets the silent leader all the same: its lease must not last for ever.
@@ -274,12 +289,14 @@ export class Raft {
   /** Everything through (at, atTerm) is on this node's disk. */
   persisted(at: Index, atTerm: Term): void {
     this.log.stableTo(at, atTerm);
+    this.#concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
   }
 
   /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */
   snapshotInstalled(lastIndex: Index, lastTerm: Term): void {
     this.log.restored({ index: lastIndex, term: lastTerm });
+    this.#concludeRecovery();
   }
 
   /** The state machine has applied everything up to `at`. */
@@ -405,12 +422,18 @@ export class Raft {
   }
 
   /**
-   * A learner, a stranger to the configuration, or a node with half a snapshot does not stand. A voter
+   * A learner, a stranger to the configuration, or a node with half a snapshot or half a log does not
+   * stand. A voter
    * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
    * then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
-    return this.log.pendingSnapshot === null && this.configurations.mayBeVoter(this.self);
+    const isWhole = this.log.pendingSnapshot === null && this.recovery === null;
+    return isWhole && this.configurations.mayBeVoter(this.self);
+  }
+
+  #concludeRecovery(): void {
+    if (this.recovery?.isComplete(this)) this.recovery = null;
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */
@@ -474,6 +497,7 @@ export class Raft {
         if (message.type === "append") handleAppend(this, from, message);
         else if (message.type === "heartbeat") handleHeartbeat(this, from, message);
         else handleSnapshot(this, from, message);
+        this.#concludeRecovery();
         return;
       case "appendAccepted":
       case "appendRejected":
@@ -490,6 +514,13 @@ export class Raft {
         return;
       case "readIndexResponse":
         this.#reads.push({ requestId: message.requestId, readIndex: message.readIndex });
+        return;
+      case "recoveryPoint":
+        if (this.role.kind === "leader") handleRecoveryPoint(this, this.role, { from, message });
+        return;
+      case "recoveryPointResponse":
+        this.recovery?.answered(this, message);
+        this.#concludeRecovery();
         return;
       default:
         unreachable(message);
