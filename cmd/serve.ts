@@ -316,6 +316,7 @@ class Server {
       machine,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
+      warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
     node.start();

@@ -47,6 +47,9 @@ function picture(character: string): string {
   return code === 0x7f ? "\u2421" : "\ufffd";
 }
 
+/** Marks without a width of their own may be many: this many units at most for each column of a row. */
+const unitsPerColumnMax = 16;
+
 interface Fit {
   readonly offset: number;
   readonly columns: number;
@@ -60,7 +63,7 @@ function fitEnd(line: string, end: number, room: number): Fit {
     const isPair = isLowSurrogate(line.charCodeAt(offset - 1)) && offset > 1;
     const start = offset - (isPair ? 2 : 1);
     const width = columnsOf(shown(line.slice(start, offset)));
-    if (columns + width > room) break;
+    if (columns + width > room || end - start > unitsPerColumnMax * room) break;
     columns += width;
     offset = start;
   }
@@ -74,15 +77,19 @@ function fitStart(line: string, start: number, room: number): Fit {
   while (offset < line.length) {
     const character = String.fromCodePoint(line.codePointAt(offset) ?? 0);
     const width = columnsOf(shown(character));
-    if (columns + width > room) break;
+    const isFull = offset + character.length - start > unitsPerColumnMax * room;
+    if (columns + width > room || isFull) break;
     columns += width;
     offset += character.length;
   }
   return { offset, columns };
 }
 
+/** The sign that something was cut takes the place of the last character that has a width. */
 function withoutLast(text: string): string {
-  return `${[...text].slice(0, -1).join("")}…`;
+  const characters = [...text];
+  while (columnsOf(characters.pop() ?? "…") === 0);
+  return `${characters.join("")}…`;
 }
 
 function isLowSurrogate(unit: number): boolean {

@@ -132,16 +132,13 @@ export class KeyDecoder {
       this.#take(1);
       return true;
     }
-    this.#take(match[0].length);
-    if (match[0] === pasteStart) {
-      this.#inPaste = true;
-      return true;
-    }
-    const [, code, character] = match;
+    const [whole, code, character] = match;
     const key = code === undefined ? altKeys.get(character ?? "") : sequenceKeys.get(code);
-    if (key !== undefined) events.push({ type: "key", key });
-    // Escape was pressed by itself, and then something else.
-    else if (character !== undefined) this.#rest = character + this.#rest;
+    // Escape may have been pressed by itself, and then something else.
+    const isAlone = key === undefined && character !== undefined;
+    this.#take(isAlone ? 1 : whole.length);
+    if (whole === pasteStart) this.#inPaste = true;
+    else if (key !== undefined) events.push({ type: "key", key });
     return true;
   }
 

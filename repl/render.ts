@@ -40,7 +40,8 @@ export function renderListedValue(value: Uint8Array): string {
     const head = value.subarray(0, listedValueLengthMax / 4);
     return `${quoteBytes(head)}… (${value.length} bytes)`;
   }
-  const characters = [...text.slice(0, 2 * listedValueLengthMax)];
+  // Each may be two units, and one more than the most tells that the value goes on.
+  const characters = [...text.slice(0, 2 * listedValueLengthMax + 2)];
   if (characters.length <= listedValueLengthMax) return renderValue(value);
   const head = characters.slice(0, listedValueLengthMax).join("");
   return `${readsAsItself(head) ? head : quoteText(head)}… (${value.length} bytes)`;

@@ -34,6 +34,8 @@ export interface NodeOptions {
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
+  /** A sentence for the log about a peer; each comes once, however often its reason does. */
+  readonly warn: (text: string) => void;
 }
 
 export type NodeRole = "leader" | "follower" | "candidate" | "learner";
@@ -71,6 +73,8 @@ export class Node {
   #isHeldBack = false;
   /** What the leader of that term called committed in its last append. */
   #leaderCommit = { term: -1, index: 0 };
+  /** What was warned of already: bounded by the members and the kinds of messages. */
+  readonly #warned = new Set<string>();
   #isStopped = false;
   #currentMs: number | null = null;
   #ticker: Timer | null = null;
@@ -93,6 +97,8 @@ export class Node {
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
       latestSnapshot: () => null,
+      refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
+      lifeId: Math.floor(random.fraction() * 2 ** 48),
     });
     this.#writes = new PendingWrites({
       self: options.self,
@@ -303,6 +309,13 @@ export class Node {
           this.#raft.step(from, message);
       }
     }
+  }
+
+  #warnOf(from: NodeId, type: string, claim: string): void {
+    const text = `refused a message of node ${from}: its ${type} contradicts that ${claim}`;
+    if (this.#warned.has(text)) return;
+    this.#warned.add(text);
+    this.#options.warn(text);
   }
 
   #handle(ready: Ready): void {

@@ -6,10 +6,11 @@
  */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
+import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
 import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
-import type { Member } from "./raft/configuration.ts";
+import { decodeConfiguration, type Member } from "./raft/configuration.ts";
 import {
   index,
   nodeId,
@@ -20,14 +21,16 @@ import {
   type NodeId,
   type Term,
 } from "./raft/entry.ts";
-import type { Append } from "./raft/message.ts";
+import type { Append, Snapshot } from "./raft/message.ts";
 
 /** Entries, commands or sequence numbers in one message. */
 export const listLengthMax = 1 << 17;
 const membersMax = 64;
-/** Characters of an address or an incarnation. */
+/** An entry, or a command that becomes one, still fits into a frame with all that stands around it. */
+export const entryDataBytesMax = payloadBytesMax - 256;
 /** A million terms, or entries, a second for nine years. */
 const positionMax = 2 ** 48;
+/** Characters of an address or an incarnation. */
 const textLengthMax = 256;
 const nodeIdMax = 2 ** 32 - 1;
 
@@ -253,13 +256,7 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "heartbeatResponse":
       return { type, term: f.term(), readRound: f.integer() };
     case "snapshot":
-      return {
-        type,
-        term: f.term(),
-        lastIndex: f.index(),
-        lastTerm: f.term(),
-        members: readMembers(f),
-      };
+      return readSnapshot(f);
     case "timeoutNow":
       return { type, term: f.term() };
     case "readIndex":
@@ -276,6 +273,15 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     default:
       return unreachable(type);
   }
+}
+
+/** The snapshot's last entry is no newer than its leader. */
+function readSnapshot(f: Fields): Snapshot {
+  const termOfLeader = f.term();
+  const lastIndex = f.index();
+  const lastTerm = f.term();
+  if (lastTerm > termOfLeader) throw new Malformed("a snapshot's term is newer than its leader's");
+  return { type: "snapshot", term: termOfLeader, lastIndex, lastTerm, members: readMembers(f) };
 }
 
 /** Beyond the fields: the entries follow each other, and no term is newer than the leader's. */
@@ -308,7 +314,17 @@ function readEntry(f: Fields): Entry {
     data: f.bytes(),
   };
   f.end("entry");
+  if (entry.kind === "configuration") checkConfiguration(entry.data);
   return entry;
+}
+
+/** The core reads a configuration as soon as it is in the log, and trusts its own log. */
+function checkConfiguration(data: Uint8Array): void {
+  try {
+    decodeConfiguration(data);
+  } catch {
+    throw new Malformed("a configuration that is none");
+  }
 }
 
 function readMembers(f: Fields): Member[] {
@@ -416,5 +432,7 @@ function bounded(value: number): number {
 /** The decoder gives views; a small one would keep the whole packet alive. */
 function ownedBytes(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new Malformed("a field is not bytes");
+  if (value.byteLength > entryDataBytesMax)
+    throw new Malformed("an entry too large to be passed on");
   return value.byteLength * 2 >= value.buffer.byteLength ? value : new Uint8Array(value);
 }

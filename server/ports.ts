@@ -4,7 +4,8 @@
  */
 
 import type { PeerMessage } from "./peer-message.ts";
-import type { Entry, HardState, NodeId } from "./raft/entry.ts";
+import type { Member } from "./raft/configuration.ts";
+import type { Entry, HardState, Index, NodeId, Term } from "./raft/entry.ts";
 import type { LogReader } from "./raft/log-reader.ts";
 
 export interface Timer {
@@ -52,10 +53,59 @@ export interface LogStore extends LogReader {
    */
   append(entries: readonly Entry[]): void;
   sync(): void;
+  /** Drops from the front what it can of the entries up to `through`, in pieces of its own size. */
+  compact(through: Index): void;
+  /** Bytes on the disk. */
+  readonly bytes: number;
+  /** How far `compact` has to go for the rest to fit into `bytesMax`. */
+  lastBeyond(bytesMax: number): Index;
 }
 
 export interface HardStateStore {
   readonly current: HardState;
   /** On disk when it returns. */
   save(state: HardState): void;
+}
+
+/** A whole snapshot, and what it stands for. */
+export interface SnapshotInfo {
+  /** Names this very file: another one of the same state has another id. */
+  readonly id: number;
+  readonly bytes: number;
+  readonly lastIndex: Index;
+  readonly lastTerm: Term;
+  readonly members: readonly Member[];
+}
+
+/**
+ * Snapshots on their way: one to be sent, one that comes in. Nothing here outlives the process but
+ * what `install` has done. Every call does a bounded piece of work, and throws where the disk fails.
+ */
+export interface SnapshotStore {
+  /** Whole and checked, to be read; null where there is none. */
+  readonly newest: SnapshotInfo | null;
+  /** What the snapshot that is being made will stand for; null where none is. */
+  readonly makingIndex: Index | null;
+  /** Begins one of what is applied now, unless one is being made. */
+  make(): void;
+  /** Goes on making it. "full": the disk has no room for it, and it was given up. */
+  work(): "more" | "done" | "full";
+  /** Bytes of `newest`. */
+  read(offset: number, bytesMax: number): Uint8Array;
+  /** Removes `newest`, and what is being made. */
+  discard(): void;
+
+  /** Bytes of the incoming snapshot with this id that are here already: 0 where it is a new one. */
+  accept(info: SnapshotInfo): number;
+  /** Its next bytes. "full": the disk has no room, and it was given up. */
+  write(data: Uint8Array): "written" | "full";
+  /** It is all here: goes on checking it and making a state of it. */
+  build(): "more" | "built" | "full" | { readonly damage: string };
+  /**
+   * After "built": state and log are replaced. A crash at any point leaves the old ones or the new
+   * ones. The log is empty then and begins behind the snapshot.
+   */
+  install(): void;
+  /** Gives up what comes in. */
+  drop(): void;
 }

@@ -52,9 +52,26 @@ function outcomeOf(failure: Failure, write: boolean): string | undefined {
   return failure.code === "timeout" || failure.code === "internal" ? "unknown" : "not_applied";
 }
 
+/** The document alone, for a listener that has no `Response` to put it into. */
+export function problemBody(
+  failure: Failure,
+  { write, status }: { readonly write: boolean; readonly status: number },
+): string {
+  return JSON.stringify({
+    type: "about:blank",
+    title: kinds[failure.code].title,
+    status,
+    code: failure.code,
+    detail: failure.detail,
+    outcome: outcomeOf(failure, write),
+    field: failure.field,
+    leader: failure.leader,
+  });
+}
+
 /** The answer for `failure`, `Retry-After` in whole seconds included where RFC 9110 wants one. */
 export function problem(failure: Failure, options: ProblemOptions = {}): Response {
-  const { status, title } = kinds[failure.code];
+  const { status } = kinds[failure.code];
   const headers: Record<string, string> = {
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
@@ -65,16 +82,7 @@ export function problem(failure: Failure, options: ProblemOptions = {}): Respons
     const seconds = failure.retryAfterSeconds ?? retryAfterSecondsDefault;
     headers["Retry-After"] = String(Math.max(1, Math.ceil(seconds)));
   }
-  const body = JSON.stringify({
-    type: "about:blank",
-    title,
-    status,
-    code: failure.code,
-    detail: failure.detail,
-    outcome: outcomeOf(failure, options.write ?? false),
-    field: failure.field,
-    leader: failure.leader,
-  });
+  const body = problemBody(failure, { write: options.write ?? false, status });
   return new Response(body, { status, headers });
 }
 

@@ -119,9 +119,13 @@ function readSlot(file: DiskFile, offset: number): Slot | null {
   if (readFully(file, offset, bytes) < slotBytes) return null;
   if (!bytes.subarray(0, 8).equals(magic)) return null;
   if (bytes.readUInt32LE(36) !== crc32(bytes.subarray(0, 36))) return null;
-  const vote = readUint64(bytes, 24);
-  return {
-    sequence: readUint64(bytes, 8),
-    state: { term: term(readUint64(bytes, 16)), vote: vote === 0 ? null : nodeId(vote) },
-  };
+  const [sequence, inTerm, vote] = [8, 16, 24].map((at) => readUint64(bytes, at)) as [
+    number,
+    number,
+    number,
+  ];
+  if (!Number.isSafeInteger(sequence) || !Number.isSafeInteger(inTerm) || vote >= 2 ** 32) {
+    return null;
+  }
+  return { sequence, state: { term: term(inTerm), vote: vote === 0 ? null : nodeId(vote) } };
 }

@@ -69,16 +69,27 @@ function encodeIdentity(identity: Identity): Uint8Array {
 function decodeIdentity(bytes: Uint8Array): Identity | null {
   const [text = "", checksum] = new TextDecoder().decode(bytes).split("\n");
   if (checksum !== String(crc32(text))) return null;
-  const found = JSON.parse(text) as Record<string, unknown>;
+  try {
+    return identityOf(JSON.parse(text));
+  } catch {
+    // An empty line is its own checksum, for one.
+    return null;
+  }
+}
+
+const hexId = /^[0-9a-f]{32}$/;
+
+/** Throws, or returns null, where `value` is not what `encodeIdentity` wrote. */
+function identityOf(value: unknown): Identity | null {
+  const found = value as Readonly<Record<string, unknown>>;
+  const { nodeId: id, incarnation, clusterId, members } = found;
   if (found["format"] !== format) return null;
-  const members = found["members"] as Member[] | null;
-  // The checksum vouches for what we wrote; the member list is checked as any configuration is.
+  if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || id >= 2 ** 32) return null;
+  if (typeof incarnation !== "string" || !hexId.test(incarnation)) return null;
+  if (clusterId !== null && (typeof clusterId !== "string" || !hexId.test(clusterId))) return null;
   const checked =
-    members === null ? [] : decodeConfiguration(encodeConfiguration({ members })).members;
-  return {
-    nodeId: nodeId(found["nodeId"] as number),
-    incarnation: found["incarnation"] as string,
-    clusterId: found["clusterId"] as string | null,
-    members: checked,
-  };
+    members === null
+      ? []
+      : decodeConfiguration(encodeConfiguration({ members: members as Member[] })).members;
+  return { nodeId: nodeId(id), incarnation, clusterId, members: checked };
 }

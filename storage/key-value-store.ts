@@ -1,9 +1,11 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
+import { renameSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
-import { decodeConfiguration } from "../server/raft/configuration.ts";
+import { decodeConfiguration, encodeConfiguration } from "../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
@@ -17,24 +19,36 @@ import type {
   Query,
   Row,
 } from "../server/state-machine/command.ts";
-import type { AppliedState, StateDigest, StateMachine } from "../server/state-machine/port.ts";
+import type {
+  AppliedState,
+  StateDigest,
+  StateMachine,
+  StateRecovery,
+  StateView,
+} from "../server/state-machine/port.ts";
 import { afterPrefix } from "./key-range.ts";
 import {
   SqliteError,
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
+  type SqliteValue,
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   isCutShort,
   openSchema,
   prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  stateTables,
+  syncDirectory,
+  userTable,
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
 
@@ -63,8 +77,9 @@ interface Committed {
 }
 
 export class KeyValueStore implements StateMachine {
-  readonly #database: SqliteDatabase;
-  readonly #statements: Statements;
+  readonly #driver: SqliteDriver;
+  #database: SqliteDatabase;
+  #statements: Statements;
   #applied: AppliedState;
   /** The bytes of `#applied.configuration`. */
   #configuration: Uint8Array | null;
@@ -79,16 +94,15 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  #view: StateView | null = null;
+  #recovery: StateRecovery | null = null;
 
-  private constructor(database: SqliteDatabase, meta: StateMeta) {
+  private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
+    this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#configuration = meta.configuration;
-    this.#applied = {
-      appliedIndex: index(meta.appliedIndex),
-      appliedTerm: term(meta.appliedTerm),
-      configuration: meta.configuration && decodeConfiguration(meta.configuration),
-    };
+    this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
   }
@@ -100,10 +114,13 @@ export class KeyValueStore implements StateMachine {
   static open({ driver, path }: { driver: SqliteDriver; path: string }): OpenResult {
     let database: SqliteDatabase | null = null;
     try {
+      // Of no meaning after a crash.
+      removeIncoming(path);
+      rmSync(scratchPath(path), { force: true });
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(database, openSchema(database)) };
+      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)) };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -144,11 +161,12 @@ export class KeyValueStore implements StateMachine {
 
   commit(): void {
     if (this.#committed === null) return;
-    const { appliedIndex, appliedTerm } = this.#applied;
+    const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
+        appliedTimeMs,
         history: this.#history,
         hashHigh: this.#hash.high,
         hashLow: this.#hash.low,
@@ -208,9 +226,93 @@ export class KeyValueStore implements StateMachine {
     return appliedIndex;
   }
 
+  prepareSnapshot(): StateView {
+    assert(this.#view === null, "one view at a time");
+    this.commit();
+    this.#view = new SqliteStateView({
+      database: this.#database,
+      tables: stateTables,
+      applied: this.#applied,
+      digest: this.digest(),
+      commit: () => this.commit(),
+      check: (table, row) => {
+        const detail = table === userTable.name ? contradictionIn(row) : null;
+        if (detail !== null) throw new StateDamaged(this.#database.path, detail);
+      },
+      onClose: () => {
+        this.#view = null;
+      },
+    });
+    return this.#view;
+  }
+
+  beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
+    assert(this.#recovery === null, "one recovery at a time");
+    const hash = new StateHash(0, 0);
+    const target = StateHash.parse(digest.stateHash);
+    const meta = {
+      ...applied,
+      history: Number.parseInt(digest.historyHash, 16),
+      hashHigh: target.high,
+      hashLow: target.low,
+      configuration: encodeConfiguration(must(applied.configuration, "a snapshot has members")),
+    };
+    const { path } = this.#database;
+    this.#recovery = new SqliteStateRecovery({
+      driver: this.#driver,
+      path,
+      tables: stateTables,
+      meta,
+      check: (table, row) => {
+        if (table !== userTable.name) return null;
+        const [, , , createRevision, revision, checksum] = row;
+        const detail = contradictionIn(row);
+        if (detail === null) {
+          hash.add(checksum as number, revision as number, createRevision as number);
+        }
+        return detail;
+      },
+      contradiction: () =>
+        hash.toString() === digest.stateHash ? null : "its rows are not those it was made of",
+      install: () => this.#switch(meta),
+      onEnd: () => {
+        this.#recovery = null;
+      },
+    });
+    return this.#recovery;
+  }
+
   close(): void {
+    this.#view?.close();
+    this.#recovery?.abandon();
     this.commit();
     this.#database.close();
+  }
+
+  // ------------------------------------------------------------------ another state
+
+  /**
+   * A write-ahead log belongs to the file of its name, and SQLite cannot tell that the file is another
+   * one now: so the old log is moved into the old file and surely gone before the new file comes.
+   */
+  #switch(meta: StateMeta): void {
+    const { path } = this.#database;
+    this.#view?.close();
+    this.sync();
+    this.#database.close();
+    for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
+    syncDirectory(dirname(path));
+    renameSync(incomingPath(path), path);
+    syncDirectory(dirname(path));
+    this.#database = this.#driver.open(path);
+    configure(this.#database);
+    this.#statements = prepareStatements(this.#database);
+    this.#configuration = meta.configuration;
+    this.#applied = appliedState(meta);
+    this.#history = meta.history;
+    this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#syncedIndex = null;
+    this.#unsyncedBytes = null;
   }
 
   // ------------------------------------------------------------------ apply
@@ -246,7 +348,12 @@ export class KeyValueStore implements StateMachine {
     assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
     const result = this.#applyEntry(entry);
     const { configuration } = this.#applied;
-    this.#applied = { appliedIndex: entry.index, appliedTerm: entry.term, configuration };
+    this.#applied = {
+      appliedIndex: entry.index,
+      appliedTerm: entry.term,
+      appliedTimeMs: entry.timeMs,
+      configuration,
+    };
     this.#uncommittedBytes += entry.data.byteLength;
     this.#grownBytes += entry.data.byteLength + entryWalBytes;
     return result;
@@ -353,6 +460,27 @@ export class KeyValueStore implements StateMachine {
   }
 }
 
+const appliedState = (meta: StateMeta): AppliedState => ({
+  appliedIndex: index(meta.appliedIndex),
+  appliedTerm: term(meta.appliedTerm),
+  appliedTimeMs: meta.appliedTimeMs,
+  configuration: meta.configuration && decodeConfiguration(meta.configuration),
+});
+
+/** Of a row of the users' table, with its columns in their order. */
+function contradictionIn(columns: readonly SqliteValue[]): string | null {
+  const [key, value, contentType, createRevision, revision, checksum] = columns;
+  const isRow =
+    typeof key === "string" &&
+    value instanceof Uint8Array &&
+    (contentType === null || typeof contentType === "string") &&
+    typeof revision === "number" &&
+    typeof createRevision === "number";
+  if (!isRow) return "a row has a column of another type";
+  if (rowChecksum({ key, value, contentType }, revision, createRevision) === checksum) return null;
+  return `the row of key ${JSON.stringify(key)} contradicts its checksum`;
+}
+
 function readRow(found: SqliteRow): Row {
   return {
     key: found["key"] as string,
@@ -405,7 +533,7 @@ function prepareStatements(database: SqliteDatabase) {
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
     scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
     scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
-    checkpoint: database.prepare("PRAGMA wal_checkpoint(TRUNCATE)"),
+    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
   };
 }
 

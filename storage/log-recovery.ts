@@ -24,6 +24,8 @@ export interface Segment {
   /** Null until it has been verified, and again when it is an old one and others were needed since. */
   table: SegmentTable | null;
   isVerified: boolean;
+  /** Of the file, as long as it is not the last one. */
+  bytes: number;
 }
 
 type Failed = { readonly ok: false; readonly damage: LogDamage };
@@ -48,7 +50,7 @@ const damaged = (path: string, offset: number, detail: string): Failed => ({
 
 /** Reads the header of every segment; the records are left for later. Finishes a truncation. */
 export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
-  const { disk, directory, group } = options;
+  const { disk, directory, group, replayFrom } = options;
   const until = notedTruncation(disk, directory) ?? undefined;
   const found = disk
     .list(directory)
@@ -64,32 +66,40 @@ export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
     const firstIndex = must(firstIndexes[i], "i is in range");
     const isLast = i === firstIndexes.length - 1;
     const path = `${directory}/${segmentName(firstIndex)}`;
-    const { header, isBlank } = readHeader(disk, path);
+    const { header, isBlank, bytes } = readHeader(disk, path);
     if (!header) {
       if (isLast && i > 0 && isBlank) return { ok: true, segments, halfMade: path, until };
       return damaged(path, 0, "its header is damaged");
     }
-    const previousFirstIndex = segments[i - 1]?.header.firstIndex ?? 0;
-    if (i === 0 && header.previousFirstIndex !== 0) {
-      return damaged(path, 0, "the file before it is missing");
+    // Those before the first are compacted. They may not be missed: nothing in them is needed.
+    if (i === 0 && header.firstIndex > replayFrom) {
+      return damaged(path, 0, `the files before it, with entry ${replayFrom}, are missing`);
     }
+    const previousFirstIndex = segments[i - 1]?.header.firstIndex ?? header.previousFirstIndex;
     if (header.firstIndex !== firstIndex || header.previousFirstIndex !== previousFirstIndex) {
       const detail = "it does not follow the file before it: a file is missing or misnamed";
       return damaged(path, 0, detail);
     }
     if (header.group !== group) return damaged(path, 0, `it belongs to group ${header.group}`);
-    segments.push({ path, header, file: null, table: null, isVerified: false });
+    segments.push({ path, header, file: null, table: null, isVerified: false, bytes });
   }
   return { ok: true, segments, halfMade: null, until };
 }
 
-/** `isBlank`: nothing stands behind the header. */
-function readHeader(disk: Disk, path: string): { header: SegmentHeader | null; isBlank: boolean } {
+interface FoundHeader {
+  readonly header: SegmentHeader | null;
+  /** Nothing stands behind the header. */
+  readonly isBlank: boolean;
+  readonly bytes: number;
+}
+
+function readHeader(disk: Disk, path: string): FoundHeader {
   const file = disk.open(path, "read");
   try {
     const start = Buffer.alloc(segmentHeaderBytes);
     const header = decodeSegmentHeader(start.subarray(0, readFully(file, 0, start)));
-    return { header, isBlank: !header && isAllZero(readWhole(file), segmentHeaderBytes) };
+    const isBlank = !header && isAllZero(readWhole(file), segmentHeaderBytes);
+    return { header, isBlank, bytes: file.size() };
   } finally {
     file.close();
   }

@@ -13,21 +13,18 @@ import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { openSegments, verify, type Segment } from "./log-recovery.ts";
-import {
-  decodeBody,
-  decodeHeader,
-  encodeRecord,
-  recordBytes,
-  recordHeaderBytes,
-} from "./record.ts";
+import { recordBytes } from "./record.ts";
+import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
+  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
   type SegmentHeader,
 } from "./segment.ts";
-import type { SegmentTable } from "./segment-scan.ts";
+import { forgetReset, notedReset, noteReset, replaceSegments, type LogBase } from "./log-reset.ts";
+import { emptyTable, type SegmentTable } from "./segment-scan.ts";
 import { forgetTruncation, noteTruncation } from "./truncation.ts";
 
 export interface LogDamage {
@@ -53,8 +50,10 @@ export interface RaftLogOptions {
   readonly group: number;
   /** A random 32-bit number for each new segment. */
   readonly drawSalt: () => number;
-  /** A segment is closed before it grows beyond this. Default 16 MiB. */
+  /** A segment is closed before it grows beyond this: compaction drops whole ones. Default 4 MiB. */
   readonly segmentBytes?: number;
+  /** The same, in entries. Default 65,536. */
+  readonly segmentEntries?: number;
   /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
   readonly preallocateBytes?: number;
   /** Entry bytes kept in memory, newest first. Default 4 MiB. */
@@ -71,7 +70,8 @@ export type OpenLogResult =
   | { readonly ok: false; readonly damage: LogDamage };
 
 const defaults = {
-  segmentBytes: 16 << 20,
+  segmentBytes: 4 << 20,
+  segmentEntries: 1 << 16,
   preallocateBytes: 1 << 20,
   cacheBytes: 4 << 20,
 };
@@ -92,10 +92,19 @@ const isFullDisk = (error: unknown): error is DiskError =>
   error.code === "ENOSPC" &&
   (error.operation === "write" || error.operation === "open");
 
+/** The state machine has switched to a snapshot, and a crash came before the log could follow. */
+function finishReset(options: Required<RaftLogOptions>): void {
+  const { disk, directory, replayFrom } = options;
+  const base = notedReset(disk, directory);
+  // With the old state in place, the old log is whole and goes on.
+  if (base?.lastIndex === replayFrom - 1) replaceSegments(options, base).file.close();
+  forgetReset(disk, directory);
+}
+
 /** Invariant: segments are contiguous; the last one is the only one that is written to. */
 export class RaftLog implements LogReader {
   readonly #options: Required<RaftLogOptions>;
-  readonly #segments: Segment[];
+  #segments: Segment[];
   readonly #zeros: Uint8Array;
   #scratch = Buffer.alloc(256 << 10);
   readonly #cache: EntryCache;
@@ -139,6 +148,7 @@ export class RaftLog implements LogReader {
   static open(given: RaftLogOptions): OpenLogResult {
     const options = { ...defaults, ...given };
     const { disk } = options;
+    finishReset(options);
     const opened = openSegments(options);
     if (!opened.ok) return opened;
     const { segments, halfMade, until } = opened;
@@ -244,6 +254,82 @@ export class RaftLog implements LogReader {
   }
 
   /**
+   * Drops the oldest segments that hold nothing behind `through`; the last one stays. Only what the
+   * state machine holds durably may go.
+   */
+  compact(through: Index): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    while (this.#oldestEnd <= through) {
+      const oldest = must(this.#segments[0], "there is one");
+      oldest.file?.close();
+      // Each durably gone before the next: what a crash leaves is a log without a hole.
+      this.#ending(() => {
+        removeSegment(disk, directory, oldest.path);
+        return null;
+      });
+      this.#segments.shift();
+      this.#tables = this.#tables.filter((segment) => segment !== oldest);
+      this.#scrubPosition = Math.max(0, this.#scrubPosition - 1);
+    }
+  }
+
+  /** Bytes of all files. */
+  get bytes(): number {
+    let bytes = this.#allocated;
+    for (let i = 0; i < this.#segments.length - 1; i++) {
+      bytes += must(this.#segments[i], "i is in range").bytes;
+    }
+    return bytes;
+  }
+
+  /** What has to go, up to this entry, for the rest to fit into `bytesMax`. */
+  lastBeyond(bytesMax: number): Index {
+    let { bytes } = this;
+    let last = this.firstIndex - 1;
+    for (let i = 0; i < this.#segments.length - 1 && bytes > bytesMax; i++) {
+      bytes -= must(this.#segments[i], "i is in range").bytes;
+      last = must(this.#segments[i + 1], "it is not the last").header.firstIndex - 1;
+    }
+    return index(last);
+  }
+
+  /**
+   * A snapshot is going to take the place of everything here: durable when it returns. The state
+   * machine's switch follows, and then `reset`; a crash before the switch leaves this log as it is.
+   */
+  prepareReset(base: LogBase): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    this.#ending(() => {
+      forgetReset(disk, directory);
+      noteReset(disk, directory, base);
+      return null;
+    });
+  }
+
+  /** Drops every entry; the log goes on behind `base`, which `prepareReset` was given. */
+  reset(base: LogBase): void {
+    assert(!this.#isBroken, "a log that failed is not used again");
+    const { disk, directory } = this.#options;
+    this.close();
+    this.#ending(() => {
+      const { header, file } = replaceSegments(this.#options, base);
+      forgetReset(disk, directory);
+      const path = `${directory}/${segmentName(header.firstIndex)}`;
+      const table = emptyTable();
+      const bytes = segmentHeaderBytes;
+      this.#segments = [{ path, header, file, table, isVerified: true, bytes }];
+      return null;
+    });
+    this.#tables = [];
+    this.#scrubPosition = 0;
+    this.#cache.truncate(index(0));
+    this.#lastIndex = base.lastIndex;
+    this.#startSegment();
+  }
+
+  /**
    * Verifies closed segments that the start passed over, one at a call, until all are. Throws
    * `LogDamaged`.
    */
@@ -263,6 +349,12 @@ export class RaftLog implements LogReader {
   }
 
   // ------------------------------------------------------------------ writing
+
+  /** The last entry of the oldest segment; that of the segment being written never comes. */
+  get #oldestEnd(): number {
+    const next = this.#segments[1];
+    return next ? next.header.firstIndex - 1 : Infinity;
+  }
 
   get #active(): Segment {
     return must(this.#segments[this.#segments.length - 1], "a log has a segment");
@@ -290,13 +382,15 @@ export class RaftLog implements LogReader {
 
   /** Writes as many entries from `start` on as the segment takes; returns where to go on. */
   #writeRun(entries: readonly Entry[], start: number): number {
-    const { segmentBytes } = this.#options;
+    const { segmentBytes, segmentEntries } = this.#options;
+    const held = this.#activeTable.offsets.length;
     let end = start;
     let bytes = 0;
     for (; end < entries.length; end++) {
       const size = recordBytes(must(entries[end], "end is in range").data.byteLength);
       const isFirst = this.#writeOffset + bytes === segmentHeaderBytes;
       if (!isFirst && this.#writeOffset + bytes + size > segmentBytes) break;
+      if (held + end - start >= segmentEntries) break;
       bytes += size;
     }
     if (end === start) {
@@ -321,30 +415,17 @@ export class RaftLog implements LogReader {
     return end;
   }
 
-  #encode(
-    run: readonly Entry[],
-    bytes: number,
-  ): {
-    table: { offsets: number[]; chains: number[] };
-    data: Uint8Array;
-  } {
+  #encode(run: readonly Entry[], bytes: number): { table: EncodedRun; data: Uint8Array } {
     if (this.#scratch.byteLength < bytes) this.#scratch = Buffer.alloc(bytes);
     const { header, table: own } = this.#active;
-    const { salt } = header;
-    let chain = own?.chains[own.chains.length - 1] ?? header.chain;
-    let at = 0;
-    const offsets: number[] = [];
-    const chains: number[] = [];
-    for (const entry of run) {
-      const offset = this.#writeOffset + at;
-      const place = { offset, salt, chain, syncedOffset: this.#syncedOffset };
-      chain = encodeRecord(entry, place, { target: this.#scratch, at });
-      offsets.push(offset);
-      chains.push(chain);
-      at += recordBytes(entry.data.byteLength);
-    }
-    assert(at === bytes, "the records fill what was counted for them");
-    return { table: { offsets, chains }, data: this.#scratch.subarray(0, bytes) };
+    const place = {
+      offset: this.#writeOffset,
+      salt: header.salt,
+      chain: own?.chains[own.chains.length - 1] ?? header.chain,
+      syncedOffset: this.#syncedOffset,
+    };
+    const table = encodeRun(run, place, this.#scratch);
+    return { table, data: this.#scratch.subarray(0, bytes) };
   }
 
   #preallocate(needed: number): void {
@@ -380,10 +461,16 @@ export class RaftLog implements LogReader {
       if (isFullDisk(error) && disk.exists(path)) removeSegment(disk, directory, path);
       throw error;
     }
-    const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
-    this.#segments.push({ path, header, file, table, isVerified: true });
+    const table = emptyTable();
+    old.bytes = this.#allocated;
+    this.#segments.push({ path, header, file, table, isVerified: true, bytes: segmentHeaderBytes });
     this.#tables.push(old);
     this.#closeOldTables();
+    this.#startSegment();
+  }
+
+  /** The last segment is new and empty. */
+  #startSegment(): void {
     this.#writeOffset = segmentHeaderBytes;
     this.#syncedOffset = segmentHeaderBytes;
     this.#allocated = segmentHeaderBytes;
@@ -431,14 +518,30 @@ export class RaftLog implements LogReader {
   /**
    * A torn tail is cut off before anything is written behind it. And whatever was found, and which
    * files are there or gone, may still be in memory only, left so by a process that died before its
-   * sync: from here on it counts, so it is synced now.
+   * sync: from here on it counts, so it is synced now. It is written again first, because the sync
+   * that process died of may have failed: Linux then calls the pages clean, and a sync of clean pages
+   * succeeds and writes nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
+   * ATC 2020).
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
+    this.#rewriteUnvouched();
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
+  }
+
+  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
+  #rewriteUnvouched(): void {
+    const { header } = this.#active;
+    const file = this.#activeFile;
+    const { synced, end } = this.#activeTable;
+    const from = Math.max(synced, segmentHeaderBytes);
+    const records = Buffer.alloc(Math.max(0, end - from));
+    readFully(file, from, records);
+    writeFully(file, 0, encodeSegmentHeader(header));
+    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading
@@ -496,25 +599,16 @@ export class RaftLog implements LogReader {
     while (end <= last && offsetOf(end + 1) - offsetOf(start) <= bytesMax) end++;
     const bytes = Buffer.alloc(offsetOf(end) - offsetOf(start));
     readFully(must(segment.file, "it is open with its table"), offsetOf(start), bytes);
-    const entries: Entry[] = [];
+    const chains: number[] = [];
     for (let position = start; position < end; position++) {
-      const at = offsetOf(position) - offsetOf(start);
-      const header = decodeHeader(bytes, at, salt);
-      const body = at + recordHeaderBytes;
-      const previous =
-        position === 0 ? firstChain : must(table.chains[position - 1], "it is there");
-      const entry =
-        header &&
-        decodeBody(
-          header,
-          { chain: previous, salt },
-          bytes.subarray(body, body + header.bodyBytes),
-        );
-      if (entry?.index !== firstIndex + position) {
-        const detail = "a record that was whole is not any more";
-        throw new LogDamaged({ path: segment.path, offset: offsetOf(position), detail });
-      }
-      entries.push(entry);
+      chains.push(position === 0 ? firstChain : must(table.chains[position - 1], "it is there"));
+    }
+    const run = { firstIndex: from, salt, chains };
+    const { entries, damagedAt } = decodeRun(bytes, run);
+    if (damagedAt !== null) {
+      const detail = "a record that was whole is not any more";
+      const offset = offsetOf(start) + damagedAt;
+      throw new LogDamaged({ path: segment.path, offset, detail });
     }
     return entries;
   }

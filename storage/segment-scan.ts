@@ -17,7 +17,17 @@ export interface SegmentTable {
   readonly chains: number[];
   /** Behind the last record. */
   end: number;
+  /** One of the records says that everything before here was synced when it was written. */
+  synced: number;
 }
+
+export const emptyTable = (): SegmentTable => ({
+  offsets: [],
+  terms: [],
+  chains: [],
+  end: segmentHeaderBytes,
+  synced: 0,
+});
 
 export type ScanResult =
   | { readonly kind: "clean"; readonly table: SegmentTable }
@@ -31,10 +41,9 @@ export function scanSegment(
   header: SegmentHeader,
   until: number = Infinity,
 ): ScanResult {
-  const table: SegmentTable = { offsets: [], terms: [], chains: [], end: segmentHeaderBytes };
+  const table = emptyTable();
   let chain = header.chain;
   let lastTerm = header.previousTerm;
-  let synced = segmentHeaderBytes;
   for (;;) {
     const at = table.end;
     if (header.firstIndex + table.offsets.length === until) return torn(bytes, table);
@@ -55,10 +64,10 @@ export function scanSegment(
     table.end = end;
     chain = record.chain;
     lastTerm = record.term;
-    synced = Math.max(synced, record.syncedOffset);
+    table.synced = Math.max(table.synced, record.syncedOffset);
   }
   if (isAllZero(bytes, table.end)) return { kind: "clean", table };
-  return judge(bytes, { header, table, synced });
+  return judge(bytes, header, table);
 }
 
 /**
@@ -68,13 +77,9 @@ export function scanSegment(
  * - no record, before or behind it, says that this place had been synced. Records of the same
  *   unsynced write may well have survived behind it: sectors reach the disk in any order.
  */
-function judge(
-  bytes: Buffer,
-  found: { header: SegmentHeader; table: SegmentTable; synced: number },
-): ScanResult {
-  const { header, table } = found;
+function judge(bytes: Buffer, header: SegmentHeader, table: SegmentTable): ScanResult {
   const at = table.end;
-  const synced = Math.max(found.synced, syncedBehind(bytes, at, header.salt));
+  const synced = Math.max(table.synced, syncedBehind(bytes, at, header.salt));
   if (synced > at) {
     return { kind: "damaged", offset: at, detail: "a record that had been synced is not whole" };
   }

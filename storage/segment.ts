@@ -54,7 +54,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Buffer {
 export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | null {
   if (bytes.byteLength < segmentHeaderBytes || !bytes.subarray(0, 8).equals(magic)) return null;
   if (bytes.readUInt32LE(60) !== crc32(bytes.subarray(0, 60))) return null;
-  return {
+  const header = {
     group: bytes.readUInt32LE(8),
     salt: bytes.readUInt32LE(12),
     firstIndex: readUint64(bytes, 16),
@@ -62,6 +62,9 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | null {
     chain: bytes.readUInt32LE(32),
     previousFirstIndex: readUint64(bytes, 40),
   };
+  const isSane =
+    Number.isSafeInteger(header.firstIndex) && Number.isSafeInteger(header.previousTerm);
+  return isSane ? header : null;
 }
 
 /** Creates the file with its header, durable with its directory entry before it returns. */

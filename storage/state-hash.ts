@@ -29,6 +29,11 @@ export class StateHash {
     this.#low = low;
   }
 
+  /** Of what `toString` gave. */
+  static parse(text: string): StateHash {
+    return new StateHash(Number.parseInt(text.slice(0, 8), 16), Number.parseInt(text.slice(8), 16));
+  }
+
   get high(): number {
     return this.#high;
   }

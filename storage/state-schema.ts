@@ -9,7 +9,7 @@ import { crc32 } from "node:zlib";
 import type { SqliteDatabase, SqliteRow, SqliteStatement } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const formatVersion = 1;
+const formatVersion = 2;
 
 /** "kvst": tells our file from any other SQLite database. */
 const applicationId = 0x6b767374;
@@ -29,6 +29,7 @@ const metaTable = `CREATE TABLE meta (
   format INTEGER NOT NULL,
   applied_index INTEGER NOT NULL,
   applied_term INTEGER NOT NULL,
+  applied_time_ms INTEGER NOT NULL,
   history INTEGER NOT NULL,
   hash_high INTEGER NOT NULL,
   hash_low INTEGER NOT NULL,
@@ -36,9 +37,28 @@ const metaTable = `CREATE TABLE meta (
   checksum INTEGER NOT NULL
 )`;
 
+/** A table as a snapshot carries it: every column, those of the primary key first. */
+export interface StateTable {
+  readonly name: string;
+  readonly columns: readonly string[];
+  /** How many of them make up the key; none of these is ever null. */
+  readonly keyCount: number;
+}
+
+export const userTable: StateTable = {
+  name: "kv",
+  columns: ["key", "value", "content_type", "create_revision", "revision", "checksum"],
+  keyCount: 1,
+};
+
+/** All but `meta`, which a snapshot's head stands for. */
+export const stateTables: readonly StateTable[] = [userTable];
+
 export interface StateMeta {
   readonly appliedIndex: number;
   readonly appliedTerm: number;
+  /** Log time of the newest applied entry. */
+  readonly appliedTimeMs: number;
   /** The chained checksum of every entry applied. */
   readonly history: number;
   /** The lanes of the state hash. */
@@ -51,6 +71,7 @@ export interface StateMeta {
 const emptyMeta: StateMeta = {
   appliedIndex: 0,
   appliedTerm: 0,
+  appliedTimeMs: 0,
   history: 0,
   hashHigh: 0,
   hashLow: 0,
@@ -75,7 +96,7 @@ export function openSchema(database: SqliteDatabase): StateMeta {
   const id = database.prepare("PRAGMA application_id").get()?.["application_id"];
   const tables = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").all();
   if (id === 0 && tables.length === 0) {
-    createSchema(database);
+    createSchema(database, emptyMeta);
   } else {
     const found = tables.map((table) => table["sql"]).join(";");
     if (id !== applicationId || found !== [kvTable, metaTable].join(";")) {
@@ -89,20 +110,20 @@ export function openSchema(database: SqliteDatabase): StateMeta {
 }
 
 /** In one transaction, so that a crash leaves an empty file or a whole one. */
-function createSchema(database: SqliteDatabase): void {
+export function createSchema(database: SqliteDatabase, meta: StateMeta): void {
   database.exec("BEGIN IMMEDIATE");
   database.exec(`PRAGMA application_id = ${applicationId}`);
   database.exec(`${kvTable}; ${metaTable}`);
-  database.exec(`INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, NULL, 0)`);
-  saveMeta(prepareSaveMeta(database), emptyMeta);
+  database.exec(`INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, NULL, 0)`);
+  saveMeta(prepareSaveMeta(database), meta);
   database.exec("COMMIT");
   syncDirectory(dirname(database.path));
 }
 
 export const prepareSaveMeta = (database: SqliteDatabase): SqliteStatement =>
   database.prepare(
-    `UPDATE meta SET format = ?, applied_index = ?, applied_term = ?, history = ?, hash_high = ?,
-       hash_low = ?, configuration = ?, checksum = ?`,
+    `UPDATE meta SET format = ?, applied_index = ?, applied_term = ?, applied_time_ms = ?,
+       history = ?, hash_high = ?, hash_low = ?, configuration = ?, checksum = ?`,
   );
 
 /** `statement` is `prepareSaveMeta`'s. */
@@ -111,6 +132,7 @@ export function saveMeta(statement: SqliteStatement, meta: StateMeta): void {
     formatVersion,
     meta.appliedIndex,
     meta.appliedTerm,
+    meta.appliedTimeMs,
     meta.history,
     meta.hashHigh,
     meta.hashLow,
@@ -120,8 +142,9 @@ export function saveMeta(statement: SqliteStatement, meta: StateMeta): void {
 }
 
 function metaChecksum(meta: StateMeta): number {
-  const { appliedIndex, appliedTerm, history, hashHigh, hashLow, configuration } = meta;
-  const head = `${appliedIndex} ${appliedTerm} ${history} ${hashHigh} ${hashLow}`;
+  const { appliedIndex, appliedTerm, appliedTimeMs, configuration } = meta;
+  const hashes = `${meta.history} ${meta.hashHigh} ${meta.hashLow}`;
+  const head = `${appliedIndex} ${appliedTerm} ${appliedTimeMs} ${hashes}`;
   const checksum = crc32(`${formatVersion} ${head} ${configuration === null ? "-" : "+"}`);
   return configuration === null ? checksum : crc32(configuration, checksum);
 }
@@ -134,6 +157,7 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
   const meta = {
     appliedIndex: row["applied_index"],
     appliedTerm: row["applied_term"],
+    appliedTimeMs: row["applied_time_ms"],
     history: row["history"],
     hashHigh: row["hash_high"],
     hashLow: row["hash_low"],
@@ -169,7 +193,7 @@ export function isCutShort(path: string): boolean {
 export const walBytes = (path: string): number =>
   statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
 
-function syncDirectory(path: string): void {
+export function syncDirectory(path: string): void {
   const directory = openSync(path, "r");
   try {
     fsyncSync(directory);

@@ -12,7 +12,8 @@ export const unitTimeoutMs = 60_000;
 /** A test of the executable may start and kill many processes. */
 export const endToEndTimeoutMs = 300_000;
 
-const endToEnd = "test/e2e/";
+/** What needs the executable or the machine for itself, or takes long: once, and on one runtime. */
+const endToEnd = /^test\/(?:e2e\/|faults\/|sim\/random-seeds)/;
 
 /** Runs what the filters select on one runtime; end-to-end tests one at a time and alone. */
 export async function runSelected(
@@ -20,19 +21,19 @@ export async function runSelected(
   runtime: Runtime,
   jobs: number,
 ): Promise<Tally> {
-  const unit = selected.filter((path) => !path.startsWith(endToEnd));
-  const slow = selected.filter((path) => path.startsWith(endToEnd));
+  const unit = selected.filter((path) => !endToEnd.test(path));
+  const slow = selected.filter((path) => endToEnd.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }
 
 export function unitTests(): string[] {
-  return findTests("test").filter((path) => !path.startsWith(endToEnd));
+  return findTests("test").filter((path) => !endToEnd.test(path));
 }
 
 export function endToEndTests(): string[] {
-  return findTests("test").filter((path) => path.startsWith(endToEnd));
+  return findTests("test").filter((path) => endToEnd.test(path));
 }
 
 /** Children run in groups of their own, so a signal from the terminal does not reach them. */

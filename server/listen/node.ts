@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { badRequest, problem } from "../problem.ts";
+import { malformedAnswer } from "./malformed.ts";
 import type { Listener, ListenOptions } from "./listen.ts";
 
 /** More than this many wait in the kernel's queue: each costs a descriptor and some kilobytes. */
@@ -34,6 +35,17 @@ interface Connection extends Socket {
   busy?: boolean;
   /** Those that came after it. */
   waiting?: (() => Promise<void>)[];
+  /** The request that came last, as long as not all are answered, and its answer. */
+  newest?: Exchange | null;
+  /** The newest request said that it is the last one. */
+  isEnding?: boolean;
+  /** What came was no request: nothing more is taken. */
+  isRefused?: boolean;
+}
+
+interface Exchange {
+  readonly incoming: Incoming;
+  readonly outgoing: ServerResponse;
 }
 
 /**
@@ -50,8 +62,10 @@ function inTurn({ socket }: Incoming, answer: () => Promise<void>): boolean {
   socket.busy = true;
   const proceed = (): void => {
     const following = socket.waiting?.shift();
-    if (following === undefined) socket.busy = false;
-    else following().then(proceed, proceed);
+    if (following === undefined) {
+      socket.busy = false;
+      socket.newest = null;
+    } else following().then(proceed, proceed);
   };
   answer().then(proceed, proceed);
   return true;
@@ -69,6 +83,39 @@ const tooMany = JSON.stringify({
 function refuseTooMany(outgoing: ServerResponse): void {
   const headers = { "Content-Type": "application/problem+json", "Retry-After": 1 };
   outgoing.writeHead(429, { ...headers, "Content-Length": tooMany.length }).end(tooMany);
+}
+
+/** RFC 9112 §9.6: what follows such a request on its connection is not looked at. */
+function isLast({ headers, httpVersion }: Incoming): boolean {
+  const wish = headers.connection ?? "";
+  return /\bclose\b/i.test(wish) || (httpVersion === "1.0" && !/\bkeep-alive\b/i.test(wish));
+}
+
+/**
+ * What came is no request. Whatever came whole before it is answered first: a client would take this
+ * answer for that of a write that is being done. (Left alone, Node puts its 400 in front.)
+ */
+function refuseMalformed(code: string | undefined, socket: Connection): void {
+  if (socket.isRefused === true) return;
+  socket.isRefused = true;
+  const refuseNow = (): void => {
+    if (socket.writable) socket.end(malformedAnswer(code));
+    socket.destroySoon();
+  };
+  const { newest } = socket;
+  if (socket.busy !== true || !newest) {
+    refuseNow();
+    return;
+  }
+  if (newest.incoming.complete) {
+    if (socket.isEnding !== true) (socket.waiting ??= []).push(() => Promise.resolve(refuseNow()));
+    return;
+  }
+  // The newest request's own body is broken: this is its answer, in its turn.
+  if (socket.waiting !== undefined && socket.waiting.length > 0) {
+    socket.waiting[socket.waiting.length - 1] = () => Promise.resolve(refuseNow());
+  } else if (newest.outgoing.headersSent) socket.destroy();
+  else refuseNow();
 }
 
 function refuse(error: unknown): Response {
@@ -93,6 +140,8 @@ function serverOf(options: ListenOptions): Server {
       keepAliveTimeout: keepAliveTimeoutMs,
       maxHeaderSize: headerBytesMax,
       noDelay: true,
+      // Refused in its turn like everything else; Node would answer ahead of what came before.
+      requireHostHeader: false,
     },
     (incoming: Incoming, outgoing) => {
       const target = incoming.url ?? "";
@@ -100,11 +149,18 @@ function serverOf(options: ListenOptions): Server {
         incoming.originalTarget = target;
         incoming.url = "/";
       }
+      const { socket } = incoming;
+      if (socket.isEnding === true) return;
+      socket.isEnding = isLast(incoming);
       if (!server.listening) outgoing.setHeader("Connection", "close");
       const run = () => answer(incoming, outgoing).catch(() => void outgoing.destroy());
-      if (!inTurn(incoming, run)) refuseTooMany(outgoing);
+      if (inTurn(incoming, run)) socket.newest = { incoming, outgoing };
+      else refuseTooMany(outgoing);
     },
   );
+  server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    refuseMalformed(error.code, socket as Connection);
+  });
   server.maxConnections = connectionsMax;
   return server;
 }

@@ -68,7 +68,8 @@ export function decodeConfiguration(data: Uint8Array): Configuration {
 function decodeMember(value: unknown): Member {
   assert(typeof value === "object" && value !== null, "a member is an object");
   const { id, role, raft, http, incarnation } = value as Record<string, unknown>;
-  assert(typeof id === "number" && Number.isSafeInteger(id) && id > 0, "a member has an id");
+  assert(typeof id === "number" && Number.isInteger(id), "a member has an id");
+  assert(id > 0 && id < 2 ** 32, "a member's id is one");
   assert(role === "voter" || role === "learner", "a member is a voter or a learner");
   assert(typeof raft === "string" && typeof http === "string", "a member has two addresses");
   assert(typeof incarnation === "string", "a member has an incarnation");

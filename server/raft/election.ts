@@ -51,19 +51,20 @@ export function campaign(raft: Raft, kind: Campaign): void {
 }
 
 export function handleVote(raft: Raft, from: NodeId, message: PreVote | Vote): void {
-  const isComplete = raft.log.isUpToDate(message.lastLogIndex, message.lastLogTerm);
+  const { lastLogIndex, lastLogTerm } = message;
+  // A node that has lost entries cannot judge whose log is complete: it keeps its vote.
+  const isComplete = raft.recovery === null && raft.log.isUpToDate(lastLogIndex, lastLogTerm);
   switch (message.type) {
     case "preVote": {
       // Of a term that is not ahead, a real vote would only be given to the same candidate again.
-      const granted = isComplete && message.term > raft.term && raft.recovery === null;
+      const granted = isComplete && message.term > raft.term;
       const answer = granted ? message.term : raft.term;
       raft.send(from, { type: "preVoteResponse", term: answer, granted });
       return;
     }
     case "vote": {
       const isFree = raft.vote === from || (raft.vote === null && raft.leaderId === null);
-      // A node that has lost entries cannot judge whose log is complete: it keeps its vote.
-      const granted = isFree && isComplete && raft.recovery === null;
+      const granted = isFree && isComplete;
       if (granted) {
         raft.voteFor(from);
         // Raft §5.2: a granted vote postpones one's own candidacy.

@@ -61,6 +61,7 @@
 import { assert, unreachable } from "./assert.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
 import { voters, type Configuration } from "./configuration.ts";
+import { contradiction } from "./contradiction.ts";
 import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
@@ -111,11 +112,15 @@ export interface RaftOptions {
    * has left no entry that would tell. 0 where it is left out.
    */
   readonly appliedTimeMs?: () => number;
+  /** Is told of a message that cannot be true, and of the claim it contradicts; it changed nothing. */
+  readonly refused?: (from: NodeId, message: Message, claim: string) => void;
+  /** A number that is new to every life of this node, to tell answers to its questions from older ones. */
+  readonly lifeId: number;
   /**
-   * Set where the log may lack entries that this node has acknowledged. The number must be new, to
-   * earlier lives of this node too. Term and vote are never in doubt: without them no node starts.
+   * The log may lack entries that this node has acknowledged. Term and vote are never in doubt: without
+   * them no node starts. Default false.
    */
-  readonly recovering?: { readonly requestId: number };
+  readonly isRecovering?: boolean;
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -173,7 +178,7 @@ export class Raft {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
-    this.recovery = options.recovering ? new Recovery(options.recovering.requestId) : null;
+    this.recovery = options.isRecovering ? new Recovery(options.lifeId) : null;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
     this.#findConfigurations();
     this.role = this.#newFollower(null, options.firstElectionTicks);
@@ -232,7 +237,17 @@ export class Raft {
       this.#answerLowerTerm(from, message);
       return;
     }
-    this.#dispatch(from, message);
+    const claim = contradiction(this, from, message);
+    if (claim === null) {
+      this.#dispatch(from, message);
+      return;
+    }
+    this.options.refused?.(from, message, claim);
+    // The log ends before what its leader was told it holds, and nobody had noticed.
+    const hasLost = message.type === "heartbeat" && message.commitIndex > this.log.lastIndex;
+    if (!hasLost) return;
+    this.recovery = new Recovery(this.options.lifeId);
+    this.becomeFollower(this.#term, null);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -422,14 +437,13 @@ export class Raft {
   }
 
   /**
-   * A learner, a stranger to the configuration, or a node with half a snapshot or half a log does not
-   * stand. A voter
+   * A learner, a stranger to the configuration, or a node without its whole log does not stand. A voter
    * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
    * then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
-    const isWhole = this.log.pendingSnapshot === null && this.recovery === null;
-    return isWhole && this.configurations.mayBeVoter(this.self);
+    if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
+    return this.configurations.mayBeVoter(this.self);
   }
 
   #concludeRecovery(): void {

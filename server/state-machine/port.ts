@@ -12,6 +12,8 @@ import type { CommandResult, Query, Answer } from "./command.ts";
 export interface AppliedState {
   readonly appliedIndex: Index;
   readonly appliedTerm: Term;
+  /** The newest applied entry's log time, in milliseconds; 0 before the first. */
+  readonly appliedTimeMs: number;
   /** The newest configuration at or before `appliedIndex`; null before the first. */
   readonly configuration: Configuration | null;
 }
@@ -23,6 +25,43 @@ export interface StateDigest {
   readonly stateHash: string;
   /** Checksum over every entry ever applied, in order: 8 hex digits. */
   readonly historyHash: string;
+}
+
+/** What a column of a row in a snapshot holds. Numbers are safe integers. */
+export type SnapshotValue = string | number | null | Uint8Array;
+
+/** Rows of one table, each with all its columns in the table's own order. */
+export interface RowBatch {
+  readonly table: string;
+  readonly rows: readonly (readonly SnapshotValue[])[];
+}
+
+/** Exactly the state at `applied.appliedIndex`, whatever is applied while it is read. */
+export interface StateView {
+  readonly applied: AppliedState;
+  readonly digest: StateDigest;
+  /**
+   * Rows that were not given yet, each once and in no order that means anything: some `bytesMax` of
+   * them, but at least one. Null behind the last. The work is bounded by `bytesMax` and one row.
+   */
+  read(bytesMax: number): RowBatch | null;
+  /** Gives back what the view holds; it is not read any more. */
+  close(): void;
+}
+
+/** A state in the making, from a snapshot. Nothing of it counts before `install`. */
+export interface StateRecovery {
+  /** Returns what is wrong with the rows, null where nothing is. */
+  add(batch: RowBatch): string | null;
+  /**
+   * Everything was added: makes it durable. Returns how it contradicts the digest it was to have, null
+   * where it does not.
+   */
+  finish(): string | null;
+  /** After `finish`: from here on the state machine is this state, after a crash as well. */
+  install(): void;
+  /** Leaves nothing behind. */
+  abandon(): void;
 }
 
 export interface StateMachine {
@@ -47,6 +86,13 @@ export interface StateMachine {
    * little to write (it is called when `unsyncedBytes` has grown, and at the end).
    */
   sync(): Index;
+  /** Commits first. Takes no longer for much data than for little. One view at a time. */
+  prepareSnapshot(): StateView;
+  /**
+   * Begins a state with that bookkeeping (whose configuration is not null) and digest, to take the
+   * place of this one. One at a time.
+   */
+  beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery;
   /** Commits before. */
   close(): void;
   /** Bytes a `sync` would have to move, roughly. */

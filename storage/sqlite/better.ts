@@ -97,6 +97,9 @@ class BetterStatement implements SqliteStatement {
       throw asSqliteError(this.#path, error);
     }
   }
+
+  /** The package finalizes what the garbage collector finds. */
+  release(): void {}
 }
 
 /** The package hands blobs out as `Buffer`, whose `slice` and `toJSON` are not those of the bytes. */

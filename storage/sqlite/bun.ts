@@ -22,7 +22,7 @@ export const bunDriver: SqliteDriver = {
 class BunDatabase implements SqliteDatabase {
   readonly path: string;
   readonly #database: Database;
-  readonly #statements: NativeStatement[] = [];
+  readonly #statements = new Set<NativeStatement>();
 
   constructor(path: string) {
     this.path = path;
@@ -44,8 +44,8 @@ class BunDatabase implements SqliteDatabase {
   prepare(sql: string): SqliteStatement {
     try {
       const statement = this.#database.prepare<SqliteRow, SqliteValue[]>(sql);
-      this.#statements.push(statement);
-      return new BunStatement(this.path, statement);
+      this.#statements.add(statement);
+      return new BunStatement(this.path, statement, this.#statements);
     } catch (error) {
       throw asSqliteError(this.path, error);
     }
@@ -53,7 +53,8 @@ class BunDatabase implements SqliteDatabase {
 
   close(): void {
     // A statement that is left keeps the connection and its locks until the garbage collector comes by.
-    for (const statement of this.#statements.splice(0)) statement.finalize();
+    for (const statement of this.#statements) statement.finalize();
+    this.#statements.clear();
     this.#database.close(true);
   }
 }
@@ -61,10 +62,12 @@ class BunDatabase implements SqliteDatabase {
 class BunStatement implements SqliteStatement {
   readonly #path: string;
   readonly #statement: NativeStatement;
+  readonly #siblings: Set<NativeStatement>;
 
-  constructor(path: string, statement: NativeStatement) {
+  constructor(path: string, statement: NativeStatement, siblings: Set<NativeStatement>) {
     this.#path = path;
     this.#statement = statement;
+    this.#siblings = siblings;
   }
 
   run(...values: SqliteValue[]): void {
@@ -92,5 +95,10 @@ class BunStatement implements SqliteStatement {
     } catch (error) {
       throw asSqliteError(this.#path, error);
     }
+  }
+
+  release(): void {
+    this.#siblings.delete(this.#statement);
+    this.#statement.finalize();
   }
 }

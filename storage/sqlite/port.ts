@@ -38,6 +38,8 @@ export interface SqliteStatement {
   /** The first row; null where there is none. */
   get(...values: SqliteValue[]): SqliteRow | null;
   all(...values: SqliteValue[]): SqliteRow[];
+  /** It is not run again. For statements that do not live as long as their database. */
+  release(): void;
 }
 
 export interface SqliteDatabase {

@@ -69,7 +69,7 @@ interface ClusterOptions {
   readonly random?: (id: NodeId) => () => number;
   /** Off where nobody will read it. */
   readonly isTraced?: boolean;
-  /** Whether an assertion of the core fails the test, and not only the node. */
+  /** Whether an assertion of the core, or a message it refuses, fails the test and not only the node. */
   readonly areAssertionsFatal?: boolean;
 }
 
@@ -91,7 +91,7 @@ export class Cluster {
   readonly #areAssertionsFatal: boolean;
   readonly #random: (id: NodeId) => () => number;
   readonly #shown = new Map<NodeId, string[]>();
-  #recoveries = 0;
+  #lives = 0;
   /** Snapshots lost while their sender is still in its drain. */
   #brokenStreams: Flight[] = [];
 
@@ -153,7 +153,9 @@ export class Cluster {
       uncommittedBytesMax,
       latestSnapshot: () => snapshotOf(disk),
       appliedTimeMs: () => this.invariants.timeAt(disk.appliedIndex),
-      ...(disk.isRecovering && { recovering: { requestId: ++this.#recoveries } }),
+      refused: (_, { type }, claim) => this.#refused(node, type, claim),
+      lifeId: ++this.#lives,
+      isRecovering: disk.isRecovering,
     });
     this.invariants.started(node.id, node.raft);
     this.#shown.delete(node.id);
@@ -212,6 +214,12 @@ export class Cluster {
       this.crash(node);
     }
     for (const flight of this.#brokenStreams.splice(0)) this.#endStream(flight, false);
+  }
+
+  /** Among honest nodes no message contradicts what another one knows. */
+  #refused(node: TestNode, type: string, claim: string): void {
+    if (this.#areAssertionsFatal) throw new AssertionError(claim);
+    this.note(`${node.id} refuses ${type}: ${claim}`);
   }
 
   /** Hands over messages that are in flight; each receiver takes all of its own in one drain. */
@@ -300,7 +308,7 @@ export class Cluster {
 
   #send(from: NodeId, envelopes: readonly Envelope[]): void {
     const { raft, disk } = this.node(from);
-    if (raft && !raft.recovery) disk.isRecovering = false;
+    if (raft) disk.isRecovering = raft.recovery !== null;
     for (const { to, message } of envelopes) {
       this.invariants.sent(from, to, message);
       const flight = { from, to, message };

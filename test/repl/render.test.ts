@@ -129,6 +129,11 @@ test("a long value is cut in a listing and its size is given", () => {
   assert.is(listed, `${"x".repeat(listedValueLengthMax)}… (100000 bytes)`);
 });
 
+test("a long value of characters of two units is cut in a listing as well", () => {
+  const line = renderListedValue(bytes("😀".repeat(1_000)));
+  assert.is(line, `${"😀".repeat(listedValueLengthMax)}… (4000 bytes)`);
+});
+
 test("a long value of escape codes is cut in a listing and escaped", () => {
   const listed = renderListedValue(bytes("\x1b[2J".repeat(1_000)));
   assert.not.match(listed, unsafe);

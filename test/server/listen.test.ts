@@ -121,6 +121,47 @@ test("pipelined requests are answered in order", async () => {
   await listener.close(0);
 });
 
+/** The statuses that come for `text`, until the listener closes or `count` have come. */
+async function statusesOf(
+  text: string,
+  count: number,
+): Promise<{ statuses: number[]; keys: string[]; received: string }> {
+  const { port, store, listener } = await serve();
+  const connection = new RawConnection(port).send(text);
+  const statuses = () => [...connection.received.matchAll(/HTTP\/1\.1 (\d+)/g)].map((m) => m[1]);
+  await until("all were answered", () => statuses().length >= count || connection.closed);
+  connection.close();
+  await listener.close(0);
+  const { received } = connection;
+  return { statuses: statuses().map(Number), keys: [...store.rows.keys()], received };
+}
+
+test("bytes that are no request are refused behind the answers of those before them", async () => {
+  const put = "PUT /v1/kv/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n";
+  const { statuses, keys, received } = await statusesOf(`${put}he\x01 / \r\n\r\n`, 2);
+  assert.equal(statuses, [201, 400]);
+  assert.equal(keys, ["a"]);
+  // Deno's listener refuses by itself, and without a document.
+  if ("Deno" in globalThis) return;
+  assert.match(received, /application\/problem\+json[^]*"code":"bad_request"[^]*"not_applied"/);
+});
+
+test("what follows a request that says close is not executed", async () => {
+  const last = "PUT /v1/kv/a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+  const text = `${last}Content-Length: 1\r\n\r\nv${last.replace("/a ", "/b ")}\r\n`;
+  assert.equal((await statusesOf(text, 2)).keys, ["a"]);
+});
+
+test("a body that breaks off its form is refused at once, also of the last request", async () => {
+  for (const wish of ["close", "keep-alive"]) {
+    const wished = `${head}Connection: ${wish}\r\n`;
+    const text = `${wished}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n`;
+    const { statuses, keys } = await statusesOf(text, 1);
+    assert.ok(statuses.length === 0 || statuses[0] === 400, statuses.join());
+    assert.equal(keys, []);
+  }
+});
+
 test("requests without end on one connection are answered or refused, each in its turn", async () => {
   const { port, store, listener } = await serve();
   const count = 2_000;

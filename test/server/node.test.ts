@@ -3,7 +3,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { nodeId, term, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
+import { DiskError } from "../../storage/disk.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 const others = (nodes: SimulatedNodes, id: NodeId): NodeId[] =>
@@ -190,7 +191,9 @@ test("handing over makes another node lead within an election timeout", () => {
 test("a failed sync ends the node and answers nothing", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();
-  nodes.host(leader).log.failNextSync = true;
+  nodes.host(leader).disk.beforeOperation = (operation, path) => {
+    if (operation === "sync") throw new DiskError(path, operation, "EIO", "injected");
+  };
   const call = nodes.put(leader, "k", "v");
   nodes.time.until(() => nodes.host(leader).died !== null, 1_000);
   assert.not.ok(call.answer?.ok);
@@ -279,6 +282,27 @@ test("more writes than may wait are refused at once and surely not applied", () 
   nodes.time.until(() => calls.every((call) => call.answer !== null), 1_000);
   assert.equal(calls[2]?.answer, { ok: false, error: "overloaded", outcome: "not_applied" });
   assert.ok(calls[0]?.answer?.ok && calls[1]?.answer?.ok);
+});
+
+test("a message that cannot be true is refused and told once, and the node goes on", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const { term: current } = nodes.node(leader).leadership;
+  const liar = follower(nodes, leader);
+  for (let time = 0; time < 3; time++) {
+    const matchIndex = index(2 ** 40);
+    const message: PeerMessage = { type: "appendAccepted", term: term(current), matchIndex };
+    nodes.node(leader).receive(liar, message);
+    nodes.time.run(30);
+  }
+  assert.equal(nodes.warnings, [
+    `refused a message of node ${liar}: its appendAccepted contradicts that ` +
+      "nobody has more of our log than we do",
+  ]);
+  assert.is(nodes.host(leader).died, null);
+  const call = nodes.put(leader, "k", "v");
+  nodes.time.until(() => call.answer !== null, 1_000);
+  assert.ok(call.answer?.ok);
 });
 
 test.run();

@@ -3,10 +3,13 @@
 import { encode } from "@msgpack/msgpack";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { decodePeerMessage, listLengthMax, PeerEncoder } from "../../server/peer-codec.ts";
+import {
+  decodePeerMessage,
+  entryDataBytesMax,
+  listLengthMax,
+  PeerEncoder,
+} from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { must } from "../../server/raft/assert.ts";
-import { Random } from "../raft/random.ts";
 import { append, entry, everyPeerMessage } from "./peer-messages.ts";
 
 function bytesOf(message: PeerMessage, encoder = new PeerEncoder()): Uint8Array {
@@ -135,33 +138,27 @@ test("bytes after a message are refused", () => {
   assert.equal(decodePeerMessage(Uint8Array.of(0x92, 11, 7, 0)).ok, false);
 });
 
-test("whatever is done to a message, decoding ends with a value", () => {
-  const random = new Random(20_240_607);
-  const originals = everyPeerMessage
-    .map((message) => bytesOf(message))
-    .filter((b) => b.length < 999);
-  let refused = 0;
-  const rounds = 20_000;
-  for (let round = 0; round < rounds; round++) {
-    const decoded = decodePeerMessage(mutate(random.pick(originals), random));
-    if (!decoded.ok) refused++;
-    else assert.ok(typeof decoded.message.type === "string");
+test("a configuration is refused where its bytes are none, before it reaches the core", () => {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const member = { id: 1, role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" };
+  const entryWith = (data: Uint8Array): unknown[] => [5, 7, 3, 6, 0, [[4, 7, 3, 0, data]]];
+  assert.ok(decodePeerMessage(encode(entryWith(bytes(JSON.stringify([member]))))).ok);
+  for (const text of ["", "[]", 'Z{"id":2}', "[null]", "\xff"]) {
+    assertRefused(entryWith(bytes(text)), /configuration/);
   }
-  assert.ok(refused > rounds / 2, `${refused} refused`);
+  assertRefused(entryWith(bytes(JSON.stringify([{ ...member, id: 2 ** 32 }]))), /configuration/);
 });
 
-function mutate(original: Uint8Array, random: Random): Uint8Array {
-  let bytes = original.slice();
-  const changes = 1 + random.below(4);
-  for (let i = 0; i < changes; i++) {
-    const at = random.below(bytes.length);
-    const way = random.below(4);
-    if (way === 0) bytes[at] = random.below(256);
-    else if (way === 1) bytes[at] = must(bytes[at], "at is in range") ^ (1 << random.below(8));
-    else if (way === 2) bytes = bytes.slice(0, Math.max(1, at));
-    else bytes = Uint8Array.of(...bytes.subarray(0, at), random.below(256), ...bytes.subarray(at));
-  }
-  return bytes;
-}
+test("an entry or command is refused that no further frame could hold", () => {
+  const largest = new Uint8Array(entryDataBytesMax);
+  assert.ok(decodePeerMessage(encode([14, [largest]])).ok);
+  const larger = new Uint8Array(entryDataBytesMax + 1);
+  assertRefused([14, [larger]], /too large/);
+  assertRefused([5, 7, 3, 6, 0, [[4, 7, 1, 0, larger]]], /too large/);
+});
+
+test("the last entry of a snapshot is no newer than its leader", () => {
+  assertRefused([10, 7, 9, 8, [[1, 1, "a:1", "a:2", "0a"]]], /newer/);
+});
 
 test.run();

@@ -1,6 +1,7 @@
 /** One message of every type between nodes, with fields that are all different. */
 
 import type { PeerMessage } from "../../server/peer-message.ts";
+import { encodeConfiguration, type Member } from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type Entry, type EntryKind } from "../../server/raft/entry.ts";
 
 export const entry = (at: number, dataBytes = 3, kind: EntryKind = "command"): Entry => ({
@@ -27,6 +28,16 @@ export const heartbeat = (readRound: number): PeerMessage => ({
   readRound,
 });
 
+const members: readonly Member[] = [
+  { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" },
+  { id: nodeId(2 ** 32 - 1), role: "learner", raft: "[::1]:1", http: "ü:2", incarnation: "0b" },
+];
+
+const memberList = (at: number): Entry => ({
+  ...entry(at, 0, "configuration"),
+  data: encodeConfiguration({ members }),
+});
+
 const largest = 2 ** 48;
 const last = { lastLogIndex: index(12), lastLogTerm: term(6) };
 
@@ -37,7 +48,7 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "vote", term: term(largest), ...last, transfer: true },
   { type: "voteResponse", term: term(8), granted: false },
   append(3, []),
-  append(3, [entry(3, 0, "noop"), entry(4, 300), entry(5, 70_000, "configuration")]),
+  append(3, [entry(3, 0, "noop"), entry(4, 300), entry(5, 70_000), memberList(6)]),
   append(largest - 1, [entry(largest - 1), entry(largest)]),
   { type: "appendAccepted", term: term(7), matchIndex: index(2 ** 40) },
   {
@@ -54,10 +65,7 @@ export const everyPeerMessage: readonly PeerMessage[] = [
     term: term(7),
     lastIndex: index(100),
     lastTerm: term(6),
-    members: [
-      { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" },
-      { id: nodeId(2 ** 32 - 1), role: "learner", raft: "[::1]:1", http: "ü:2", incarnation: "0b" },
-    ],
+    members,
   },
   { type: "timeoutNow", term: term(7) },
   { type: "readIndex", term: term(7), requestId: 41 },

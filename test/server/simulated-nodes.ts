@@ -3,30 +3,17 @@
 import { defaultLimits, type Limits } from "../../server/limits.ts";
 import { Node } from "../../server/node.ts";
 import type { WriteAnswer } from "../../server/pending-writes.ts";
-import type {
-  Clock,
-  HardStateStore,
-  LogStore,
-  Network,
-  Random,
-  Timer,
-} from "../../server/ports.ts";
+import type { Clock, Network, Random, Timer } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
-import { configuration } from "../../server/raft/configuration.ts";
-import {
-  index,
-  nodeId,
-  term,
-  type Entry,
-  type HardState,
-  type Index,
-} from "../../server/raft/entry.ts";
-import type { NodeId, Term } from "../../server/raft/entry.ts";
-import { commandBytes } from "../../server/state-machine/command-header.ts";
-import { decodeCommand, encodeCommand } from "../../server/state-machine/codec.ts";
-import type { Answer, CommandResult, Query } from "../../server/state-machine/command.ts";
-import type { AppliedState, StateDigest, StateMachine } from "../../server/state-machine/port.ts";
+import { configuration, type Configuration } from "../../server/raft/configuration.ts";
+import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { encodeCommand } from "../../server/state-machine/codec.ts";
+import { createGroup, openGroup, type GroupFiles } from "../../storage/group-files.ts";
+import type { RaftLog } from "../../storage/raft-log.ts";
+import { SnapshotFiles } from "../../storage/snapshot-files.ts";
+import { MemoryDisk } from "../storage/memory-disk.ts";
+import { MemoryMachine } from "./memory-machine.ts";
 
 interface Task {
   readonly atMs: number;
@@ -103,107 +90,42 @@ export class VirtualTime {
   }
 }
 
-/** A log that loses what was not synced when its node crashes. */
-export class MemoryLogStore implements LogStore {
-  #entries: Entry[] = [];
-  #syncedCount = 0;
-  failNextSync = false;
+const directory = "group";
+const logSizes = { segmentBytes: 4096, preallocateBytes: 1024 };
 
-  get firstIndex(): Index {
-    return index(1);
-  }
-
-  get lastIndex(): Index {
-    return index(this.#entries.length);
-  }
-
-  term(at: Index): Term | null {
-    return at === 0 ? term(0) : (this.#entries[at - 1]?.term ?? null);
-  }
-
-  entries(from: Index, through: Index): Entry[] {
-    return this.#entries.slice(from - 1, through);
-  }
-
-  append(entries: readonly Entry[]): void {
-    const first = must(entries[0], "an append has entries");
-    this.#entries.length = first.index - 1;
-    this.#syncedCount = Math.min(this.#syncedCount, this.#entries.length);
-    this.#entries.push(...entries);
-  }
-
-  sync(): void {
-    if (this.failNextSync) throw new Error("EIO: the sync failed");
-    this.#syncedCount = this.#entries.length;
-  }
-
-  crash(): void {
-    this.#entries.length = this.#syncedCount;
-  }
-}
-
-class MemoryHardState implements HardStateStore {
-  current: HardState = { term: term(0), vote: null };
-
-  save(state: HardState): void {
-    this.current = state;
-  }
-}
-
-/** Rows in a map. Survives a crash, as a state machine on disk does. */
-class MemoryMachine implements StateMachine {
-  readonly rows = new Map<string, { value: Uint8Array; revision: Index }>();
-  readonly history: string[] = [];
-  readonly unsyncedBytes = 0;
-  readonly uncommittedBytes = 0;
-  applied: AppliedState = { appliedIndex: index(0), appliedTerm: term(0), configuration: null };
-
-  apply(entries: readonly Entry[]): (CommandResult | null)[] {
-    return entries.map((entry) => {
-      this.applied = { ...this.applied, appliedIndex: entry.index, appliedTerm: entry.term };
-      if (entry.kind !== "command") return null;
-      const command = decodeCommand(commandBytes(entry.data));
-      if (command.op === "refused") return command;
-      this.history.push(`${command.op} ${command.key}`);
-      const existed = this.rows.has(command.key);
-      if (command.op === "put") {
-        this.rows.set(command.key, { value: command.value, revision: entry.index });
-        return { op: "put", created: !existed, revision: entry.index };
-      }
-      this.rows.delete(command.key);
-      return { op: "delete", deleted: existed ? 1 : 0, revision: entry.index };
-    });
-  }
-
-  lookup(query: Query): Answer {
-    if (query.type === "list") return { type: "list", rows: [], more: false };
-    const found = this.rows.get(query.key);
-    if (!found) return { type: "get", row: null };
-    const { value, revision } = found;
-    const row = { key: query.key, value, contentType: null, revision, createRevision: revision };
-    return { type: "get", row };
-  }
-
-  digest(): StateDigest {
-    const { appliedIndex } = this.applied;
-    return { appliedIndex, stateHash: "0".repeat(16), historyHash: "0".repeat(8) };
-  }
-
-  sync(): Index {
-    return this.applied.appliedIndex;
-  }
-
-  commit(): void {}
-
-  close(): void {}
-}
-
+/** What of one node outlives its process, and the process. */
 class Host {
-  readonly log = new MemoryLogStore();
-  readonly hardState = new MemoryHardState();
+  readonly disk = new MemoryDisk();
   readonly machine = new MemoryMachine();
+  readonly #drawSalt: () => number;
+  files: GroupFiles<MemoryMachine> | null = null;
+  snapshots: SnapshotFiles | null = null;
   node: Node | null = null;
   died: unknown = null;
+
+  constructor(drawSalt: () => number) {
+    this.#drawSalt = drawSalt;
+    this.disk.makeDirectory(directory);
+    createGroup({ disk: this.disk, directory, group: 0, drawSalt });
+  }
+
+  get log(): RaftLog {
+    return must(this.files, "the node runs").log;
+  }
+
+  open(formed: Configuration): { files: GroupFiles<MemoryMachine>; snapshots: SnapshotFiles } {
+    const { disk, machine } = this;
+    const drawSalt = this.#drawSalt;
+    const openMachine = () => ({ ok: true, store: machine }) as const;
+    const opened = openGroup({ disk, directory, group: 0, drawSalt, logSizes, openMachine });
+    if (!opened.ok) throw new Error(`${opened.damage.path}: ${opened.damage.detail}`);
+    const { files } = opened;
+    const options = { disk, directory, group: 0, clusterId: "c", machine, log: files.log, formed };
+    const snapshots = new SnapshotFiles({ ...options, drawId: drawSalt });
+    this.files = files;
+    this.snapshots = snapshots;
+    return { files, snapshots };
+  }
 }
 
 export class SimulatedNodes {
@@ -211,6 +133,7 @@ export class SimulatedNodes {
   readonly ids: readonly NodeId[];
   /** What a test may do to a message on its way: let it pass, lose it, or deliver it twice. */
   onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 = () => 1;
+  readonly warnings: string[] = [];
   readonly #hosts = new Map<NodeId, Host>();
   readonly #limits: Limits;
   #seed: number;
@@ -220,7 +143,7 @@ export class SimulatedNodes {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     for (const id of this.ids) {
-      this.#hosts.set(id, new Host());
+      this.#hosts.set(id, new Host(() => Math.floor(this.#fraction() * 2 ** 32)));
       this.start(id);
     }
   }
@@ -242,31 +165,35 @@ export class SimulatedNodes {
       http: `http-${member}`,
       incarnation: String(member),
     }));
+    const formed = configuration(members);
+    const { files } = host.open(formed);
     host.node = new Node({
       self: id,
-      formed: configuration(members),
+      formed,
       limits: this.#limits,
       clock: this.time.clock(),
       random: this.#random(),
       network: this.#network(id),
-      log: host.log,
-      hardState: host.hardState,
-      machine: host.machine,
+      log: files.log,
+      hardState: files.hardState,
+      machine: files.machine,
+      //SNAP snapshots,
       fatal: (error) => {
         host.died = error;
         this.crash(id);
       },
       leadershipChanged: () => {},
+      warn: (text) => this.warnings.push(text),
     });
     host.node.start();
   }
 
-  /** kill -9 */
+  /** Power loss. */
   crash(id: NodeId): void {
     const host = this.host(id);
     host.node?.stop();
     host.node = null;
-    host.log.crash();
+    host.disk.crash(() => this.#fraction());
   }
 
   get running(): NodeId[] {
@@ -319,7 +246,9 @@ export class SimulatedNodes {
       send: (to, message) => {
         const copies = this.onMessage(from, to, message);
         for (let copy = 0; copy < copies; copy++) {
-          this.time.at(this.time.nowMs + 1, () => this.host(to).node?.receive(from, message));
+          this.time.at(this.time.nowMs + 1, () =>
+            this.#hosts.get(to)?.node?.receive(from, message),
+          );
         }
         return copies > 0;
       },
@@ -329,12 +258,14 @@ export class SimulatedNodes {
   }
 
   /** Lehmer's generator: enough for election timeouts. */
+  #fraction(): number {
+    this.#seed = (this.#seed * 48_271) % 2_147_483_647;
+    return this.#seed / 2_147_483_647;
+  }
+
   #random(): Random {
     return {
-      fraction: () => {
-        this.#seed = (this.#seed * 48_271) % 2_147_483_647;
-        return this.#seed / 2_147_483_647;
-      },
+      fraction: () => this.#fraction(),
       bytes: (count) => new Uint8Array(count),
     };
   }

@@ -1,5 +1,6 @@
 /** Term and vote on disk: never taken back, whatever is torn or damaged. */
 
+import { crc32 } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { nodeId, term, type HardState } from "../../server/raft/entry.ts";
@@ -181,6 +182,23 @@ test("a state found after a kill survives the next power loss", () => {
       disk.crash(seeded(seed));
       assert.equal(opened(disk).current, found, `operation ${at}, seed ${seed}`);
     }
+  }
+});
+
+test("a slot whose checksum fits numbers that no node wrote is a bad slot, and no crash", () => {
+  for (const [at, bytes] of [
+    [8, [0, 0, 0, 0, 0, 0, 0, 1]],
+    [16, [0, 0, 0, 0, 0, 0, 0xdf, 0]],
+    [24, [0, 0, 0, 0, 1, 0, 0, 0]],
+  ] as const) {
+    const { disk, file } = created();
+    file.save(state(5, 1));
+    disk.edit(path, (whole) => {
+      const slot = Buffer.from(whole.buffer, whole.byteOffset, 40);
+      slot.set(bytes, at);
+      slot.writeUInt32LE(crc32(slot.subarray(0, 36)), 36);
+    });
+    assert.equal(opened(disk).current, state(5, 1), `number at ${at}`);
   }
 });
 

@@ -1,5 +1,6 @@
 /** Whose directory it is: replaced as a whole, checked when read. */
 
+import { crc32 } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { nodeId } from "../../server/raft/entry.ts";
@@ -51,6 +52,26 @@ test("a change of any byte is noticed", () => {
       bytes[at] = (bytes[at] ?? 0) ^ 1;
     });
     assert.is(readIdentity(disk, directory).kind, "damaged", `byte ${at}`);
+  }
+});
+
+test("a checksum that fits text that is no identity is damage, and no crash", () => {
+  const disk = new MemoryDisk();
+  writeIdentity(disk, directory, formed);
+  const whole = new TextDecoder().decode(disk.bytes(`${directory}/identity`)).split("\n")[0] ?? "";
+  const texts = [
+    "",
+    "null",
+    "[]",
+    whole.replace("{", 'z"'),
+    whole.replace('"nodeId":1', '"nodeId":0'),
+    whole.replace("a".repeat(32), "../"),
+    whole.replace('"members":[', '"members":[7,'),
+  ];
+  for (const text of texts) {
+    const line = new TextEncoder().encode(`${text}\n${crc32(text)}\n`);
+    disk.edit(`${directory}/identity`, () => line);
+    assert.is(readIdentity(disk, directory).kind, "damaged", text);
   }
 });
 

@@ -158,7 +158,7 @@ test("bookkeeping that is missing is noticed", () => {
 
 test("a newer format is named as such", () => {
   withScene((scene) => {
-    assertDamaged(scene.tampered("UPDATE meta SET format = 2"), scene.path, /newer version/);
+    assertDamaged(scene.tampered("UPDATE meta SET format = 3"), scene.path, /newer version/);
   });
 });
 

@@ -11,7 +11,12 @@ import { failing, framed, members, none, utf8, withScene, type Scene } from "./s
 
 test("a new store has applied nothing", () => {
   withScene(({ store }) => {
-    assert.equal(store.applied, { appliedIndex: 0, appliedTerm: 0, configuration: null });
+    assert.equal(store.applied, {
+      appliedIndex: 0,
+      appliedTerm: 0,
+      appliedTimeMs: 0,
+      configuration: null,
+    });
     assert.is(store.digest().stateHash, "0000000000000000");
     assert.is(store.digest().historyHash, "00000000");
   });
@@ -67,7 +72,12 @@ test("every entry of a batch has its result, in order, and sees those before it"
       { op: "delete", deleted: 1, revision: 5 },
       { op: "delete", deleted: 0, revision: 6 },
     ]);
-    assert.equal(scene.store.applied, { appliedIndex: 6, appliedTerm: 3, configuration: members });
+    assert.equal(scene.store.applied, {
+      appliedIndex: 6,
+      appliedTerm: 3,
+      appliedTimeMs: 0,
+      configuration: members,
+    });
   });
 });
 

@@ -171,7 +171,8 @@ test("opening reads only headers of segments that are applied already", () => {
   const before = disk.bytesRead;
   opened(disk, small, 301);
   const last = sizes[sizes.length - 1] ?? 0;
-  assert.ok(disk.bytesRead - before <= last + 64 * sizes.length);
+  // The end of the last one is read twice: what nothing vouches for is written again.
+  assert.ok(disk.bytesRead - before <= 2 * last + 64 * sizes.length);
 });
 
 test("a record cut off at any byte is dropped, and only that one", () => {
@@ -285,12 +286,12 @@ test("a missing segment is noticed", () => {
   assert.not.ok(result.ok);
 });
 
-test("a missing first segment is noticed", () => {
+test("a missing first segment is noticed where something in it is needed", () => {
   const { disk, log } = created(small);
   fill(log, 300);
   const [first = ""] = disk.list(directory);
   disk.remove(`${directory}/${first}`);
-  assert.not.ok(open(disk, small, 301).ok);
+  assert.not.ok(open(disk, small, 1).ok);
 });
 
 test("another group's segment is refused", () => {

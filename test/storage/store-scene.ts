@@ -103,8 +103,10 @@ export class Scene {
   /** What a kill -9 at this moment would leave, opened. */
   crashed(): OpenResult {
     const path = `${this.path}-crashed`;
-    copyFileSync(this.path, path);
-    if (existsSync(`${this.path}-wal`)) copyFileSync(`${this.path}-wal`, `${path}-wal`);
+    for (const end of ["", "-wal", "-before", "-incoming"]) {
+      rmSync(path + end, { force: true });
+      if (existsSync(this.path + end)) copyFileSync(this.path + end, path + end);
+    }
     return KeyValueStore.open({ driver, path });
   }
 
@@ -132,6 +134,7 @@ function withFaults(real: SqliteDriver): SqliteDriver {
       },
       get: (...values) => statement.get(...values),
       all: (...values) => statement.all(...values),
+      release: () => statement.release(),
     };
   };
   return {

@@ -1,0 +1,72 @@
+/** What a snapshot says of itself before its first row. */
+
+import { decodeConfiguration } from "../server/raft/configuration.ts";
+import { index, term } from "../server/raft/entry.ts";
+import type { AppliedState, StateDigest } from "../server/state-machine/port.ts";
+
+export interface SnapshotHead {
+  readonly group: number;
+  readonly clusterId: string;
+  /** Drawn when it was made: two of the same state are two files, and their bytes may differ. */
+  readonly id: number;
+  /** `configuration` is not null. */
+  readonly applied: AppliedState;
+  readonly digest: StateDigest;
+}
+
+export const encodeHead = ({ group, clusterId, id, applied, digest }: SnapshotHead): Uint8Array =>
+  new TextEncoder().encode(
+    JSON.stringify({
+      format: 1,
+      group,
+      clusterId,
+      id,
+      lastIndex: applied.appliedIndex,
+      lastTerm: applied.appliedTerm,
+      logTimeMs: applied.appliedTimeMs,
+      members: applied.configuration?.members ?? null,
+      stateHash: digest.stateHash,
+      historyHash: digest.historyHash,
+    }),
+  );
+
+/** Null where the bytes are no head of this version. */
+export function decodeHead(bytes: Uint8Array): SnapshotHead | null {
+  try {
+    return readHead(JSON.parse(new TextDecoder().decode(bytes)));
+  } catch {
+    // JSON that is none, or members that are none.
+    return null;
+  }
+}
+
+function readHead(head: unknown): SnapshotHead | null {
+  if (typeof head !== "object" || head === null) return null;
+  const found = head as Record<string, unknown>;
+  const numbers = ["group", "id", "lastIndex", "lastTerm", "logTimeMs"].map((name) => found[name]);
+  const [group, id, lastIndex, lastTerm, logTimeMs] = numbers as number[];
+  const { format, clusterId, members, stateHash, historyHash } = found;
+  const isHead =
+    format === 1 &&
+    numbers.every(Number.isSafeInteger) &&
+    typeof clusterId === "string" &&
+    typeof stateHash === "string" &&
+    /^[0-9a-f]{16}$/.test(stateHash) &&
+    typeof historyHash === "string" &&
+    /^[0-9a-f]{8}$/.test(historyHash) &&
+    Array.isArray(members);
+  if (!isHead) return null;
+  const appliedIndex = index(lastIndex ?? 0);
+  return {
+    group: group ?? 0,
+    clusterId,
+    id: id ?? 0,
+    applied: {
+      appliedIndex,
+      appliedTerm: term(lastTerm ?? 0),
+      appliedTimeMs: logTimeMs ?? 0,
+      configuration: decodeConfiguration(new TextEncoder().encode(JSON.stringify(members))),
+    },
+    digest: { appliedIndex, stateHash, historyHash },
+  };
+}

@@ -1,0 +1,125 @@
+/**
+ * A new state file from a snapshot's rows, beside the one that serves. It needs no journal: until it
+ * is whole and synced nobody looks at it, and what a crash leaves of it is removed at the next start.
+ */
+
+import { closeSync, fdatasyncSync, openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
+import { assert } from "../server/raft/assert.ts";
+import type { RowBatch, StateRecovery } from "../server/state-machine/port.ts";
+import type { SqliteDatabase, SqliteDriver, SqliteStatement, SqliteValue } from "./sqlite/port.ts";
+import { createSchema, syncDirectory, type StateMeta, type StateTable } from "./state-schema.ts";
+
+const cacheKib = 8 << 10;
+/** Rows reach the disk in steps of this, so that no sync takes long. */
+const syncBytes = 1 << 20;
+
+export interface StateRecoveryOptions {
+  readonly driver: SqliteDriver;
+  /** Of the state file that serves. */
+  readonly path: string;
+  readonly tables: readonly StateTable[];
+  readonly meta: StateMeta;
+  /** Says what is wrong with a row, and counts it where nothing is. */
+  readonly check: (table: string, row: readonly SqliteValue[]) => string | null;
+  /** Says how the rows counted contradict what they were to be. */
+  readonly contradiction: () => string | null;
+  /** Puts the file at `incomingPath` in the place of the one that serves. */
+  readonly install: () => void;
+  readonly onEnd: () => void;
+}
+
+export const incomingPath = (path: string): string => `${path}-incoming`;
+
+export function removeIncoming(path: string): void {
+  for (const end of ["", "-journal", "-wal", "-shm"]) {
+    rmSync(incomingPath(path) + end, { force: true });
+  }
+}
+
+export class SqliteStateRecovery implements StateRecovery {
+  readonly #options: StateRecoveryOptions;
+  readonly #database: SqliteDatabase;
+  readonly #inserts: ReadonlyMap<string, { columns: number; statement: SqliteStatement }>;
+  readonly #file: number;
+  #unsyncedBytes = 0;
+  #state: "open" | "finished" | "ended" = "open";
+
+  constructor(options: StateRecoveryOptions) {
+    const { driver, path, tables, meta } = options;
+    this.#options = options;
+    removeIncoming(path);
+    const database = driver.open(incomingPath(path));
+    this.#database = database;
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    database.prepare("PRAGMA journal_mode = OFF").get();
+    database.exec("PRAGMA synchronous = OFF");
+    database.exec(`PRAGMA cache_size = -${cacheKib}`);
+    createSchema(database, meta);
+    this.#inserts = new Map(
+      tables.map(({ name, columns }) => {
+        const marks = columns.map(() => "?").join(", ");
+        const sql = `INSERT INTO ${name} (${columns.join(", ")}) VALUES (${marks})`;
+        return [name, { columns: columns.length, statement: database.prepare(sql) }];
+      }),
+    );
+    this.#file = openSync(incomingPath(path), "r+");
+  }
+
+  add({ table, rows }: RowBatch): string | null {
+    assert(this.#state === "open", "rows are added before the end");
+    const insert = this.#inserts.get(table);
+    if (!insert) return `it has a table ${JSON.stringify(table)} that this version does not know`;
+    this.#database.exec("BEGIN");
+    for (const row of rows) {
+      if (row.length !== insert.columns) return `a row of ${table} has ${row.length} columns`;
+      const wrong = this.#options.check(table, row);
+      if (wrong !== null) return wrong;
+      insert.statement.run(...row);
+      for (const value of row) this.#unsyncedBytes += sizeOf(value);
+    }
+    this.#database.exec("COMMIT");
+    if (this.#unsyncedBytes >= syncBytes) this.#sync();
+    return null;
+  }
+
+  finish(): string | null {
+    assert(this.#state === "open", "a state is finished once");
+    const contradiction = this.#options.contradiction();
+    if (contradiction !== null) return contradiction;
+    this.#database.close();
+    this.#sync();
+    closeSync(this.#file);
+    syncDirectory(dirname(this.#options.path));
+    this.#state = "finished";
+    return null;
+  }
+
+  install(): void {
+    assert(this.#state === "finished", "only what is whole is installed");
+    this.#state = "ended";
+    this.#options.install();
+    this.#options.onEnd();
+  }
+
+  abandon(): void {
+    if (this.#state === "ended") return;
+    if (this.#state === "open") {
+      closeSync(this.#file);
+      this.#database.close();
+    }
+    this.#state = "ended";
+    removeIncoming(this.#options.path);
+    this.#options.onEnd();
+  }
+
+  #sync(): void {
+    fdatasyncSync(this.#file);
+    this.#unsyncedBytes = 0;
+  }
+}
+
+function sizeOf(value: SqliteValue): number {
+  if (value === null || typeof value === "number") return 8;
+  return typeof value === "string" ? value.length : value.byteLength;
+}

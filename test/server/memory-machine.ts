@@ -1,0 +1,136 @@
+/** A state machine with its rows in a map. It survives a crash, as one on disk does. */
+
+import { assert } from "../../server/raft/assert.ts";
+import { decodeConfiguration } from "../../server/raft/configuration.ts";
+import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
+import { decodeCommand } from "../../server/state-machine/codec.ts";
+import { commandBytes } from "../../server/state-machine/command-header.ts";
+import type { Answer, CommandResult, Query } from "../../server/state-machine/command.ts";
+import type {
+  AppliedState,
+  RowBatch,
+  SnapshotValue,
+  StateDigest,
+  StateMachine,
+  StateRecovery,
+  StateView,
+} from "../../server/state-machine/port.ts";
+import { rowChecksum, StateHash } from "../../storage/state-hash.ts";
+
+interface MemoryRow {
+  readonly value: Uint8Array;
+  readonly revision: Index;
+  readonly createRevision: Index;
+}
+
+const nothing: AppliedState = {
+  appliedIndex: index(0),
+  appliedTerm: term(0),
+  appliedTimeMs: 0,
+  configuration: null,
+};
+
+export class MemoryMachine implements StateMachine {
+  rows = new Map<string, MemoryRow>();
+  readonly history: string[] = [];
+  readonly uncommittedBytes = 0;
+  unsyncedBytes = 0;
+  applied: AppliedState = nothing;
+
+  apply(entries: readonly Entry[]): (CommandResult | null)[] {
+    return entries.map((entry) => this.#applyNext(entry));
+  }
+
+  lookup(query: Query): Answer {
+    if (query.type === "list") return { type: "list", rows: [], more: false };
+    const found = this.rows.get(query.key);
+    const row = found ? { key: query.key, contentType: null, ...found } : null;
+    return { type: "get", row };
+  }
+
+  digest(): StateDigest {
+    const { appliedIndex } = this.applied;
+    return { appliedIndex, stateHash: hashOf(this.rows), historyHash: "0".repeat(8) };
+  }
+
+  sync(): Index {
+    this.unsyncedBytes = 0;
+    return this.applied.appliedIndex;
+  }
+
+  commit(): void {}
+
+  prepareSnapshot(): StateView {
+    const rows = [...this.rows].map(([key, { value, revision, createRevision }]) => [
+      key,
+      value,
+      revision,
+      createRevision,
+    ]);
+    return {
+      applied: this.applied,
+      digest: this.digest(),
+      read: () => (rows.length === 0 ? null : { table: "kv", rows: rows.splice(0, 3) }),
+      close: () => {},
+    };
+  }
+
+  beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
+    const rows = new Map<string, MemoryRow>();
+    let isFinished = false;
+    return {
+      add: (batch: RowBatch) => {
+        for (const row of batch.rows) addRow(rows, row);
+        return null;
+      },
+      finish: () => {
+        isFinished = hashOf(rows) === digest.stateHash;
+        return isFinished ? null : "its rows are not those it was made of";
+      },
+      install: () => {
+        assert(isFinished, "only what is whole is installed");
+        this.rows = rows;
+        this.applied = applied;
+      },
+      abandon: () => {},
+    };
+  }
+
+  close(): void {}
+
+  #applyNext(entry: Entry): CommandResult | null {
+    const { data, index: appliedIndex, kind, term: appliedTerm, timeMs: appliedTimeMs } = entry;
+    assert(appliedIndex === this.applied.appliedIndex + 1, "entries are applied without a gap");
+    const configuration =
+      kind === "configuration" ? decodeConfiguration(data) : this.applied.configuration;
+    this.applied = { appliedIndex, appliedTerm, appliedTimeMs, configuration };
+    this.unsyncedBytes += data.byteLength;
+    if (kind !== "command") return null;
+    const command = decodeCommand(commandBytes(data));
+    if (command.op === "refused") return command;
+    this.history.push(`${command.op} ${command.key}`);
+    const before = this.rows.get(command.key);
+    if (command.op === "put") {
+      const createRevision = before?.createRevision ?? appliedIndex;
+      this.rows.set(command.key, { value: command.value, revision: appliedIndex, createRevision });
+      return { op: "put", created: !before, revision: appliedIndex };
+    }
+    this.rows.delete(command.key);
+    return { op: "delete", deleted: before ? 1 : 0, revision: appliedIndex };
+  }
+}
+
+function addRow(rows: Map<string, MemoryRow>, row: readonly SnapshotValue[]): void {
+  const [key, value, revision, createRevision] = row as [string, Uint8Array, Index, Index];
+  assert(!rows.has(key), "a row is given once");
+  rows.set(key, { value, revision, createRevision });
+}
+
+function hashOf(rows: ReadonlyMap<string, MemoryRow>): string {
+  const hash = new StateHash(0, 0);
+  for (const [key, { value, revision, createRevision }] of rows) {
+    const checksum = rowChecksum({ key, value, contentType: null }, revision, createRevision);
+    hash.add(checksum, revision, createRevision);
+  }
+  return hash.toString();
+}

@@ -1,0 +1,97 @@
+/**
+ * `npm run sim:bugs`: plants one bug after the other in a copy of the source and lets the simulator
+ * look for it, within a budget of seeds. `--only TEXT` takes those whose names contain it; `--write`
+ * renews the table in `planted-bugs.md`.
+ */
+
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { plantedBugs, type PlantedBug } from "./planted-bugs.ts";
+
+/** Seeds a bug may stay hidden for. */
+const seedsMax = 3_000;
+const timeMaxMs = 180_000;
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+interface Found {
+  readonly bug: PlantedBug;
+  /** The first seed that fails; null: none did. */
+  readonly seed: number | null;
+  readonly seconds: number;
+  readonly message: string;
+}
+
+function plant(directory: string, { file, find, replace, name }: PlantedBug): void {
+  const path = join(directory, file);
+  const text = readFileSync(path, "utf8");
+  if (text.split(find).length !== 2) throw new Error(`"${name}": not exactly once in ${file}`);
+  writeFileSync(
+    path,
+    text.replace(find, () => replace),
+  );
+}
+
+function look(bug: PlantedBug): Found {
+  const directory = mkdtempSync(join(tmpdir(), "kv-planted-"));
+  try {
+    for (const part of ["server", "storage", "test", "package.json"]) {
+      cpSync(join(root, part), join(directory, part), { recursive: true });
+    }
+    symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));
+    plant(directory, bug);
+    const started = performance.now();
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      ["test/sim/run.ts", "--seeds", `1-${seedsMax}`, "--first"],
+      { cwd: directory, encoding: "utf8", timeout: timeMaxMs, maxBuffer: 64 << 20 },
+    );
+    const seconds = (performance.now() - started) / 1_000;
+    if (!/^\d+ seeds, /m.test(stdout) && seconds * 1_000 < timeMaxMs) {
+      throw new Error(`"${bug.name}": the simulator did not run: ${stderr}`);
+    }
+    const failed = /^seed (\d+) fails: (.*)$/m.exec(stdout);
+    return {
+      bug,
+      seed: failed ? Number(failed[1]) : null,
+      seconds,
+      message: failed?.[2] ?? "not found",
+    };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function row({ bug, seed, seconds, message }: Found): string {
+  return `| ${bug.name} | \`${bug.file}\` | ${seed ?? "—"} | ${seconds.toFixed(1)} | ${message.replaceAll("|", "/")} |`;
+}
+
+const { values } = parseArgs({ options: { only: { type: "string" }, write: { type: "boolean" } } });
+const chosen = plantedBugs.filter(({ name }) => name.includes(values.only ?? ""));
+const found = chosen.map((bug) => {
+  const result = look(bug);
+  console.log(row(result));
+  return result;
+});
+const missed = found.filter(({ seed }) => seed === null);
+if (values.write === true) {
+  const head = [
+    "# Planted bugs",
+    "",
+    `Each is put into a copy of the source; the simulator looks for it from seed 1 on, for ${seedsMax} seeds`,
+    `or ${timeMaxMs / 1_000} seconds at the most. \`npm run sim:bugs -- --write\` makes this table.`,
+    "",
+    "| bug | file | found by seed | seconds | what the simulator says |",
+    "| --- | --- | --: | --: | --- |",
+  ];
+  writeFileSync(
+    join(root, "test/sim/planted-bugs.md"),
+    [...head, ...found.map(row), ""].join("\n"),
+  );
+}
+console.log(`${found.length - missed.length} of ${found.length} planted bugs found`);
+process.exitCode = missed.length === 0 ? 0 : 1;

@@ -1,0 +1,317 @@
+/** What the simulation does to its cluster, and how it is taken back. */
+
+import type { NodeId } from "../../server/raft/entry.ts";
+import { must } from "../../server/raft/assert.ts";
+import type { Random } from "../raft/random.ts";
+import type { Interference, DiskOperation } from "./disk.ts";
+import type { SimNetwork } from "./network.ts";
+import type { FaultKind, SimOptions } from "./options.ts";
+import type { SimProcess } from "./process.ts";
+import type { SimTime } from "./time.ts";
+import type { Trace } from "./trace.ts";
+
+/** What hangs over one node's disk. */
+interface DiskTrouble {
+  /** The process ends in this many operations; 0: no such plan. */
+  crashIn: number;
+  /** Then only syncs are counted. */
+  crashAtSync: boolean;
+  /** The next operation of this kind fails. */
+  failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
+  syncMs: number;
+  misdirectNext: boolean;
+}
+
+const noTrouble = (): DiskTrouble => ({
+  crashIn: 0,
+  crashAtSync: false,
+  failNext: null,
+  syncMs: 0,
+  misdirectNext: false,
+});
+
+export interface FaultOptions {
+  readonly options: SimOptions;
+  readonly time: SimTime;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly network: SimNetwork;
+  readonly processes: readonly SimProcess[];
+  /** Tells both ends that their connection broke. */
+  readonly disconnected: (a: SimProcess, b: SimProcess) => void;
+}
+
+export class Faults {
+  readonly #world: FaultOptions;
+  readonly #trouble = new Map<NodeId, DiskTrouble>();
+  /** The only ones whose disks may be damaged for good: a minority. */
+  readonly #victims: readonly SimProcess[];
+  readonly counts = new Map<FaultKind, number>();
+  #isOver = false;
+
+  constructor(world: FaultOptions) {
+    this.#world = world;
+    const { processes, random } = world;
+    for (const { id } of processes) {
+      this.#trouble.set(id, noTrouble());
+    }
+    const minority = Math.floor((processes.length - 1) / 2);
+    const first = random.below(processes.length);
+    this.#victims = Array.from({ length: minority }, (_, i) =>
+      must(processes[(first + i) % processes.length], "it wraps around"),
+    );
+  }
+
+  start(): void {
+    if (this.#world.options.faults.size > 0) this.#next();
+  }
+
+  /** The world is whole again, but for what cannot be mended. */
+  heal(): void {
+    this.#isOver = true;
+    this.#world.network.heal();
+    for (const process of this.#world.processes) {
+      process.clockRate = 1;
+      process.disk.capacityBytes = Infinity;
+      process.disk.writeBytesMax = Infinity;
+      this.#trouble.set(process.id, noTrouble());
+    }
+  }
+
+  /** A process ended: somebody starts it again after a while. */
+  died(process: SimProcess): void {
+    const { time, random, options } = this.#world;
+    const afterMs = options.limits.electionTimeoutMs * 4 * random.float() ** 2;
+    time.at(time.nowMs + afterMs, () => {
+      if (process.life === null && !this.#isOver) process.start();
+    });
+  }
+
+  /** What happens to a disk operation. */
+  interfere(process: SimProcess, operation: DiskOperation): Interference {
+    const trouble = must(this.#trouble.get(process.id), "every disk is known");
+    const { random } = this.#world;
+    if (trouble.crashIn > 0 && (operation === "sync" || !trouble.crashAtSync)) {
+      trouble.crashIn--;
+      if (trouble.crashIn === 0) return { kind: "crash" };
+    }
+    if (trouble.failNext === operation) {
+      trouble.failNext = null;
+      return { kind: "error", code: "EIO" };
+    }
+    if (operation === "sync") process.stall(trouble.syncMs * (0.5 + random.float()));
+    if (operation === "write" && trouble.misdirectNext) {
+      trouble.misdirectNext = false;
+      process.isDamaged = true;
+      return { kind: "misdirect", offset: 512 * random.below(8) };
+    }
+    return { kind: "none" };
+  }
+
+  #next(): void {
+    const { time, random, options } = this.#world;
+    const afterMs = -Math.log(1 - random.float()) * options.faultEveryMs;
+    time.at(time.nowMs + afterMs, () => {
+      if (this.#isOver) return;
+      this.#strike(random.pick([...options.faults]));
+      this.#next();
+    });
+  }
+
+  #later(ms: number, heal: () => void): void {
+    const { time } = this.#world;
+    time.at(time.nowMs + ms, () => {
+      if (!this.#isOver) heal();
+    });
+  }
+
+  #strike(kind: FaultKind): void {
+    const { random, processes, trace, time, options } = this.#world;
+    const process = random.pick(processes);
+    const lastsMs = options.limits.electionTimeoutMs * random.pick([0.2, 1, 3, 8]) * random.float();
+    this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+    trace.note(time.nowMs, `fault: ${kind}`, process.id, Math.round(lastsMs));
+    switch (kind) {
+      case "kill":
+      case "powerLoss":
+        if (process.life) process.kill(kind === "powerLoss");
+        break;
+      case "powerLossOfAll":
+        for (const each of processes) if (each.life) each.kill(true);
+        break;
+      case "pause":
+        process.pause(lastsMs);
+        break;
+      case "handOver":
+        if (process.life) process.enter(process.life, () => process.life?.node.handOver());
+        break;
+      case "clockDrift":
+        process.clockRate = random.pick([0.5, 0.9, 1, 1.1, 2]);
+        break;
+      case "wallClockJumps":
+        process.wallOffsetMs += random.pick([-7_200_000, -1_000, 1_000, 3_600_000]);
+        break;
+      case "partition":
+      case "oneWayPartition":
+      case "chainPartition":
+      case "lossyNetwork":
+      case "duplicates":
+      case "reordering":
+      case "slowLinks":
+      case "resets":
+        this.#strikeNetwork(kind, process, lastsMs);
+        break;
+      default:
+        this.#strikeDisk(kind, process, lastsMs);
+    }
+  }
+
+  #strikeNetwork(kind: FaultKind, process: SimProcess, lastsMs: number): void {
+    const { network, random, processes } = this.#world;
+    const others = processes.filter((other) => other !== process);
+    const setCut = (a: SimProcess, b: SimProcess, isCut: boolean): void => {
+      network.link(a.id, b.id).isCut = isCut;
+    };
+    switch (kind) {
+      case "partition": {
+        const side = processes.filter(() => random.float() < 0.5);
+        for (const a of processes) {
+          for (const b of processes) {
+            if (a !== b && side.includes(a) !== side.includes(b)) {
+              setCut(a, b, true);
+              this.#later(lastsMs, () => setCut(a, b, false));
+            }
+          }
+        }
+        break;
+      }
+      case "oneWayPartition": {
+        const isDeaf = random.float() < 0.5;
+        for (const other of others) {
+          const [a, b] = isDeaf ? [other, process] : [process, other];
+          setCut(a, b, true);
+          this.#later(lastsMs, () => setCut(a, b, false));
+        }
+        break;
+      }
+      case "chainPartition":
+        // Only neighbours hear each other.
+        for (const [i, a] of processes.entries()) {
+          for (const [k, b] of processes.entries()) {
+            if (Math.abs(i - k) < 2) continue;
+            setCut(a, b, true);
+            this.#later(lastsMs, () => setCut(a, b, false));
+          }
+        }
+        break;
+      case "slowLinks":
+        for (const other of others) {
+          const link = network.link(process.id, other.id);
+          link.slowness = random.pick([10, 100]);
+          this.#later(lastsMs, () => {
+            link.slowness = 1;
+          });
+        }
+        break;
+      case "resets":
+        for (const other of others) {
+          if (random.float() < 0.3) continue;
+          network.reset(process.id, other.id, lastsMs / 10);
+          this.#world.disconnected(process, other);
+        }
+        break;
+      case "lossyNetwork":
+        network.dropRate = random.pick([0.01, 0.2]);
+        this.#later(lastsMs, () => {
+          network.dropRate = 0;
+        });
+        break;
+      case "duplicates":
+        network.duplicateRate = random.pick([0.05, 0.5]);
+        this.#later(lastsMs, () => {
+          network.duplicateRate = 0;
+        });
+        break;
+      default:
+        network.reorderRate = random.pick([0.05, 0.5]);
+        this.#later(lastsMs, () => {
+          network.reorderRate = 0;
+        });
+    }
+  }
+
+  #strikeDisk(kind: FaultKind, process: SimProcess, lastsMs: number): void {
+    const { random, options } = this.#world;
+    const trouble = must(this.#trouble.get(process.id), "every disk is known");
+    const victim = this.#victims.length > 0 ? random.pick(this.#victims) : null;
+    switch (kind) {
+      case "crashInDiskOperation":
+        trouble.crashIn = 1 + random.below(12);
+        // Mostly in a sync, where the most is at stake.
+        trouble.crashAtSync = random.float() < 0.6;
+        process.crashLosesPower = random.float() < 0.7;
+        break;
+      case "diskErrors":
+        trouble.failNext = random.pick([
+          "write",
+          "sync",
+          "sync",
+          "syncDirectory",
+          "rename",
+        ] as const);
+        break;
+      case "fullDisk":
+        process.disk.capacityBytes = process.disk.usedBytes + random.below(2_000);
+        this.#later(lastsMs, () => {
+          process.disk.capacityBytes = Infinity;
+        });
+        break;
+      case "shortWrites":
+        process.disk.writeBytesMax = 1 + random.below(700);
+        this.#later(lastsMs, () => {
+          process.disk.writeBytesMax = Infinity;
+        });
+        break;
+      case "slowSyncs":
+      case "hangingSyncs":
+        trouble.syncMs =
+          kind === "slowSyncs" ? options.latencyMs * 10 : options.limits.electionTimeoutMs * 3;
+        this.#later(lastsMs, () => {
+          trouble.syncMs = 0;
+        });
+        break;
+      case "bitRot":
+        if (victim) this.#rot(victim);
+        break;
+      case "misdirectedWrites":
+        if (victim) must(this.#trouble.get(victim.id), "it is known").misdirectNext = true;
+        break;
+      case "stateDamage":
+        if (!victim) break;
+        victim.isDamaged = true;
+        victim.machineFile.isDamaged = true;
+        if (victim.life) victim.kill(false);
+        break;
+      default:
+        if (victim && victim.refusal === null) {
+          if (victim.life) victim.wipe();
+          else {
+            victim.disk.wipe();
+            victim.machineFile.wipe();
+          }
+        }
+    }
+  }
+
+  #rot(victim: SimProcess): void {
+    const { random } = this.#world;
+    const files = victim.disk.files.filter((name) => victim.disk.sizeOf(name) > 0);
+    if (files.length === 0) return;
+    victim.isDamaged = true;
+    for (let flips = 1 + random.below(3); flips > 0; flips--) {
+      const file = random.pick(files);
+      victim.disk.rot(file, random.below(victim.disk.sizeOf(file)), random.below(8));
+    }
+    if (random.float() < 0.7 && victim.life) victim.kill(false);
+  }
+}

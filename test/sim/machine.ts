@@ -1,0 +1,285 @@
+/**
+ * The simulation's state machine: rows in a map, and beside it what its file would hold. It keeps
+ * SQLite's contract (`storage/key-value-store.ts`): a kill loses the open transaction, a power loss
+ * may lose whole transactions since the last checkpoint, newest first, and never part of one.
+ */
+
+import { crc32 } from "node:zlib";
+import { must } from "../../server/raft/assert.ts";
+import { decodeConfiguration } from "../../server/raft/configuration.ts";
+import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
+import { decodeCommand } from "../../server/state-machine/codec.ts";
+import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
+import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
+import type {
+  AppliedState,
+  RowBatch,
+  SnapshotValue,
+  StateDigest,
+  StateMachine,
+  StateRecovery,
+  StateView,
+} from "../../server/state-machine/port.ts";
+import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
+import type { Random } from "../raft/random.ts";
+
+interface Bookkeeping {
+  readonly applied: AppliedState;
+  readonly history: number;
+  readonly high: number;
+  readonly low: number;
+}
+
+interface RowChange {
+  readonly key: string;
+  readonly row: Row | null;
+}
+
+interface Transaction {
+  readonly changes: readonly RowChange[];
+  readonly after: Bookkeeping;
+}
+
+const nothing: Bookkeeping = {
+  applied: { appliedIndex: index(0), appliedTerm: term(0), appliedTimeMs: 0, configuration: null },
+  history: 0,
+  high: 0,
+  low: 0,
+};
+
+/** The state machine's file: rows as of the last checkpoint, and the transactions since. */
+export class MachineFile {
+  #rows = new Map<string, Row>();
+  #state = nothing;
+  #transactions: Transaction[] = [];
+  /** Opening it says so. */
+  isDamaged = false;
+
+  get isMissing(): boolean {
+    return this.#state === nothing && this.#transactions.length === 0;
+  }
+
+  commit(transaction: Transaction): void {
+    this.#transactions.push(transaction);
+  }
+
+  checkpoint(): void {
+    for (const { changes, after } of this.#transactions) {
+      applyChanges(this.#rows, changes);
+      this.#state = after;
+    }
+    this.#transactions = [];
+  }
+
+  losePower(random: Random, keep: number): void {
+    const kept = this.#transactions.findIndex(() => random.float() >= keep);
+    if (kept >= 0) this.#transactions.length = kept;
+  }
+
+  wipe(): void {
+    this.#rows = new Map();
+    this.#state = nothing;
+    this.#transactions = [];
+    this.isDamaged = false;
+  }
+
+  /** The switch to a state from a snapshot: all or nothing, and durable. */
+  replace(rows: Map<string, Row>, state: Bookkeeping): void {
+    this.#rows = rows;
+    this.#state = state;
+    this.#transactions = [];
+  }
+
+  read(): { rows: Map<string, Row>; state: Bookkeeping } {
+    const rows = new Map(this.#rows);
+    let state = this.#state;
+    for (const { changes, after } of this.#transactions) {
+      applyChanges(rows, changes);
+      state = after;
+    }
+    return { rows, state };
+  }
+}
+
+function applyChanges(rows: Map<string, Row>, changes: readonly RowChange[]): void {
+  for (const { key, row } of changes) {
+    if (row) rows.set(key, row);
+    else rows.delete(key);
+  }
+}
+
+function readRows({ rows }: RowBatch): Row[] {
+  return rows.map(([key, value, contentType, createRevision, revision]) => ({
+    key: key as string,
+    value: value as Uint8Array,
+    contentType: contentType as string | null,
+    createRevision: createRevision as Index,
+    revision: revision as Index,
+  }));
+}
+
+/** What was applied at one index, to be compared between replicas. */
+export interface AppliedPoint {
+  readonly index: Index;
+  readonly history: number;
+  readonly hashHigh: number;
+  readonly hashLow: number;
+}
+
+export class SimMachine implements StateMachine {
+  readonly #file: MachineFile;
+  readonly #onApplied: (point: AppliedPoint) => void;
+  #rows: Map<string, Row>;
+  #hash: StateHash;
+  #history: number;
+  #changes: RowChange[] = [];
+  #hasOpenTransaction = false;
+  applied: AppliedState;
+  uncommittedBytes = 0;
+  unsyncedBytes = 0;
+
+  constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
+    const { rows, state } = file.read();
+    this.#file = file;
+    this.#onApplied = onApplied;
+    this.#rows = rows;
+    this.#hash = new StateHash(state.high, state.low);
+    this.#history = state.history;
+    this.applied = state.applied;
+  }
+
+  apply(entries: readonly Entry[]): (CommandResult | null)[] {
+    return entries.map((entry) => this.#applyNext(entry));
+  }
+
+  commit(): void {
+    if (!this.#hasOpenTransaction) return;
+    const { high, low } = this.#hash;
+    const after = { applied: this.applied, history: this.#history, high, low };
+    this.#file.commit({ changes: this.#changes, after });
+    this.#changes = [];
+    this.#hasOpenTransaction = false;
+    this.uncommittedBytes = 0;
+  }
+
+  lookup(query: Query): Answer {
+    if (query.type === "get") return { type: "get", row: this.#rows.get(query.key) ?? null };
+    const rows = [...this.#rows.values()].filter(({ key }) => key.startsWith(query.prefix));
+    return { type: "list", rows: rows.slice(0, query.limit), more: rows.length > query.limit };
+  }
+
+  digest(): StateDigest {
+    const { appliedIndex } = this.applied;
+    const stateHash = this.#hash.toString();
+    return { appliedIndex, stateHash, historyHash: hex32(this.#history) };
+  }
+
+  sync(): Index {
+    this.commit();
+    this.#file.checkpoint();
+    this.unsyncedBytes = 0;
+    return this.applied.appliedIndex;
+  }
+
+  prepareSnapshot(): StateView {
+    this.commit();
+    const rows = [...this.#rows.values()];
+    let given = 0;
+    return {
+      applied: this.applied,
+      digest: this.digest(),
+      read: (bytesMax) => {
+        const batch: SnapshotValue[][] = [];
+        for (let bytes = 0; given < rows.length && bytes < bytesMax; given++) {
+          const { key, value, contentType, createRevision, revision } = must(rows[given], "a row");
+          batch.push([key, value, contentType, createRevision, revision]);
+          bytes += key.length + value.byteLength;
+        }
+        return batch.length === 0 ? null : { table: "kv", rows: batch };
+      },
+      close: () => {},
+    };
+  }
+
+  beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
+    const rows = new Map<string, Row>();
+    const hash = new StateHash(0, 0);
+    return {
+      add: (batch) => {
+        for (const row of readRows(batch)) {
+          rows.set(row.key, row);
+          hash.add(
+            rowChecksum(row, row.revision, row.createRevision),
+            row.revision,
+            row.createRevision,
+          );
+        }
+        return null;
+      },
+      finish: () => (hash.toString() === digest.stateHash ? null : "its rows have another hash"),
+      install: () => {
+        const history = Number.parseInt(digest.historyHash, 16);
+        this.#file.replace(rows, { applied, history, high: hash.high, low: hash.low });
+        this.#rows = new Map(rows);
+        this.#hash = hash;
+        this.#history = history;
+        this.#changes = [];
+        this.#hasOpenTransaction = false;
+        this.applied = applied;
+      },
+      abandon: () => {},
+    };
+  }
+
+  close(): void {
+    this.commit();
+  }
+
+  #applyNext(entry: Entry): CommandResult | null {
+    const { data, kind, index: at } = entry;
+    const head = `${at} ${entry.term} ${kind} ${data.byteLength}`;
+    this.#history = crc32(data, crc32(head, this.#history));
+    this.#hasOpenTransaction = true;
+    this.uncommittedBytes += data.byteLength;
+    this.unsyncedBytes += data.byteLength;
+    const before = this.applied.configuration;
+    const configuration = kind === "configuration" ? decodeConfiguration(data) : before;
+    const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
+    this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
+    const result = kind === "command" ? this.#applyCommand(entry) : null;
+    const { high, low } = this.#hash;
+    this.#onApplied({ index: at, history: this.#history, hashHigh: high, hashLow: low });
+    return result;
+  }
+
+  #applyCommand({ data, index: revision }: Entry): CommandResult {
+    if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
+    const command = decodeCommand(commandBytes(data));
+    if (command.op === "refused") return command;
+    const before = this.#forget(command.key);
+    if (command.op === "delete") {
+      this.#change(command.key, null);
+      return { op: "delete", deleted: before ? 1 : 0, revision };
+    }
+    const createRevision = before?.createRevision ?? revision;
+    const { key, value, contentType } = command;
+    this.#change(key, { key, value, contentType, revision, createRevision });
+    this.#hash.add(rowChecksum(command, revision, createRevision), revision, createRevision);
+    return { op: "put", created: before === undefined, revision };
+  }
+
+  #forget(key: string): Row | undefined {
+    const row = this.#rows.get(key);
+    if (row) {
+      const checksum = rowChecksum(row, row.revision, row.createRevision);
+      this.#hash.remove(checksum, row.revision, row.createRevision);
+    }
+    return row;
+  }
+
+  #change(key: string, row: Row | null): void {
+    if (row) this.#rows.set(key, row);
+    else this.#rows.delete(key);
+    this.#changes.push({ key, row });
+  }
+}

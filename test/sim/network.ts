@@ -1,0 +1,116 @@
+/** The simulated network: every pair of nodes has two links, each of which is cut, slow or lossy by itself. */
+
+import { PeerEncoder, decodePeerMessage } from "../../server/peer-codec.ts";
+import type { PeerMessage } from "../../server/peer-message.ts";
+import { assert } from "../../server/raft/assert.ts";
+import type { NodeId } from "../../server/raft/entry.ts";
+import type { Random } from "../raft/random.ts";
+import type { SimTime } from "./time.ts";
+
+interface Link {
+  isCut: boolean;
+  /** How many times slower than usual. */
+  slowness: number;
+  lastArrivalMs: number;
+  /** Grows with every reset: what was on the way is gone. */
+  epoch: number;
+  /** No connection before then. */
+  downUntilMs: number;
+}
+
+export interface NetworkOptions {
+  readonly time: SimTime;
+  readonly random: Random;
+  readonly nodeCount: number;
+  readonly latencyMs: number;
+  readonly deliver: (from: NodeId, to: NodeId, message: PeerMessage) => void;
+}
+
+/** One message in so many goes through the real codec. */
+const codecEvery = 16;
+
+export class SimNetwork {
+  readonly #options: NetworkOptions;
+  readonly #links: Link[];
+  readonly #encoder = new PeerEncoder();
+  #sent = 0;
+  dropRate = 0;
+  duplicateRate = 0;
+  reorderRate = 0;
+
+  constructor(options: NetworkOptions) {
+    this.#options = options;
+    const size = (options.nodeCount + 1) ** 2;
+    this.#links = Array.from({ length: size }, () => ({
+      isCut: false,
+      slowness: 1,
+      lastArrivalMs: 0,
+      epoch: 0,
+      downUntilMs: 0,
+    }));
+  }
+
+  link(from: NodeId, to: NodeId): Link {
+    return this.#links[from * (this.#options.nodeCount + 1) + to] as Link;
+  }
+
+  /** Leaves at `sentAtMs`, which may lie ahead: a process whose disk is slow sends late. */
+  send(from: NodeId, to: NodeId, sending: { message: PeerMessage; sentAtMs: number }): void {
+    const { random } = this.#options;
+    if (this.link(from, to).isCut || random.float() < this.dropRate) return;
+    this.#sent++;
+    const message =
+      this.#sent % codecEvery === 0 ? this.#throughCodec(sending.message) : sending.message;
+    this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    if (random.float() < this.duplicateRate)
+      this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+  }
+
+  /** Everything on the way between the two is gone, and there is no connection for a while. */
+  reset(a: NodeId, b: NodeId, downMs: number): void {
+    for (const link of [this.link(a, b), this.link(b, a)]) {
+      link.epoch++;
+      link.downUntilMs = this.#options.time.nowMs + downMs;
+    }
+  }
+
+  isUp(from: NodeId, to: NodeId): boolean {
+    return this.link(from, to).downUntilMs <= this.#options.time.nowMs;
+  }
+
+  heal(): void {
+    this.dropRate = 0;
+    this.duplicateRate = 0;
+    this.reorderRate = 0;
+    for (const link of this.#links) {
+      link.isCut = false;
+      link.slowness = 1;
+      link.downUntilMs = 0;
+    }
+  }
+
+  #carry(
+    from: NodeId,
+    to: NodeId,
+    { message, sentAtMs }: { message: PeerMessage; sentAtMs: number },
+  ): void {
+    const { time, random, latencyMs, deliver } = this.#options;
+    const link = this.link(from, to);
+    const arrivalMs = sentAtMs + latencyMs * link.slowness * (0.5 + random.float());
+    const isOutOfOrder = random.float() < this.reorderRate;
+    const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
+    if (!isOutOfOrder) link.lastArrivalMs = atMs;
+    const { epoch } = link;
+    time.at(atMs, () => {
+      if (link.epoch === epoch) deliver(from, to, message);
+    });
+  }
+
+  #throughCodec(message: PeerMessage): PeerMessage {
+    const { head, tail } = this.#encoder.encode(message);
+    this.#encoder.forgetEntries();
+    const decoded = decodePeerMessage(tail === null ? head.slice() : Buffer.concat([head, tail]));
+    assert(decoded.ok, "what we say can be understood");
+    return decoded.message;
+  }
+}

@@ -1,0 +1,118 @@
+/** What one seed decides: the cluster, its limits, the load, and which faults there are. */
+
+import { defaultLimits, type Limits } from "../../server/limits.ts";
+import { Random } from "../raft/random.ts";
+
+export const faultKinds = [
+  "kill",
+  "powerLoss",
+  "powerLossOfAll",
+  "crashInDiskOperation",
+  "pause",
+  "partition",
+  "oneWayPartition",
+  "chainPartition",
+  "lossyNetwork",
+  "duplicates",
+  "reordering",
+  "slowLinks",
+  "resets",
+  "clockDrift",
+  "wallClockJumps",
+  "diskErrors",
+  "fullDisk",
+  "shortWrites",
+  "slowSyncs",
+  "hangingSyncs",
+  "bitRot",
+  "misdirectedWrites",
+  "stateDamage",
+  "wipe",
+  "handOver",
+] as const;
+
+export type FaultKind = (typeof faultKinds)[number];
+
+export interface SimOptions {
+  readonly seed: number;
+  readonly nodeCount: number;
+  readonly faults: ReadonlySet<FaultKind>;
+  /** Mean time between two faults. */
+  readonly faultEveryMs: number;
+  /** Simulated time under faults and load; the healing comes on top. */
+  readonly durationMs: number;
+  readonly limits: Limits;
+  readonly logSizes: { segmentBytes: number; preallocateBytes: number; cacheBytes: number };
+  /** The load ends after so many calls, and the healing begins. */
+  readonly callsMax: number;
+  readonly clients: number;
+  readonly keys: number;
+  readonly thinkMs: number;
+  readonly valueBytesMax: number;
+  readonly latencyMs: number;
+}
+
+/** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
+export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new Set()): SimOptions {
+  const random = new Random(seed);
+  const likelihood = random.pick([0.1, 0.25, 0.5, 0.8]);
+  const faults = new Set<FaultKind>();
+  for (const kind of faultKinds) {
+    if (random.float() < likelihood && !without.has(kind)) faults.add(kind);
+  }
+  const tickMs = random.pick([10, 25, 50]);
+  const heartbeatMs = tickMs * random.pick([1, 2, 4]);
+  const electionTimeoutMs = heartbeatMs * random.pick([3, 5, 10]);
+  const limits: Limits = {
+    ...defaultLimits,
+    tickMs,
+    heartbeatMs,
+    electionTimeoutMs,
+    firstElectionTimeoutMs: Math.max(heartbeatMs + tickMs, electionTimeoutMs / random.pick([1, 4])),
+    leaderlessHoldMs: electionTimeoutMs * 2,
+    requestDeadlineMs: electionTimeoutMs * random.pick([2, 5, 10]),
+    pendingWritesMax: random.pick([4, 64, 16_384]),
+    pendingReadsMax: random.pick([4, 64, 65_536]),
+    appendBytesMax: random.pick([1, 200, 1_000, 1 << 20]),
+    inflightMessagesMax: random.pick([1, 2, 8, 256]),
+    inflightBytesMax: random.pick([1, 500, 16 << 20]),
+    uncommittedBytesMax: random.pick([500, 4_000, 64 << 20]),
+    applyBytesMax: random.pick([1, 300, 2 << 20]),
+    commitBytes: random.pick([1, 500, 1 << 20]),
+    checkpointBytes: random.pick([100, 2_000, 8 << 20]),
+    inboxMessagesMax: random.pick([20, 100_000]),
+  };
+  return {
+    seed,
+    nodeCount: random.pick([1, 3, 3, 3, 3, 3, 5, 5]),
+    faults,
+    faultEveryMs: electionTimeoutMs * random.pick([0.5, 2, 5]),
+    durationMs: electionTimeoutMs * random.pick([20, 40, 60]),
+    limits,
+    logSizes: {
+      segmentBytes: random.pick([300, 1_000, 5_000, 1 << 16]),
+      preallocateBytes: random.pick([512, 1_024, 4_096]),
+      cacheBytes: random.pick([0, 200, 1_000, 1 << 20]),
+    },
+    callsMax: random.pick([200, 1_000, 3_000]),
+    clients: random.pick([1, 3, 6, 10]),
+    keys: random.pick([1, 2, 5]),
+    thinkMs: random.pick([1, 10, 50]),
+    valueBytesMax: random.pick([8, 100, 1_200]),
+    latencyMs: random.pick([0.1, 1, 5]),
+  };
+}
+
+/** One line, for a report. */
+export function describeOptions(options: SimOptions): string {
+  const { faults, limits, logSizes, ...plain } = options;
+  const own = Object.entries(limits).filter(
+    ([name, value]) => defaultLimits[name as keyof Limits] !== value,
+  );
+  return JSON.stringify({
+    ...plain,
+    faults: [...faults],
+    limits: Object.fromEntries(own),
+    logSizes,
+  });
+}

@@ -1,0 +1,467 @@
+/**
+ * One machine of the simulation: its disk, its clock, and the process that runs on it now and then.
+ * The process is the real node over the real files' code; only the ports are the simulation's.
+ */
+
+import { judgePeer } from "../../server/formation.ts";
+import type { PeerIdentity } from "../../server/handshake.ts";
+import { Node } from "../../server/node.ts";
+import type { Clock, HardStateStore, LogStore, Network, Timer } from "../../server/ports.ts";
+import type { PeerMessage } from "../../server/peer-message.ts";
+import { configuration, type Member } from "../../server/raft/configuration.ts";
+import {
+  index,
+  type Entry,
+  type HardState,
+  type Index,
+  type NodeId,
+  type Term,
+} from "../../server/raft/entry.ts";
+import { DiskError } from "../../storage/disk.ts";
+import { createGroup, openGroup, type GroupOptions } from "../../storage/group-files.ts";
+import type { HardStateFile } from "../../storage/hard-state.ts";
+import { readIdentity, writeIdentity } from "../../storage/identity.ts";
+import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
+import { Random } from "../raft/random.ts";
+import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
+import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
+import { MachineFile, SimMachine } from "./machine.ts";
+import type { SimOptions } from "./options.ts";
+import type { SimTime } from "./time.ts";
+import { claim, SimFailure, type Coverage, type Trace } from "./trace.ts";
+
+export interface Surroundings {
+  readonly options: SimOptions;
+  readonly time: SimTime;
+  readonly trace: Trace;
+  readonly coverage: Coverage;
+  readonly checks: Checks;
+  readonly clusterId: string;
+  readonly members: readonly Member[];
+  readonly send: (from: SimProcess, to: NodeId, message: PeerMessage) => boolean;
+  readonly isConnected: (from: NodeId, to: NodeId) => boolean;
+  /** Identities of the nodes that run, for a start that has to introduce itself. */
+  readonly runningIdentities: () => PeerIdentity[];
+  /** Whether any node's files were damaged: then it may have lost what it acknowledged. */
+  readonly isAnythingDamaged: () => boolean;
+  readonly interfere: (process: SimProcess, operation: DiskOperation) => Interference;
+  /** `life` is null where it died while it started. */
+  readonly died: (process: SimProcess, life: Life | null) => void;
+}
+
+/** From a start to the next end. */
+export interface Life {
+  readonly node: Node;
+  readonly number: number;
+}
+
+const directory = "node";
+const groupDirectory = `${directory}/group-0`;
+
+export class SimProcess {
+  readonly id: NodeId;
+  readonly disk: SimDisk;
+  readonly machineFile = new MachineFile();
+  readonly shadow: Shadow = emptyShadow();
+  readonly #world: Surroundings;
+  readonly #random: Random;
+  life: Life | null = null;
+  /** Why it does not start any more; null: it does. */
+  refusal: string | null = null;
+  /** Its files were damaged: then finding damage is what it should do. */
+  isDamaged = false;
+  /** The next end takes what was not synced along. */
+  crashLosesPower = false;
+  #lives = 0;
+  #blockedUntilMs = 0;
+  #backlog: (() => void)[] = [];
+  #isWaking = false;
+  /** How long the running event has kept the process busy so far. */
+  #stallMs = 0;
+  #clockRate = 1;
+  #clockBase = { simMs: 0, localMs: 0 };
+  wallOffsetMs = 1_700_000_000_000;
+
+  constructor(id: NodeId, world: Surroundings, seed: number) {
+    this.id = id;
+    this.#world = world;
+    this.#random = new Random(seed);
+    this.disk = new SimDisk(this.#random);
+  }
+
+  /** Makes the files of a member of the cluster that has just formed. */
+  format(): void {
+    const { clusterId, members } = this.#world;
+    this.disk.makeDirectory(directory);
+    this.disk.makeDirectory(groupDirectory);
+    createGroup(this.#groupOptions());
+    const incarnation = members.find(({ id }) => id === this.id)?.incarnation ?? "";
+    writeIdentity(this.disk, directory, { nodeId: this.id, incarnation, clusterId, members });
+  }
+
+  // ------------------------------------------------------------------ starting and ending
+
+  start(): void {
+    claim(this.life === null, () => `node ${this.id} is started twice`);
+    if (this.refusal !== null) return;
+    this.disk.interfere = (operation) => this.#world.interfere(this, operation);
+    try {
+      if (this.#isWelcome()) this.#open();
+    } catch (error) {
+      this.#ended(error);
+    }
+  }
+
+  /** kill -9, or with `losesPower` the machine too. */
+  kill(losesPower: boolean): void {
+    this.crashLosesPower ||= losesPower;
+    this.#ended(new SimulatedCrash("killed"));
+  }
+
+  wipe(): void {
+    this.kill(false);
+    this.disk.wipe();
+    this.machineFile.wipe();
+  }
+
+  /** The process stands still, its connections stay. */
+  pause(ms: number): void {
+    this.#blockedUntilMs = Math.max(this.#blockedUntilMs, this.#world.time.nowMs + ms);
+  }
+
+  /** An empty directory introduces itself to those that run, as the transport's handshake does. */
+  #isWelcome(): boolean {
+    const found = readIdentity(this.disk, directory);
+    if (found.kind === "found") return true;
+    if (found.kind === "damaged") {
+      claim(this.isDamaged, () => `node ${this.id} finds its identity damaged`);
+      this.#refuse("identity");
+      return false;
+    }
+    const { members } = this.#world;
+    const stranger = { nodeId: this.id, incarnation: "wiped", clusterId: null, members };
+    for (const peer of this.#world.runningIdentities()) {
+      claim(
+        judgePeer(peer, stranger)?.reason === "wiped",
+        () => `node ${peer.nodeId} lets the wiped node ${this.id} in`,
+      );
+    }
+    this.#refuse("wiped");
+    return false;
+  }
+
+  #refuse(reason: string): void {
+    this.refusal = reason;
+    this.#world.coverage.add(`refused to start: ${reason}`);
+    this.#world.trace.note(this.#world.time.nowMs, "refuses to start:", this.id, reason);
+  }
+
+  #open(): void {
+    const { checks, coverage, trace, time } = this.#world;
+    const opened = openGroup({
+      ...this.#groupOptions(),
+      openMachine: (path) => {
+        if (this.machineFile.isDamaged)
+          return { ok: false, damage: { path, detail: "a page is damaged" } };
+        const onApplied = (point: Parameters<Checks["applied"]>[1]): void =>
+          checks.applied(this.id, point);
+        return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
+      },
+    });
+    if (!opened.ok) {
+      const { path, detail } = opened.damage;
+      claim(
+        this.isDamaged,
+        () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`,
+      );
+      this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
+      return;
+    }
+    const { log, hardState, machine, verdict } = opened.files;
+    if (verdict.includes("unfinished write")) coverage.add("a torn tail was dropped");
+    const entries =
+      log.lastIndex < log.firstIndex ? [] : log.entries(log.firstIndex, log.lastIndex, Infinity);
+    checks.restarted(this.id, {
+      firstIndex: log.firstIndex,
+      baseTerm: log.term(index(log.firstIndex - 1)) ?? 0,
+      entries,
+      hardState: hardState.current,
+      appliedIndex: machine.applied.appliedIndex,
+    });
+    trace.note(time.nowMs, "starts:", this.id, verdict);
+    this.#lives++;
+    this.#blockedUntilMs = time.nowMs;
+    this.#backlog = [];
+    const life: Life = { node: this.#createNode({ log, hardState, machine }), number: this.#lives };
+    this.life = life;
+    this.enter(life, () => life.node.start());
+  }
+
+  #createNode(files: { log: RaftLog; hardState: HardStateFile; machine: SimMachine }): Node {
+    const { options, checks, coverage, members } = this.#world;
+    const number = this.#lives;
+    const isCurrent = (): boolean => this.life?.number === number;
+    return new Node({
+      self: this.id,
+      formed: configuration(members),
+      limits: options.limits,
+      clock: this.#clock(isCurrent),
+      random: { fraction: () => this.#random.float(), bytes: (count) => new Uint8Array(count) },
+      network: this.#network(isCurrent),
+      log: new WatchedLog({ log: files.log, id: this.id, checks, coverage, disk: this.disk }),
+      hardState: new WatchedHardState({
+        file: files.hardState,
+        id: this.id,
+        checks,
+        disk: this.disk,
+      }),
+      machine: files.machine,
+      fatal: (error) => this.#ended(error),
+      warn: (text) => {
+        coverage.add("a message was refused");
+        claim(this.#world.isAnythingDamaged(), () => `node ${this.id}: ${text}`);
+      },
+      leadershipChanged: ({ role, term }) => {
+        coverage.add(`became ${role}`);
+        this.#world.trace.note(this.#world.time.nowMs, `${role} in term`, this.id, term);
+      },
+    });
+  }
+
+  /** The process is over. Only the simulation's own faults are reasons for that. */
+  #ended(error: unknown): void {
+    const { time, trace, coverage } = this.#world;
+    const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
+    const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
+    if (!isFault && !isFoundDamage) throw error;
+    const name = error instanceof DiskError ? error.code : error.name;
+    coverage.add(`ended by ${name}`);
+    trace.note(time.nowMs, "ends:", this.id, error.message);
+    const { life } = this;
+    this.life = null;
+    this.disk.kill();
+    if (isFoundDamage) this.#refuse("damage found while running");
+    if (this.crashLosesPower) {
+      const keep = this.#random.pick([0, 0.1, 0.5, 0.9, this.#random.float()]);
+      this.disk.losePower(keep);
+      this.machineFile.losePower(this.#random, keep);
+      this.crashLosesPower = false;
+      coverage.add("lost power");
+    }
+    this.#world.died(this, life);
+  }
+
+  // ------------------------------------------------------------------ events
+
+  /** Runs something in the process, now or when it is free, unless it has ended by then. */
+  enter(life: Life, run: () => void): void {
+    if (this.life !== life) return;
+    const { time } = this.#world;
+    if (time.nowMs < this.#blockedUntilMs || this.#backlog.length > 0) {
+      this.#backlog.push(run);
+      this.#wakeLater(life);
+      return;
+    }
+    this.#runNow(life, run);
+  }
+
+  #runNow(life: Life, run: () => void): void {
+    this.#stallMs = 0;
+    run();
+    this.#blockedUntilMs = this.#world.time.nowMs + this.#stallMs;
+    this.#stallMs = 0;
+    if (this.life === life) this.look();
+  }
+
+  /** Has what the node shows now checked. */
+  look(): void {
+    if (!this.life) return;
+    const { node } = this.life;
+    const { term, role } = node.leadership;
+    // What the core has taken in and not handed out yet is nobody's to see.
+    const commitIndex = Math.min(node.commitIndex, this.shadow.lastIndex);
+    const isLeader = role === "leader";
+    this.#world.checks.observed({ id: this.id, term, isLeader, commitIndex }, this.voters);
+  }
+
+  get voters(): readonly NodeId[] {
+    return this.#world.members.map(({ id }) => id);
+  }
+
+  #wakeLater(life: Life): void {
+    if (this.#isWaking) return;
+    this.#isWaking = true;
+    this.#world.time.at(this.#blockedUntilMs, () => {
+      this.#isWaking = false;
+      if (this.life === life) this.#workOff(life);
+      else if (this.life && this.#backlog.length > 0) this.#wakeLater(this.life);
+    });
+  }
+
+  #workOff(life: Life): void {
+    const { time } = this.#world;
+    while (this.life === life && this.#backlog.length > 0) {
+      if (time.nowMs < this.#blockedUntilMs) {
+        this.#wakeLater(life);
+        return;
+      }
+      const run = this.#backlog.shift();
+      if (run) this.#runNow(life, run);
+    }
+  }
+
+  /** The running event takes so much longer: all that it still does happens later. */
+  stall(ms: number): void {
+    this.#stallMs += ms;
+  }
+
+  /** The moment at which what the process does now happens. */
+  get nowMs(): number {
+    return this.#world.time.nowMs + this.#stallMs;
+  }
+
+  // ------------------------------------------------------------------ ports
+
+  set clockRate(rate: number) {
+    this.#clockBase = { simMs: this.#world.time.nowMs, localMs: this.#localMs() };
+    this.#clockRate = rate;
+  }
+
+  #localMs(): number {
+    return this.#clockBase.localMs + (this.nowMs - this.#clockBase.simMs) * this.#clockRate;
+  }
+
+  #clock(isCurrent: () => boolean): Clock {
+    const { time } = this.#world;
+    const at = (ms: number, run: () => void): Timer => {
+      const task = time.at(time.nowMs + ms / this.#clockRate, () => {
+        if (isCurrent() && this.life) this.enter(this.life, run);
+      });
+      return {
+        cancel: () => {
+          task.run = null;
+        },
+      };
+    };
+    const every = (ms: number, run: () => void): Timer => {
+      let timer: Timer | null = null;
+      const next = (): void => {
+        timer = at(ms, () => {
+          next();
+          run();
+        });
+      };
+      next();
+      return { cancel: () => timer?.cancel() };
+    };
+    return {
+      monotonicMs: () => this.#localMs(),
+      wallMs: () => Math.max(0, Math.floor(this.#localMs() + this.wallOffsetMs)),
+      after: at,
+      every,
+      soon: (run) => void at(0, run),
+    };
+  }
+
+  #network(isCurrent: () => boolean): Network {
+    return {
+      send: (to, message) => isCurrent() && this.#world.send(this, to, message),
+      flush: () => {},
+      isConnected: (peer) => this.#world.isConnected(this.id, peer),
+    };
+  }
+
+  #groupOptions(): GroupOptions {
+    return {
+      disk: this.disk,
+      directory: groupDirectory,
+      group: 0,
+      drawSalt: () => this.#random.below(2 ** 32),
+      logSizes: this.#world.options.logSizes,
+    };
+  }
+}
+
+interface Watched {
+  readonly id: NodeId;
+  readonly checks: Checks;
+  readonly disk: SimDisk;
+}
+
+/** The real log, and an observer who is told of everything. */
+class WatchedLog implements LogStore {
+  readonly #log: RaftLog;
+  readonly #watched: Watched & { readonly coverage: Coverage };
+
+  constructor(options: Watched & { log: RaftLog; coverage: Coverage }) {
+    this.#log = options.log;
+    this.#watched = options;
+  }
+
+  get firstIndex(): Index {
+    return this.#log.firstIndex;
+  }
+
+  get lastIndex(): Index {
+    return this.#log.lastIndex;
+  }
+
+  term(at: Index): Term | null {
+    return this.#log.term(at);
+  }
+
+  entries(from: Index, through: Index, bytesMax: number): Entry[] {
+    return this.#log.entries(from, through, bytesMax);
+  }
+
+  append(entries: readonly Entry[]): void {
+    const { id, checks, coverage } = this.#watched;
+    const first = entries[0]?.index ?? index(0);
+    if (first <= this.#log.lastIndex) coverage.add("conflicting entries were cut off");
+    checks.appending(id, entries);
+    this.#log.append(entries);
+  }
+
+  compact(through: Index): void {
+    this.#log.compact(through);
+  }
+
+  get bytes(): number {
+    return this.#log.bytes;
+  }
+
+  lastBeyond(bytesMax: number): Index {
+    return this.#log.lastBeyond(bytesMax);
+  }
+
+  sync(): void {
+    const { id, checks, disk } = this.#watched;
+    this.#log.sync();
+    if (!disk.isSynced(`${groupDirectory}/log/`))
+      throw new SimFailure(`node ${id} left its log unsynced`);
+    checks.synced(id);
+  }
+}
+
+class WatchedHardState implements HardStateStore {
+  readonly #file: HardStateFile;
+  readonly #watched: Watched;
+
+  constructor(options: Watched & { file: HardStateFile }) {
+    this.#file = options.file;
+    this.#watched = options;
+  }
+
+  get current(): HardState {
+    return this.#file.current;
+  }
+
+  save(state: HardState): void {
+    const { id, checks, disk } = this.#watched;
+    checks.saving(id, state);
+    this.#file.save(state);
+    if (!disk.isSynced(`${groupDirectory}/hard-state`))
+      throw new SimFailure(`node ${id} left its vote unsynced`);
+    checks.saved(id, state);
+  }
+}

@@ -1,0 +1,48 @@
+/** The simulator itself: equal seeds give equal runs, and what once failed does not fail again. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { failedSeeds } from "./failed-seeds.ts";
+import { drawOptions, faultKinds } from "./options.ts";
+import { describeFailure } from "./runs.ts";
+import { simulate } from "./simulation.ts";
+
+test("the same seed gives the same trace", () => {
+  for (const seed of [11, 12, 13]) {
+    assert.is(simulate(drawOptions(seed)).hash, simulate(drawOptions(seed)).hash);
+  }
+});
+
+test("another seed gives another trace", () => {
+  assert.is.not(simulate(drawOptions(11)).hash, simulate(drawOptions(12)).hash);
+});
+
+test("leaving a fault out changes nothing else of what a seed draws", () => {
+  const whole = drawOptions(7);
+  const without = drawOptions(7, new Set(faultKinds));
+  assert.is(without.faults.size, 0);
+  assert.equal({ ...whole, faults: null }, { ...without, faults: null });
+});
+
+test("every fault is drawn by some seed, and left out by another", () => {
+  const drawn = Array.from({ length: 60 }, (_, seed) => drawOptions(seed).faults);
+  for (const kind of faultKinds) {
+    assert.ok(
+      drawn.some((faults) => faults.has(kind)),
+      kind,
+    );
+    assert.ok(
+      drawn.some((faults) => !faults.has(kind)),
+      kind,
+    );
+  }
+});
+
+for (const { seed, found } of failedSeeds) {
+  test(`seed ${seed} holds (${found})`, () => {
+    const result = simulate(drawOptions(seed));
+    assert.is(result.failure, null, describeFailure(result, 40));
+  });
+}
+
+test.run();
