@@ -10,11 +10,13 @@ import {
   openGroup,
   type FileDamage,
   type GroupFiles,
+  type Suspect,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
+import { setStateAside } from "../storage/state-aside.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { systemRandom } from "./system.ts";
@@ -91,8 +93,11 @@ export class NodeDirectory {
     writeIdentity(disk, path, this.#identity);
   }
 
-  /** Opens the group's files and checks that they belong together. */
-  openGroup(): OpenedGroup {
+  /**
+   * Opens the group's files, checks that they belong together, and mends what can be mended. `suspect`:
+   * what a running node has found damaged; its group was closed by `leaveGroup`.
+   */
+  openGroup(suspect?: Suspect): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
@@ -100,10 +105,27 @@ export class NodeDirectory {
       group,
       drawSalt,
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
+      setMachineAside: setStateAside,
+      hasPeers: this.#identity.members.length > 1,
+      ...(suspect && { suspect }),
     });
-    if (!opened.ok) throw damaged(opened.damage);
+    if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
     this.#group = opened.files;
     return this.#group;
+  }
+
+  /** Gives up the group's files as they are: something in them cannot be vouched for. */
+  leaveGroup(): void {
+    const left = this.#group;
+    this.#group = null;
+    if (!left) return;
+    left.log.close();
+    left.hardState.close();
+    try {
+      left.machine.close();
+    } catch {
+      // It may be what is damaged. What it had not committed is applied again.
+    }
   }
 
   close(): void {
@@ -160,9 +182,12 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
   return identity;
 }
 
-function damaged({ path, detail }: FileDamage): StartError {
+function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
+  const advice = hasPeers
+    ? "the others go on without it; keep its directory, and bring back the file if there is a copy"
+    : "there is no other node that has the data: bring back the directory from a copy";
   return new StartError(
-    `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served`,
+    `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,
   );
 }

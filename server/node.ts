@@ -7,7 +7,16 @@ import type { PeerMessage } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
-import type { Clock, HardStateStore, LogStore, Network, Random, Timer } from "./ports.ts";
+import type {
+  Clock,
+  HardStateStore,
+  LogStore,
+  Mending,
+  MendingStore,
+  Network,
+  Random,
+  Timer,
+} from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
@@ -30,6 +39,7 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
@@ -99,6 +109,7 @@ export class Node {
       latestSnapshot: () => null,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
       lifeId: Math.floor(random.fraction() * 2 ** 48),
+      isRecovering: options.mending.current.log !== null,
     });
     this.#writes = new PendingWrites({
       self: options.self,
@@ -205,6 +216,12 @@ export class Node {
     return best;
   }
 
+  /** What is damaged here and not yet whole again; null where nothing is. */
+  get mending(): Mending | null {
+    const { current } = this.#options.mending;
+    return current.log === null && current.state === null ? null : current;
+  }
+
   /** Requests that have no answer yet. */
   get pendingWriteCount(): number {
     return this.#writes.count;
@@ -268,6 +285,7 @@ export class Node {
       }
       this.#noteLeadership();
       this.#apply();
+      this.#noteMending();
     });
   }
 
@@ -357,6 +375,27 @@ export class Node {
     if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
     if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
     this.#noteCurrency();
+  }
+
+  /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
+  #noteMending(): void {
+    const { mending } = this.#options;
+    const { log, state } = mending.current;
+    if (this.#raft.recovery !== null) {
+      if (log === null) mending.add("log", "it has lost entries that a leader was told of");
+      return;
+    }
+    if (log === null && state === null) return;
+    if (state !== null && !this.#isCaughtUp()) return;
+    mending.clear();
+    this.#options.warn("what was damaged is whole again");
+  }
+
+  /** Has applied what the current leader calls committed: no earlier life of this state had more. */
+  #isCaughtUp(): boolean {
+    const { log, role, term } = this.#raft;
+    const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
+    return isOfTerm && (role.kind === "leader" || this.#currentMs !== null);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

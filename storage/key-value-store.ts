@@ -26,6 +26,7 @@ import type {
   StateRecovery,
   StateView,
 } from "../server/state-machine/port.ts";
+import type { FileDamage } from "./group-files.ts";
 import { afterPrefix } from "./key-range.ts";
 import {
   SqliteError,
@@ -36,6 +37,7 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
+import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -54,7 +56,7 @@ export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore }
-  | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+  | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
 const cacheKib = 16 << 10;
@@ -117,6 +119,7 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
+      removeOrphans(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
@@ -125,7 +128,7 @@ export class KeyValueStore implements StateMachine {
       database?.close();
       const cause = asDamage(path, error);
       if (!(cause instanceof StateDamaged)) throw cause;
-      return { ok: false, damage: { path, detail: cause.detail } };
+      return { ok: false, damage: { path, detail: cause.detail, isMendable: cause.isMendable } };
     }
   }
 

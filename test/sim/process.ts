@@ -18,10 +18,16 @@ import {
   type Term,
 } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
-import { createGroup, openGroup, type GroupOptions } from "../../storage/group-files.ts";
+import {
+  createGroup,
+  openGroup,
+  type GroupFiles,
+  type GroupOptions,
+} from "../../storage/group-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
-import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import { type RaftLog } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -167,6 +173,8 @@ export class SimProcess {
           checks.applied(this.id, point);
         return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
       },
+      setMachineAside: () => this.machineFile.wipe(),
+      hasPeers: false,
     });
     if (!opened.ok) {
       const { path, detail } = opened.damage;
@@ -177,7 +185,7 @@ export class SimProcess {
       this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
       return;
     }
-    const { log, hardState, machine, verdict } = opened.files;
+    const { log, hardState, machine, note, verdict } = opened.files;
     if (verdict.includes("unfinished write")) coverage.add("a torn tail was dropped");
     const entries =
       log.lastIndex < log.firstIndex ? [] : log.entries(log.firstIndex, log.lastIndex, Infinity);
@@ -192,12 +200,13 @@ export class SimProcess {
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;
     this.#backlog = [];
-    const life: Life = { node: this.#createNode({ log, hardState, machine }), number: this.#lives };
+    const node = this.#createNode({ log, hardState, machine, note });
+    const life: Life = { node, number: this.#lives };
     this.life = life;
     this.enter(life, () => life.node.start());
   }
 
-  #createNode(files: { log: RaftLog; hardState: HardStateFile; machine: SimMachine }): Node {
+  #createNode(files: Omit<GroupFiles<SimMachine>, "verdict">): Node {
     const { options, checks, coverage, members } = this.#world;
     const number = this.#lives;
     const isCurrent = (): boolean => this.life?.number === number;
@@ -216,6 +225,7 @@ export class SimProcess {
         disk: this.disk,
       }),
       machine: files.machine,
+      mending: files.note,
       fatal: (error) => this.#ended(error),
       warn: (text) => {
         coverage.add("a message was refused");
