@@ -2,6 +2,9 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import type { Limits } from "../server/limits.ts";
+import { must } from "../server/raft/assert.ts";
+import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
@@ -11,10 +14,12 @@ import {
   type FileDamage,
   type GroupFiles,
   type Suspect,
+  type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
+import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { setStateAside } from "../storage/state-aside.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
@@ -24,7 +29,9 @@ import { systemRandom } from "./system.ts";
 /** The only group there is yet. */
 const group = 0;
 
-export type OpenedGroup = GroupFiles<KeyValueStore>;
+export interface OpenedGroup extends GroupFiles<KeyValueStore> {
+  readonly snapshots: SnapshotFiles;
+}
 
 interface Parts {
   readonly disk: Disk;
@@ -97,20 +104,32 @@ export class NodeDirectory {
    * Opens the group's files, checks that they belong together, and mends what can be mended. `suspect`:
    * what a running node has found damaged; its group was closed by `leaveGroup`.
    */
-  openGroup(suspect?: Suspect): OpenedGroup {
+  openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
       directory: groupDirectory(path),
       group,
       drawSalt,
+      logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
       setMachineAside: setStateAside,
       hasPeers: this.#identity.members.length > 1,
       ...(suspect && { suspect }),
     });
     if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
-    this.#group = opened.files;
+    const { log, machine } = opened.files;
+    const snapshots = new SnapshotFiles({
+      disk,
+      directory: groupDirectory(path),
+      group,
+      clusterId: must(this.#identity.clusterId, "a group belongs to a cluster"),
+      drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
+      machine,
+      log,
+      formed,
+    });
+    this.#group = { ...opened.files, snapshots };
     return this.#group;
   }
 
@@ -130,6 +149,7 @@ export class NodeDirectory {
 
   close(): void {
     if (this.#group) {
+      this.#group.snapshots.close();
       this.#group.machine.sync();
       this.#group.machine.close();
       this.#group.log.close();
@@ -138,6 +158,12 @@ export class NodeDirectory {
     this.#parts.lock.release();
   }
 }
+
+/** Whole segments are dropped, so several have to fit into what may stay. */
+const logSizes = ({ logBytesMax, logEntriesMax }: Limits): LogSizes => ({
+  segmentBytes: Math.min(4 << 20, Math.ceil(logBytesMax / 8)),
+  segmentEntries: Math.min(1 << 16, Math.ceil(logEntriesMax / 4)),
+});
 
 const groupDirectory = (path: string): string => `${path}/group-${group}`;
 

@@ -15,6 +15,7 @@ import type {
   MendingStore,
   Network,
   Random,
+  SnapshotStore,
   Timer,
 } from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
@@ -27,6 +28,7 @@ import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
+import { Upkeep } from "./upkeep.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -39,12 +41,13 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly snapshots: SnapshotStore;
   readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
-  /** A sentence for the log about a peer; each comes once, however often its reason does. */
+  /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
 
@@ -73,6 +76,7 @@ export class Node {
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #upkeep: Upkeep;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
@@ -92,6 +96,11 @@ export class Node {
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
+    this.#upkeep = new Upkeep({
+      ...options,
+      raft: () => this.#raft,
+      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+    });
     this.#raft = new Raft({
       self: options.self,
       configuration: machine.applied.configuration ?? options.formed,
@@ -106,7 +115,8 @@ export class Node {
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
-      latestSnapshot: () => null,
+      latestSnapshot: () => this.#upkeep.latestSnapshot(),
+      appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
       lifeId: Math.floor(random.fraction() * 2 ** 48),
       isRecovering: options.mending.current.log !== null,
@@ -182,6 +192,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** How far the state on disk stands for the log: it may be compacted up to here. */
+  get snapshotIndex(): Index {
+    return this.#upkeep.syncedIndex;
   }
 
   /** On the leader: how far `peer`'s log is known to equal ours. */
@@ -266,6 +281,7 @@ export class Node {
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
+      this.#upkeep.tick(() => this.#handleReady());
     });
     this.#schedule();
   }
@@ -278,11 +294,7 @@ export class Node {
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
-      for (;;) {
-        const ready = this.#raft.ready();
-        if (!ready) break;
-        this.#handle(ready);
-      }
+      this.#handleReady();
       this.#noteLeadership();
       this.#apply();
       this.#noteMending();
@@ -314,8 +326,10 @@ export class Node {
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
-        case "snapshot":
-          // No log is compacted yet, so no leader has a reason to send one.
+        case "snapshotOffer":
+        case "snapshotChunk":
+        case "snapshotProgress":
+          this.#upkeep.receive(from, message);
           break;
         default:
           if (message.type === "append") {
@@ -336,11 +350,15 @@ export class Node {
     this.#options.warn(text);
   }
 
+  #handleReady(): void {
+    for (let ready = this.#raft.ready(); ready; ready = this.#raft.ready()) this.#handle(ready);
+  }
+
   #handle(ready: Ready): void {
     const { log, hardState, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    assert(ready.snapshot === null, "no snapshot is taken in");
+    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       log.append(ready.entries);
@@ -354,7 +372,10 @@ export class Node {
 
   #send(envelopes: readonly Envelope[]): void {
     if (envelopes.length === 0) return;
-    for (const { to, message } of envelopes) this.#options.network.send(to, message);
+    for (const { to, message } of envelopes) {
+      if (message.type === "snapshot") this.#upkeep.send(to, message);
+      else this.#options.network.send(to, message);
+    }
     this.#options.network.flush();
   }
 
@@ -373,7 +394,7 @@ export class Node {
     if (appliedIndex < commitIndex) this.#schedule();
     this.#reads.applied(appliedIndex);
     if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
+    if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
     this.#noteCurrency();
   }
 
@@ -504,6 +525,7 @@ export class Node {
     const isSame =
       before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
     if (isSame) return;
+    if (before.role === "leader") this.#upkeep.leadershipLost();
     this.#leadership = now;
     this.#options.leadershipChanged(now);
     // Writes and reads that waited for a leader can go now.

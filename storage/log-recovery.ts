@@ -1,11 +1,12 @@
 /** The log's files at the start: which ones there are, whether they follow each other, what is whole. */
 
 import { must } from "../server/raft/assert.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
+import { readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import type { LogDamage } from "./log-damage.ts";
 import type { RaftLogOptions } from "./raft-log.ts";
 import {
   decodeSegmentHeader,
+  encodeSegmentHeader,
   isAllZero,
   readWhole,
   segmentFirstIndex,
@@ -29,6 +30,12 @@ export interface Segment {
   bytes: number;
 }
 
+/** Its name is all there is of it, and tells where the file before it ends. */
+export interface HalfMade {
+  readonly path: string;
+  readonly firstIndex: number;
+}
+
 type Failed = { readonly ok: false; readonly damage: LogDamage };
 
 export type OpenSegments =
@@ -36,7 +43,7 @@ export type OpenSegments =
       readonly ok: true;
       readonly segments: Segment[];
       /** A last file that a crash left before anything in it counted; to be removed. */
-      readonly halfMade: string | null;
+      readonly halfMade: HalfMade | null;
       /** Where a crash interrupted a truncation; to be finished. */
       readonly until: number | undefined;
     }
@@ -71,7 +78,9 @@ export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
       damaged({ path, offset: 0, detail, segment: firstIndex, firstLost });
     const { header, isBlank, bytes } = readHeader(disk, path);
     if (!header) {
-      if (isLast && i > 0 && isBlank) return { ok: true, segments, halfMade: path, until };
+      if (isLast && i > 0 && isBlank) {
+        return { ok: true, segments, halfMade: { path, firstIndex }, until };
+      }
       return damagedHere("its header is damaged");
     }
     // Those before the first are compacted. They may not be missed: nothing in them is needed.
@@ -110,11 +119,11 @@ function readHeader(disk: Disk, path: string): FoundHeader {
 
 /**
  * Reads the whole segment, gives it its table, and checks that its successor follows from it.
- * `halfMade`: a file that was begun after this one had been synced, and has no header yet.
+ * A half-made one was begun after this one had been synced, and has no header yet.
  */
 export function verify(
   segment: Segment,
-  next: Segment | "halfMade" | undefined,
+  next: Segment | HalfMade | undefined,
   until?: number,
 ): Verified {
   const { path, header } = segment;
@@ -132,11 +141,23 @@ export function verify(
   return { ok: true, droppedBytes: result.kind === "torn" ? result.droppedBytes : 0 };
 }
 
-function follows(next: Segment | "halfMade", header: SegmentHeader, table: SegmentTable): boolean {
-  if (next === "halfMade") return true;
+function follows(next: Segment | HalfMade, header: SegmentHeader, table: SegmentTable): boolean {
+  const end = header.firstIndex + table.offsets.length;
+  if (!("header" in next)) return next.firstIndex === end;
   return (
-    next.header.firstIndex === header.firstIndex + table.offsets.length &&
+    next.header.firstIndex === end &&
     next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
     next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm)
   );
+}
+
+/** Writes the header again, and every record that no later one knows to be synced: the last batch, mostly. */
+export function rewriteUnvouched({ file, header, table }: Segment): void {
+  const open = must(file, "the last segment is open");
+  const { synced, end } = must(table, "the last segment was scanned");
+  const from = Math.max(synced, segmentHeaderBytes);
+  const records = Buffer.alloc(Math.max(0, end - from));
+  readFully(open, from, records);
+  writeFully(open, 0, encodeSegmentHeader(header));
+  if (records.byteLength > 0) writeFully(open, from, records);
 }

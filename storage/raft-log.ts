@@ -13,12 +13,11 @@ import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { LogDamaged, type LogDamage } from "./log-damage.ts";
-import { openSegments, verify, type Segment } from "./log-recovery.ts";
+import { openSegments, rewriteUnvouched, verify, type Segment } from "./log-recovery.ts";
 import { recordBytes } from "./record.ts";
 import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
-  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
@@ -152,8 +151,7 @@ export class RaftLog implements LogReader {
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
       if (!isNeeded && !options.verifiesAll) continue;
       segment.file = disk.open(segment.path, "readWrite");
-      const follower = next ?? (halfMade === null ? undefined : "halfMade");
-      const verified = verify(segment, follower, until);
+      const verified = verify(segment, next ?? halfMade ?? undefined, until);
       if (!verified.ok) {
         for (const { file } of segments) file?.close();
         return verified;
@@ -172,7 +170,7 @@ export class RaftLog implements LogReader {
       return { ok: false, damage: { path, detail, ...place } };
     }
     // Only now are files changed. While it stands, the one before it is known to be synced as a whole.
-    if (halfMade !== null) disk.remove(halfMade);
+    if (halfMade !== null) disk.remove(halfMade.path);
     log.#settle(droppedBytes > 0 || until !== undefined);
     return { ok: true, log, droppedBytes };
   }
@@ -521,23 +519,11 @@ export class RaftLog implements LogReader {
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
-    this.#rewriteUnvouched();
+    rewriteUnvouched(this.#active);
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
-  }
-
-  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
-  #rewriteUnvouched(): void {
-    const { header } = this.#active;
-    const file = this.#activeFile;
-    const { synced, end } = this.#activeTable;
-    const from = Math.max(synced, segmentHeaderBytes);
-    const records = Buffer.alloc(Math.max(0, end - from));
-    readFully(file, from, records);
-    writeFully(file, 0, encodeSegmentHeader(header));
-    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading
