@@ -307,7 +307,7 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, verdict } = directory.openGroup(
+    const { log, hardState, machine, snapshots, note, verdict } = directory.openGroup(
       members,
       this.#config.limits,
     );
@@ -323,6 +323,7 @@ class Server {
       hardState,
       machine,
       snapshots,
+      mending: note,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       warn: (text) => this.#log.warn(text),

@@ -62,6 +62,8 @@ const typeNumbers = {
   forwardRefused: 15,
   snapshotChunk: 16,
   snapshotProgress: 17,
+  recoveryPoint: 20,
+  recoveryPointResponse: 21,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -198,6 +200,9 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
       return [type, m.term, m.requestId];
     case "readIndexResponse":
       return [type, m.term, m.requestId, m.readIndex];
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return [type, m.term, m.requestId, m.lastIndex];
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
@@ -294,6 +299,9 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, term: f.term(), requestId: f.integer() };
     case "readIndexResponse":
       return { type, term: f.term(), requestId: f.integer(), readIndex: f.index() };
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return { type, term: f.term(), requestId: f.integer(), lastIndex: f.index() };
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":

@@ -26,6 +26,7 @@ import type {
   StateRecovery,
   StateView,
 } from "../server/state-machine/port.ts";
+import type { FileDamage } from "./group-files.ts";
 import { afterPrefix } from "./key-range.ts";
 import { RowBuffer } from "./row-buffer.ts";
 import {
@@ -37,6 +38,7 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
+import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -56,7 +58,7 @@ export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore }
-  | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+  | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
 const cacheKib = 16 << 10;
@@ -131,6 +133,7 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
+      removeOrphans(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
@@ -139,7 +142,7 @@ export class KeyValueStore implements StateMachine {
       database?.close();
       const cause = asDamage(path, error);
       if (!(cause instanceof StateDamaged)) throw cause;
-      return { ok: false, damage: { path, detail: cause.detail } };
+      return { ok: false, damage: { path, detail: cause.detail, isMendable: cause.isMendable } };
     }
   }
 

@@ -83,11 +83,14 @@ export class StateDamaged extends Error {
   override name = "StateDamaged";
   readonly path: string;
   readonly detail: string;
+  /** False where the file may be whole, and it is this program that cannot read it. */
+  readonly isMendable: boolean;
 
-  constructor(path: string, detail: string) {
+  constructor(path: string, detail: string, isMendable = true) {
     super(`${path}: ${detail}`);
     this.path = path;
     this.detail = detail;
+    this.isMendable = isMendable;
   }
 }
 
@@ -152,7 +155,8 @@ function metaChecksum(meta: StateMeta): number {
 function readMeta(path: string, row: SqliteRow): StateMeta {
   const { format, checksum } = row;
   if (typeof format === "number" && format > formatVersion) {
-    throw new StateDamaged(path, `its format ${format} is of a newer version of this program`);
+    const detail = `its format ${format} is of a newer version of this program`;
+    throw new StateDamaged(path, detail, false);
   }
   const meta = {
     appliedIndex: row["applied_index"],

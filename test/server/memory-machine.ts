@@ -99,6 +99,11 @@ export class MemoryMachine implements StateMachine {
 
   close(): void {}
 
+  wipe(): void {
+    this.rows = new Map();
+    this.applied = nothing;
+  }
+
   #applyNext(entry: Entry): CommandResult | null {
     const { data, index: appliedIndex, kind, term: appliedTerm, timeMs: appliedTimeMs } = entry;
     assert(appliedIndex === this.applied.appliedIndex + 1, "entries are applied without a gap");

@@ -28,7 +28,8 @@ import type { LogBase } from "../../storage/log-reset.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
-import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import type { RaftLog } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -174,6 +175,8 @@ export class SimProcess {
           checks.applied(this.id, point);
         return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
       },
+      setMachineAside: () => this.machineFile.wipe(),
+      hasPeers: false,
     });
     if (!opened.ok) {
       const { path, detail } = opened.damage;
@@ -230,6 +233,7 @@ export class SimProcess {
       log,
       hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
       machine,
+      mending: files.note,
       snapshots,
       fatal: (error) => this.#ended(error),
       warn: (text) => {
