@@ -34,9 +34,9 @@ import {
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
-  type SqliteValue,
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import { removeOrphans } from "./state-aside.ts";
 import {
@@ -530,30 +530,6 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   appliedTimeMs: meta.appliedTimeMs,
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
-
-/** Of a row of the users' table, with its columns in their order. */
-function contradictionIn(columns: readonly SqliteValue[]): string | null {
-  const [key, value, contentType, createRevision, revision, checksum] = columns;
-  const isRow =
-    typeof key === "string" &&
-    value instanceof Uint8Array &&
-    (contentType === null || typeof contentType === "string") &&
-    typeof revision === "number" &&
-    typeof createRevision === "number";
-  if (!isRow) return "a row has a column of another type";
-  if (rowChecksum({ key, value, contentType }, revision, createRevision) === checksum) return null;
-  return `the row of key ${JSON.stringify(key)} contradicts its checksum`;
-}
-
-function readRow(found: SqliteRow): Row {
-  return {
-    key: found["key"] as string,
-    value: found["value"] as Uint8Array,
-    contentType: found["content_type"] as string | null,
-    revision: found["revision"] as Index,
-    createRevision: found["create_revision"] as Index,
-  };
-}
 
 /** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
 function asDamage(path: string, error: unknown): unknown {

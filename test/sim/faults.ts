@@ -37,6 +37,8 @@ export interface FaultOptions {
   readonly trace: Trace;
   readonly network: SimNetwork;
   readonly processes: readonly SimProcess[];
+  /** Not one that is to stay down. */
+  readonly mayStart: (process: SimProcess) => boolean;
   /** Tells both ends that their connection broke. */
   readonly disconnected: (a: SimProcess, b: SimProcess) => void;
 }
@@ -83,7 +85,7 @@ export class Faults {
     const { time, random, options } = this.#world;
     const afterMs = options.limits.electionTimeoutMs * 4 * random.float() ** 2;
     time.at(time.nowMs + afterMs, () => {
-      if (process.life === null && !this.#isOver) process.start();
+      if (process.life === null && this.#world.mayStart(process)) process.start();
     });
   }
 
