@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -37,7 +37,7 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
-import { removeOrphans } from "./state-aside.ts";
+import { removeCompanions } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -55,7 +55,7 @@ import { scratchPath, SqliteStateView } from "./state-view.ts";
 export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
-  | { readonly ok: true; readonly store: KeyValueStore }
+  | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
@@ -119,11 +119,12 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
-      removeOrphans(path);
+      const isNew = !existsSync(path);
+      if (isNew) removeCompanions(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)) };
+      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)), isNew };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -218,7 +219,7 @@ export class KeyValueStore implements StateMachine {
     const { appliedIndex } = this.#applied;
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     const { path } = this.#database;
-    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    const result = this.#checkpoint();
     // SQLite reports an incomplete checkpoint as a row and not as an error.
     if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
@@ -227,6 +228,14 @@ export class KeyValueStore implements StateMachine {
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
+  }
+
+  #checkpoint(): SqliteRow {
+    try {
+      return must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
   }
 
   prepareSnapshot(): StateView {
@@ -288,8 +297,11 @@ export class KeyValueStore implements StateMachine {
   close(): void {
     this.#view?.close();
     this.#recovery?.abandon();
-    this.commit();
-    this.#database.close();
+    try {
+      this.commit();
+    } finally {
+      this.#database.close();
+    }
   }
 
   // ------------------------------------------------------------------ another state

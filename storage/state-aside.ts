@@ -18,8 +18,7 @@ export function setStateAside(path: string, directory: string): void {
 }
 
 /** A write-ahead log without its database would be taken for the next one's. */
-export function removeOrphans(path: string): void {
-  if (existsSync(path)) return;
+export function removeCompanions(path: string): void {
   for (const end of companions) rmSync(path + end, { force: true });
 }
 
