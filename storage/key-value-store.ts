@@ -37,7 +37,6 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
-import { removeCompanions } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -120,7 +119,6 @@ export class KeyValueStore implements StateMachine {
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
       const isNew = !existsSync(path);
-      if (isNew) removeCompanions(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
