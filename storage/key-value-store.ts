@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -38,7 +38,6 @@ import {
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
-import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -57,7 +56,7 @@ import { scratchPath, SqliteStateView } from "./state-view.ts";
 export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
-  | { readonly ok: true; readonly store: KeyValueStore }
+  | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
@@ -133,11 +132,11 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
-      removeOrphans(path);
+      const isNew = !existsSync(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)) };
+      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)), isNew };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -239,7 +238,7 @@ export class KeyValueStore implements StateMachine {
     const { appliedIndex } = this.#applied;
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     const { path } = this.#database;
-    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    const result = this.#checkpoint();
     // SQLite reports an incomplete checkpoint as a row and not as an error.
     if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
@@ -249,6 +248,14 @@ export class KeyValueStore implements StateMachine {
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
+  }
+
+  #checkpoint(): SqliteRow {
+    try {
+      return must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
   }
 
   prepareSnapshot(): StateView {
@@ -310,8 +317,11 @@ export class KeyValueStore implements StateMachine {
   close(): void {
     this.#view?.close();
     this.#recovery?.abandon();
-    this.commit();
-    this.#database.close();
+    try {
+      this.commit();
+    } finally {
+      this.#database.close();
+    }
   }
 
   // ------------------------------------------------------------------ another state
