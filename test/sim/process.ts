@@ -61,7 +61,8 @@ export interface Surroundings {
   readonly runningIdentities: () => PeerIdentity[];
   /** Whether any node's files were damaged: then it may have lost what it acknowledged. */
   readonly isAnythingDamaged: () => boolean;
-  readonly interfere: (process: SimProcess, operation: DiskOperation) => Interference;
+  readonly interfere: (process: SimProcess, operation: DiskOperation, path: string) => Interference;
+  readonly started: (process: SimProcess) => void;
   /** `life` is null where it died while it started. */
   readonly died: (process: SimProcess, life: Life | null) => void;
 }
@@ -122,7 +123,7 @@ export class SimProcess {
   start(): void {
     claim(this.life === null, () => `node ${this.id} is started twice`);
     if (this.refusal !== null) return;
-    this.disk.interfere = (operation) => this.#world.interfere(this, operation);
+    this.disk.interfere = (operation, path) => this.#world.interfere(this, operation, path);
     try {
       if (this.#isWelcome()) this.#open();
     } catch (error) {
@@ -218,6 +219,7 @@ export class SimProcess {
         note.current.log === null ? "a damaged state is mended" : "a damaged log is mended",
       );
     }
+    this.#world.started(this);
     trace.note(time.nowMs, "starts:", this.id, verdict);
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;

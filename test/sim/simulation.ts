@@ -284,8 +284,9 @@ class Simulation {
       runningIdentities: () =>
         this.#processes.filter(({ life }) => life !== null).map(({ id }) => this.#identity(id)),
       isAnythingDamaged: () => this.#processes.some(({ isDamaged }) => isDamaged),
-      interfere: (process: SimProcess, operation: Parameters<Faults["interfere"]>[1]) =>
-        this.#faults.interfere(process, operation),
+      interfere: (...operation: Parameters<Faults["interfere"]>) =>
+        this.#faults.interfere(...operation),
+      started: (process: SimProcess) => this.#faults.started(process),
       died: (process: SimProcess, life: Life | null) => this.#died(process, life),
     };
   }
