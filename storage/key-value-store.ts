@@ -49,6 +49,7 @@ import {
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
@@ -97,11 +98,13 @@ export class KeyValueStore implements StateMachine {
   #grownBytes = 0;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
+  #verification: StateVerification;
 
   private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
     this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -236,6 +239,31 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
+  /**
+   * Goes on with the background verification of all rows, by about `bytesMax` bytes. Throws
+   * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
+   */
+  verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+    try {
+      const { bytes, end } = this.#verification.step(bytesMax);
+      if (end !== null && end.toString() !== this.#hash.toString()) {
+        const detail = "its rows are not those that were written: some are missing, or too many";
+        throw new StateDamaged(this.#database.path, detail);
+      }
+      return { bytes, isEnd: end !== null };
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
+  }
+
+  #newVerification(): StateVerification {
+    const check = (found: SqliteRow): number => {
+      const { key, value } = this.#checkedRow(found);
+      return Buffer.byteLength(key) + value.byteLength;
+    };
+    return new StateVerification({ database: this.#database, check });
+  }
+
   prepareSnapshot(): StateView {
     assert(this.#view === null, "one view at a time");
     this.commit();
@@ -320,6 +348,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = this.#driver.open(path);
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -350,6 +379,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#verification.restart();
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -410,10 +440,11 @@ export class KeyValueStore implements StateMachine {
   #put(command: PutCommand, revision: Index): CommandResult {
     const { key, value, contentType } = command;
     const before = this.#forget(key);
-    const createRevision = before ? (before["create_revision"] as number) : revision;
+    const createRevision = before ? before.createRevision : revision;
     const checksum = rowChecksum(command, revision, createRevision);
     this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
     this.#hash.add(checksum, revision, createRevision);
+    this.#verification.changed(key, before, { checksum, revision, createRevision });
     return { op: "put", created: before === null, revision };
   }
 
@@ -421,29 +452,33 @@ export class KeyValueStore implements StateMachine {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
     this.#statements.delete.run(key);
+    this.#verification.changed(key, before, null);
     return { op: "delete", deleted: 1, revision };
   }
 
   /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): SqliteRow | null {
+  #forget(key: string): RowVersion | null {
     const before = this.#statements.getVersion.get(key);
     if (before === null) return null;
-    this.#hash.remove(
-      before["checksum"] as number,
-      before["revision"] as number,
-      before["create_revision"] as number,
-    );
-    return before;
+    const { checksum, revision, create_revision: createRevision } = before;
+    const areNumbers = [checksum, revision, createRevision].every(Number.isSafeInteger);
+    if (!areNumbers) {
+      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
+      throw new StateDamaged(this.#database.path, detail);
+    }
+    const version = { checksum, revision, createRevision } as RowVersion;
+    this.#hash.remove(version.checksum, version.revision, version.createRevision);
+    return version;
   }
 
   // ------------------------------------------------------------------ lookup
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
-    if (rowChecksum(row, row.revision, row.createRevision) !== found["checksum"]) {
-      const detail = `the row of key ${JSON.stringify(row.key)} contradicts its checksum`;
-      throw new StateDamaged(this.#database.path, detail);
-    }
+    const { key, value, contentType, createRevision, revision } = row;
+    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const detail = contradictionIn(columns);
+    if (detail !== null) throw new StateDamaged(this.#database.path, detail);
     return row;
   }
 
