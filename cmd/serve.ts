@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
-import { createApp, type HttpApp } from "../server/http.ts";
-import { listen, type Listener } from "../server/listen/listen.ts";
+import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
+import { listen } from "../server/listen/http1.ts";
+import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
@@ -121,7 +122,7 @@ class Server {
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -165,7 +166,7 @@ class Server {
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -176,9 +177,13 @@ class Server {
     await this.#transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
-    const app = this.#createApp();
+    const options = this.#httpOptions();
+    const app = createApp(options);
     this.#listener = await listen({
+      direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      bodyBytesMax: this.#config.limits.valueBytesMax,
+      clock: systemClock,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
@@ -186,7 +191,7 @@ class Server {
     });
   }
 
-  #createApp(): HttpApp {
+  #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
     const hosts = [
@@ -195,7 +200,7 @@ class Server {
       parseAddress(advertised, "--cluster").host,
       ...allowedHosts,
     ];
-    return createApp({
+    return {
       store: this.#client,
       version,
       live: () => true,
@@ -205,7 +210,7 @@ class Server {
       ),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
-    });
+    };
   }
 
   #createTransport(): PeerTransport {

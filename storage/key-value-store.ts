@@ -28,27 +28,29 @@ import type {
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
 import { afterPrefix } from "./key-range.ts";
+import { RowBuffer } from "./row-buffer.ts";
 import {
   SqliteError,
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
-  type SqliteValue,
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   isCutShort,
   openSchema,
-  prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  fileBytes,
   stateTables,
   syncDirectory,
   userTable,
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { configure, prepareStatements, type Statements } from "./state-statements.ts";
 import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
@@ -57,9 +59,6 @@ export { StateDamaged } from "./state-schema.ts";
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
-
-/** SQLite's page cache. */
-const cacheKib = 16 << 10;
 
 /** How much the write-ahead log may have grown before its size is looked at again. */
 const walLookBytes = 1 << 20;
@@ -88,7 +87,9 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   #hash: StateHash;
   #syncedIndex: Index | null = null;
-  /** What was committed last, while a transaction is open; null while none is. */
+  /** Applied since the last commit. */
+  readonly #buffer = new RowBuffer();
+  /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
   /** Entry bytes applied since. */
   #uncommittedBytes = 0;
@@ -96,6 +97,8 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  /** The database file's size at the last checkpoint; only then does it change. */
+  #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
   #verification: StateVerification;
@@ -109,6 +112,7 @@ export class KeyValueStore implements StateMachine {
     this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#stateBytes = fileBytes(database.path);
   }
 
   /**
@@ -146,6 +150,10 @@ export class KeyValueStore implements StateMachine {
     return this.#unsyncedBytes + this.#grownBytes;
   }
 
+  get stateBytes(): number {
+    return this.#stateBytes;
+  }
+
   get uncommittedBytes(): number {
     return this.#uncommittedBytes;
   }
@@ -168,6 +176,8 @@ export class KeyValueStore implements StateMachine {
     if (this.#committed === null) return;
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
+      this.#statements.begin.run();
+      this.#writeRows();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
@@ -184,15 +194,16 @@ export class KeyValueStore implements StateMachine {
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
   }
 
   lookup(query: Query): Answer {
+    // A scan goes over the table alone.
+    if (query.type === "list") this.commit();
     try {
       switch (query.type) {
-        case "get": {
-          const found = this.#statements.get.get(query.key);
-          return { type: "get", row: found && this.#checkedRow(found) };
-        }
+        case "get":
+          return { type: "get", row: this.#get(query.key) };
         case "list":
           return this.#list(query);
         default:
@@ -226,6 +237,7 @@ export class KeyValueStore implements StateMachine {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
     }
     this.#syncedIndex = appliedIndex;
+    this.#stateBytes = fileBytes(path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
@@ -244,6 +256,8 @@ export class KeyValueStore implements StateMachine {
    * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
    */
   verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+    // What waits in memory counts in the hash already, and would not be found.
+    this.commit();
     try {
       const { bytes, end } = this.#verification.step(bytesMax);
       if (end !== null && end.toString() !== this.#hash.toString()) {
@@ -355,12 +369,12 @@ export class KeyValueStore implements StateMachine {
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
+    this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply
 
   #begin(): void {
-    this.#statements.begin.run();
     this.#committed = {
       applied: this.#applied,
       configuration: this.#configuration,
@@ -380,6 +394,7 @@ export class KeyValueStore implements StateMachine {
     this.#committed = null;
     this.#uncommittedBytes = 0;
     this.#verification.restart();
+    this.#buffer.clear();
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -438,11 +453,13 @@ export class KeyValueStore implements StateMachine {
   }
 
   #put(command: PutCommand, revision: Index): CommandResult {
-    const { key, value, contentType } = command;
+    const { key, contentType } = command;
     const before = this.#forget(key);
-    const createRevision = before ? before.createRevision : revision;
+    const createRevision = before === null ? revision : before.createRevision;
     const checksum = rowChecksum(command, revision, createRevision);
-    this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    // A copy: the entry's bytes are a view into a packet, or the log's.
+    const value = command.value.slice();
+    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
     this.#verification.changed(key, before, { checksum, revision, createRevision });
     return { op: "put", created: before === null, revision };
@@ -451,27 +468,61 @@ export class KeyValueStore implements StateMachine {
   #delete({ key }: DeleteCommand, revision: Index): CommandResult {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
-    this.#statements.delete.run(key);
+    this.#buffer.set(key, null);
     this.#verification.changed(key, before, null);
     return { op: "delete", deleted: 1, revision };
   }
 
   /** Takes the row that is about to go out of the hash. */
   #forget(key: string): RowVersion | null {
-    const before = this.#statements.getVersion.get(key);
-    if (before === null) return null;
-    const { checksum, revision, create_revision: createRevision } = before;
-    const areNumbers = [checksum, revision, createRevision].every(Number.isSafeInteger);
-    if (!areNumbers) {
+    const before = this.#versionOf(key);
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
+    return before;
+  }
+
+  #versionOf(key: string): RowVersion | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered !== undefined) return buffered;
+    const stored = this.#statements.getVersion.get(key);
+    if (stored === null) return null;
+    const { checksum, revision, create_revision: createRevision } = stored;
+    if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
       const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
       throw new StateDamaged(this.#database.path, detail);
     }
-    const version = { checksum, revision, createRevision } as RowVersion;
-    this.#hash.remove(version.checksum, version.revision, version.createRevision);
-    return version;
+    return { checksum, revision, createRevision } as RowVersion;
+  }
+
+  #writeRows(): void {
+    const { put, delete: remove } = this.#statements;
+    for (const [key, row] of this.#buffer.inOrder()) {
+      if (row === null) {
+        remove.run(key);
+        continue;
+      }
+      const { value, contentType, createRevision, revision, checksum } = row;
+      put.run(key, value, contentType, createRevision, revision, checksum);
+    }
   }
 
   // ------------------------------------------------------------------ lookup
+
+  #get(key: string): Row | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered === null) return null;
+    if (buffered !== undefined) {
+      const { value, contentType, revision, createRevision } = buffered;
+      return {
+        key,
+        value,
+        contentType,
+        revision: index(revision),
+        createRevision: index(createRevision),
+      };
+    }
+    const found = this.#statements.get.get(key);
+    return found && this.#checkedRow(found);
+  }
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
@@ -515,74 +566,8 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
 
-/** Of a row of the users' table, with its columns in their order. */
-function contradictionIn(columns: readonly SqliteValue[]): string | null {
-  const [key, value, contentType, createRevision, revision, checksum] = columns;
-  const isRow =
-    typeof key === "string" &&
-    value instanceof Uint8Array &&
-    (contentType === null || typeof contentType === "string") &&
-    typeof revision === "number" &&
-    typeof createRevision === "number";
-  if (!isRow) return "a row has a column of another type";
-  if (rowChecksum({ key, value, contentType }, revision, createRevision) === checksum) return null;
-  return `the row of key ${JSON.stringify(key)} contradicts its checksum`;
-}
-
-function readRow(found: SqliteRow): Row {
-  return {
-    key: found["key"] as string,
-    value: found["value"] as Uint8Array,
-    contentType: found["content_type"] as string | null,
-    revision: found["revision"] as Index,
-    createRevision: found["create_revision"] as Index,
-  };
-}
-
 /** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
 function asDamage(path: string, error: unknown): unknown {
   if (!(error instanceof SqliteError) || !error.isDamage) return error;
   return new StateDamaged(path, error.detail);
 }
-
-function configure(database: SqliteDatabase): void {
-  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
-  database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  database.exec("PRAGMA busy_timeout = 0");
-  database.prepare("PRAGMA journal_mode = WAL").get();
-  // What a power loss takes from the write-ahead log is applied again from the Raft log.
-  database.exec("PRAGMA synchronous = NORMAL");
-  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
-  database.exec(`PRAGMA cache_size = -${cacheKib}`);
-  database.prepare("PRAGMA mmap_size = 0").get();
-  database.exec("PRAGMA cell_size_check = ON");
-}
-
-function prepareStatements(database: SqliteDatabase) {
-  const columns = "content_type, create_revision, revision, checksum";
-  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
-  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
-  return {
-    begin: database.prepare("BEGIN IMMEDIATE"),
-    commit: database.prepare("COMMIT"),
-    rollBack: database.prepare("ROLLBACK"),
-    saveMeta: prepareSaveMeta(database),
-    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
-    getVersion: database.prepare(
-      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
-    ),
-    put: database.prepare(
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, revision = excluded.revision,
-         checksum = excluded.checksum`,
-    ),
-    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
-    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
-    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
-    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-  };
-}
-
-type Statements = ReturnType<typeof prepareStatements>;

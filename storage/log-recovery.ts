@@ -151,7 +151,12 @@ function follows(next: Segment | HalfMade, header: SegmentHeader, table: Segment
   );
 }
 
-/** Writes the header again, and every record that no later one knows to be synced: the last batch, mostly. */
+/**
+ * Writes the header again, and every record that no later one knows to be synced: the last batch,
+ * mostly. The sync that the process before died of may have failed: Linux then calls the pages clean,
+ * and a sync of clean pages succeeds and writes nothing (Rebello et al., "Can Applications Recover from
+ * fsync Failures?", ATC 2020).
+ */
 export function rewriteUnvouched({ file, header, table }: Segment): void {
   const open = must(file, "the last segment is open");
   const { synced, end } = must(table, "the last segment was scanned");

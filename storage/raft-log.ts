@@ -512,10 +512,7 @@ export class RaftLog implements LogReader {
   /**
    * A torn tail is cut off before anything is written behind it. And whatever was found, and which
    * files are there or gone, may still be in memory only, left so by a process that died before its
-   * sync: from here on it counts, so it is synced now. It is written again first, because the sync
-   * that process died of may have failed: Linux then calls the pages clean, and a sync of clean pages
-   * succeeds and writes nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
-   * ATC 2020).
+   * sync: from here on it counts, so it is written again and synced now.
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;

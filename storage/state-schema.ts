@@ -178,7 +178,7 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
  * for a missing page. With a write-ahead log beside it the end may still be in there.
  */
 export function isCutShort(path: string): boolean {
-  const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const bytes = fileBytes(path);
   if (bytes === 0 || walBytes(path) > 0) return false;
   const header = new Uint8Array(100);
   const file = openSync(path, "r");
@@ -193,9 +193,12 @@ export function isCutShort(path: string): boolean {
   return view.getUint32(28) * pageBytes > bytes;
 }
 
+/** 0 where there is no such file. */
+export const fileBytes = (path: string): number =>
+  statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
 /** Size of the write-ahead log of the database at `path`. */
-export const walBytes = (path: string): number =>
-  statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+export const walBytes = (path: string): number => fileBytes(`${path}-wal`);
 
 export function syncDirectory(path: string): void {
   const directory = openSync(path, "r");

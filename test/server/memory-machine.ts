@@ -35,6 +35,7 @@ export class MemoryMachine implements StateMachine {
   readonly history: string[] = [];
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
+  stateBytes = 1 << 20;
   applied: AppliedState = nothing;
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
