@@ -41,7 +41,6 @@ import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recov
 import {
   isCutShort,
   openSchema,
-  prepareSaveMeta,
   saveMeta,
   StateDamaged,
   fileBytes,
@@ -51,6 +50,8 @@ import {
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { configure, prepareStatements, type Statements } from "./state-statements.ts";
+import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
@@ -58,9 +59,6 @@ export { StateDamaged } from "./state-schema.ts";
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
-
-/** SQLite's page cache. */
-const cacheKib = 16 << 10;
 
 /** How much the write-ahead log may have grown before its size is looked at again. */
 const walLookBytes = 1 << 20;
@@ -70,13 +68,6 @@ const entryWalBytes = 4 * 4120;
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
-
-/** What is taken out of the hash when a row goes. */
-interface RowVersion {
-  readonly checksum: number;
-  readonly revision: number;
-  readonly createRevision: number;
-}
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -110,11 +101,13 @@ export class KeyValueStore implements StateMachine {
   #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
+  #verification: StateVerification;
 
   private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
     this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -258,6 +251,33 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
+  /**
+   * Goes on with the background verification of all rows, by about `bytesMax` bytes. Throws
+   * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
+   */
+  verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+    // What waits in memory counts in the hash already, and would not be found.
+    this.commit();
+    try {
+      const { bytes, end } = this.#verification.step(bytesMax);
+      if (end !== null && end.toString() !== this.#hash.toString()) {
+        const detail = "its rows are not those that were written: some are missing, or too many";
+        throw new StateDamaged(this.#database.path, detail);
+      }
+      return { bytes, isEnd: end !== null };
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
+  }
+
+  #newVerification(): StateVerification {
+    const check = (found: SqliteRow): number => {
+      const { key, value } = this.#checkedRow(found);
+      return Buffer.byteLength(key) + value.byteLength;
+    };
+    return new StateVerification({ database: this.#database, check });
+  }
+
   prepareSnapshot(): StateView {
     assert(this.#view === null, "one view at a time");
     this.commit();
@@ -342,6 +362,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = this.#driver.open(path);
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -372,6 +393,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#verification.restart();
     this.#buffer.clear();
     try {
       this.#statements.rollBack.run();
@@ -439,6 +461,7 @@ export class KeyValueStore implements StateMachine {
     const value = command.value.slice();
     this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
+    this.#verification.changed(key, before, { checksum, revision, createRevision });
     return { op: "put", created: before === null, revision };
   }
 
@@ -446,6 +469,7 @@ export class KeyValueStore implements StateMachine {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
     this.#buffer.set(key, null);
+    this.#verification.changed(key, before, null);
     return { op: "delete", deleted: 1, revision };
   }
 
@@ -461,11 +485,12 @@ export class KeyValueStore implements StateMachine {
     if (buffered !== undefined) return buffered;
     const stored = this.#statements.getVersion.get(key);
     if (stored === null) return null;
-    return {
-      checksum: stored["checksum"] as number,
-      revision: stored["revision"] as number,
-      createRevision: stored["create_revision"] as number,
-    };
+    const { checksum, revision, create_revision: createRevision } = stored;
+    if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
+      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
+      throw new StateDamaged(this.#database.path, detail);
+    }
+    return { checksum, revision, createRevision } as RowVersion;
   }
 
   #writeRows(): void {
@@ -501,10 +526,10 @@ export class KeyValueStore implements StateMachine {
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
-    if (rowChecksum(row, row.revision, row.createRevision) !== found["checksum"]) {
-      const detail = `the row of key ${JSON.stringify(row.key)} contradicts its checksum`;
-      throw new StateDamaged(this.#database.path, detail);
-    }
+    const { key, value, contentType, createRevision, revision } = row;
+    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const detail = contradictionIn(columns);
+    if (detail !== null) throw new StateDamaged(this.#database.path, detail);
     return row;
   }
 
@@ -546,46 +571,3 @@ function asDamage(path: string, error: unknown): unknown {
   if (!(error instanceof SqliteError) || !error.isDamage) return error;
   return new StateDamaged(path, error.detail);
 }
-
-function configure(database: SqliteDatabase): void {
-  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
-  database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  database.exec("PRAGMA busy_timeout = 0");
-  database.prepare("PRAGMA journal_mode = WAL").get();
-  // What a power loss takes from the write-ahead log is applied again from the Raft log.
-  database.exec("PRAGMA synchronous = NORMAL");
-  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
-  database.exec(`PRAGMA cache_size = -${cacheKib}`);
-  database.prepare("PRAGMA mmap_size = 0").get();
-  database.exec("PRAGMA cell_size_check = ON");
-}
-
-function prepareStatements(database: SqliteDatabase) {
-  const columns = "content_type, create_revision, revision, checksum";
-  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
-  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
-  return {
-    begin: database.prepare("BEGIN IMMEDIATE"),
-    commit: database.prepare("COMMIT"),
-    rollBack: database.prepare("ROLLBACK"),
-    saveMeta: prepareSaveMeta(database),
-    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
-    getVersion: database.prepare(
-      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
-    ),
-    put: database.prepare(
-      // All columns: a row that went and came again in one transaction has another creation.
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, create_revision = excluded.create_revision,
-         revision = excluded.revision, checksum = excluded.checksum`,
-    ),
-    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
-    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
-    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
-    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-  };
-}
-
-type Statements = ReturnType<typeof prepareStatements>;
