@@ -3,7 +3,7 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { PeerMessage } from "./peer-message.ts";
+import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
@@ -324,7 +324,7 @@ export class Node {
           this.#takeForwarded(from, message.commands);
           break;
         case "forwardRefused":
-          for (const sequence of message.sequences) this.#writes.refused(sequence);
+          this.#writes.refused(message);
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
@@ -488,9 +488,20 @@ export class Node {
     const timeMs = this.#options.clock.wallMs();
     const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
     if (proposed.ok) return;
-    const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
-    const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
-    this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
+    this.#refuse(from, proposed.error === "overloaded" ? "overloaded" : "notLeader", fresh);
+  }
+
+  #refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
+    const bySession = new Map<number, number[]>();
+    for (const frame of frames) {
+      const { session, sequence } = must(readCommandHeader(frame), "a fresh command has a header");
+      const sequences = bySession.get(session);
+      if (sequences) sequences.push(sequence);
+      else bySession.set(session, [sequence]);
+    }
+    for (const [session, sequences] of bySession) {
+      this.#options.network.send(to, { type: "forwardRefused", reason, session, sequences });
+    }
     this.#options.network.flush();
   }
 

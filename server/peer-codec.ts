@@ -206,7 +206,7 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
-      return [type, reasonNumbers[m.reason], m.sequences];
+      return [type, reasonNumbers[m.reason], m.session, m.sequences];
     default:
       return unreachable(m);
   }
@@ -305,7 +305,12 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
-      return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+      return {
+        type,
+        reason: f.oneOf(reasons),
+        session: f.integer(),
+        sequences: f.list(listLengthMax).map(integer),
+      };
     default:
       return unreachable(type);
   }
