@@ -171,12 +171,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    const old = this.#active;",
   },
   {
-    name: "a truncation is not noted before it begins",
-    file: "storage/raft-log.ts",
-    find: "    noteTruncation(disk, directory, from);\n    this.#cutBack(from);",
-    replace: "    this.#cutBack(from);",
-  },
-  {
     name: "the older of two copies of term and vote is believed",
     file: "storage/hard-state.ts",
     find: "slot && (!best || slot.sequence > best.sequence) ? slot : best,",
