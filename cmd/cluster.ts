@@ -2,7 +2,6 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { HttpClient } from "../server/http-client.ts";
@@ -60,7 +59,6 @@ async function runPrompt(options: {
   const input = standardInput();
   if (prompt && input === "terminal") {
     const directory = dataDir ?? process.env["KV_DATA_DIR"] ?? defaultDataDir;
-    mkdirSync(directory, { recursive: true });
     const session = runTerminal({
       store,
       prompt: () => "kv[cluster]> ",

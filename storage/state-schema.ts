@@ -6,7 +6,12 @@
 import { closeSync, fsyncSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
-import type { SqliteDatabase, SqliteRow, SqliteStatement } from "./sqlite/port.ts";
+import {
+  SqliteError,
+  type SqliteDatabase,
+  type SqliteRow,
+  type SqliteStatement,
+} from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
 const formatVersion = 2;
@@ -178,6 +183,9 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
  * for a missing page. With a write-ahead log beside it the end may still be in there.
  */
 export function isCutShort(path: string): boolean {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new SqliteError(path, "SQLITE_CANTOPEN", "it is a directory");
+  }
   const bytes = fileBytes(path);
   if (bytes === 0 || walBytes(path) > 0) return false;
   const header = new Uint8Array(100);

@@ -1,12 +1,20 @@
 /** Wrong use, and surroundings that do not let a node start: one line that helps, and the exit code. */
 
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { Cluster } from "./cluster.ts";
-import { commandOf } from "./executable.ts";
+import { commandOf, type Form } from "./executable.ts";
 import { KvProcess } from "./process.ts";
 import { type Scope, scenario } from "./scope.ts";
 import { until } from "./wait.ts";
@@ -163,14 +171,22 @@ scenario("every flag is an environment variable too, and the flag wins", async (
 /** One node alone with its files in `directory`; ends by itself. */
 async function assertRefused(
   scope: Scope,
-  options: { cluster: Cluster; id?: number; dataDir: string; names: string; flags?: string[] },
+  options: {
+    cluster: Cluster;
+    id?: number;
+    dataDir: string;
+    names: string;
+    flags?: string[];
+    form?: Form;
+    code?: number;
+  },
 ): Promise<void> {
-  const { cluster, id = 1, dataDir, names, flags = [] } = options;
+  const { cluster, id = 1, dataDir, names, flags = [], form = "executable", code = 1 } = options;
   const words = ["--nodeid", String(id), "--cluster", cluster.spec, "--data-dir", dataDir];
-  const command = [...commandOf("executable"), ...words, ...flags];
-  const child = new KvProcess(scope, { name: `kv --data-dir ${dataDir}`, command });
+  const command = [...commandOf(form), ...words, ...flags];
+  const child = new KvProcess(scope, { name: `${form}: kv --data-dir ${dataDir}`, command });
   await child.endsWithin(endMs);
-  assertOneLine(child, { code: 1, names });
+  assertOneLine(child, { code, names });
 }
 
 scenario("a data directory that is a file, or cannot be written", async (scope) => {
@@ -187,8 +203,32 @@ scenario("a data directory that is a file, or cannot be written", async (scope) 
   const isSuperuser = process.getuid?.() === 0;
   if (!isSuperuser) chmodSync(directory, 0o555);
   const closed = isSuperuser ? "/proc/kv-data" : join(directory, "closed");
-  await assertRefused(scope, { cluster, dataDir: closed, names: closed });
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    await assertRefused(scope, { cluster, form, dataDir: closed, names: closed });
+  }
   chmodSync(directory, 0o755);
+});
+
+scenario("files in the data directory that are not what they should be", async (scope) => {
+  const cluster = await Cluster.start(scope, { size: 1 });
+  await cluster.stopAll();
+  const files = [
+    { path: "lock", replace: (path: string) => writeFileSync(path, "x".repeat(5_000)), code: 4 },
+    { path: "identity", replace: (path: string) => mkdirSync(path), code: 1 },
+    { path: "group-0/hard-state", replace: (path: string) => mkdirSync(path), code: 1 },
+    { path: "group-0/state.sqlite", replace: (path: string) => mkdirSync(path), code: 1 },
+  ];
+  for (const { path, replace, code } of files) {
+    for (const form of ["executable", "node"] as const) {
+      const dataDir = scope.temporaryDirectory();
+      const node = join(dataDir, "node-1");
+      cpSync(cluster.node(1).directory, node, { recursive: true });
+      const file = join(node, path);
+      rmSync(file);
+      replace(file);
+      await assertRefused(scope, { cluster, form, dataDir, names: file, code });
+    }
+  }
 });
 
 scenario("a second process on the same directory", async (scope) => {
