@@ -19,7 +19,7 @@ import { LogDamaged } from "../storage/log-damage.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
 import { exitCodes, StartError } from "./exit.ts";
-import { shutdownSignals, standardInput } from "./input.ts";
+import { lifelineEnd, shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
 import { lastWords } from "./last-words.ts";
 import { NodeDirectory } from "./node-directory.ts";
@@ -51,7 +51,7 @@ export async function serve(config: NodeConfig): Promise<void> {
   const signalled = new Promise<"exit">((resolve) => {
     for (const signal of shutdownSignals) process.on(signal, () => resolve("exit"));
   });
-  await Promise.race([signalled, server.runPrompt()]);
+  await Promise.race([signalled, lifelineEnd(), server.runPrompt()]);
   await server.shutDown();
   process.exit(exitCodes.done);
 }
