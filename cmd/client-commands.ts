@@ -8,6 +8,7 @@ import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
+import { OutputError, tell, write } from "./output.ts";
 
 export const clientFlags = {
   endpoints: {
@@ -95,11 +96,16 @@ export async function runClientCommand(
     const doubt = said.outcome === "unknown" ? "; the write may have happened" : "";
     const line =
       format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${doubt}`;
-    await write(process.stderr, `${line}\n`);
+    tell(line);
     process.exit(exitCodeOf(said));
   }
-  if (format === "json") await write(process.stdout, `${JSON.stringify(said.json)}\n`);
-  else await write(process.stdout, typeof said.text === "string" ? `${said.text}\n` : said.text);
+  const text = format === "json" ? JSON.stringify(said.json) : said.text;
+  try {
+    await write(process.stdout, typeof text === "string" ? `${text}\n` : text);
+  } catch (error) {
+    const isWrite = name === "put" || name === "del";
+    throw isWrite && error instanceof OutputError ? error.afterWrite(String(said.text)) : error;
+  }
   process.exit(said.code);
 }
 
@@ -151,12 +157,4 @@ function rowJson(row: Row): Record<string, unknown> {
   } catch {
     return { key, valueBase64: Buffer.from(value).toString("base64"), ...common };
   }
-}
-
-function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<void> {
-  // A reader that has gone (`kv list | head -1`) is no failure of ours.
-  return new Promise((resolve) => {
-    stream.once("error", () => resolve());
-    stream.write(text, () => resolve());
-  });
 }

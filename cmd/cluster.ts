@@ -11,6 +11,7 @@ import { defaultDataDir, nodeConfig, type NodeFlag, type NodeFlagValues } from "
 import { builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { lifelineVariable, shutdownSignals, standardInput } from "./input.ts";
+import { tell } from "./output.ts";
 import { systemClock } from "./system.ts";
 
 interface ClusterOptions {
@@ -157,7 +158,7 @@ class LocalCluster {
 
   #print(line: string): void {
     if (this.#session) this.#session.printAbove(line);
-    else process.stderr.write(`${line}\n`);
+    else tell(line);
   }
 }
 

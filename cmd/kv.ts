@@ -11,6 +11,7 @@ import {
 import { runCluster } from "./cluster.ts";
 import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "./config.ts";
 import { lastWords } from "./last-words.ts";
+import { tell } from "./output.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
 
@@ -126,6 +127,6 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 
 main(process.argv.slice(2)).catch((error: unknown) => {
   const { line, code } = lastWords(error);
-  process.stderr.write(`${line}\n`);
+  tell(line);
   process.exit(code);
 });

@@ -7,6 +7,7 @@ import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { SqliteError } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError, type ExitCode } from "./exit.ts";
+import { OutputError } from "./output.ts";
 
 /**
  * One line for what a person can mend, whatever was typed that it repeats; the stack only for a bug of
@@ -16,6 +17,9 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
   if (error instanceof UsageError || error instanceof StartError) {
     const code = error instanceof UsageError ? exitCodes.usage : error.exitCode;
     return { line: `kv: ${renderLine(error.message)}`, code };
+  }
+  if (error instanceof OutputError) {
+    return { line: `kv: ${error.message}`, code: exitCodes.unreachable };
   }
   const trouble = diskTrouble(error);
   if (trouble) {

@@ -23,6 +23,7 @@ import { lifelineEnd, shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
 import { lastWords } from "./last-words.ts";
 import { NodeDirectory } from "./node-directory.ts";
+import { tell } from "./output.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
@@ -401,13 +402,13 @@ class Server {
     this.#session?.close();
     this.#session = null;
     const { line, code } = lastWords(error);
-    process.stderr.write(`${line}\n`);
+    tell(line);
     process.exit(code);
   }
 
   #print(line: string): void {
     if (this.#session) this.#session.printAbove(line);
-    else process.stderr.write(`${line}\n`);
+    else tell(line);
   }
 }
 

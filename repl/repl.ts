@@ -203,7 +203,14 @@ class PipePrinter {
   }
 
   async print(text: string): Promise<void> {
-    if (this.#broken || this.#output.write(`${text}\n`)) return;
+    if (this.#broken) return;
+    try {
+      if (this.#output.write(`${text}\n`)) return;
+    } catch {
+      // Deno says so at once where a disk is full.
+      this.#broken = true;
+      return;
+    }
     await drained(this.#output);
   }
 }
