@@ -1,6 +1,6 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
-import type { ClientPort, Failure, Result } from "../server/client-port.ts";
+import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { renderGet, renderList, renderStatus } from "../repl/answers.ts";
@@ -80,6 +80,11 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
   },
 };
 
+const outcomes: Readonly<Record<Outcome, string>> = {
+  not_applied: "not_applied: nothing was written",
+  unknown: "unknown: the write may have happened",
+};
+
 /** Runs the command and ends the process with its exit code. */
 export async function runClientCommand(
   name: ClientCommandName,
@@ -93,9 +98,9 @@ export async function runClientCommand(
   const store = new HttpClient(parseEndpoints(options.endpoints ?? process.env["KV_ENDPOINTS"]));
   const said = await commands[name](store, words);
   if ("ok" in said) {
-    const doubt = said.outcome === "unknown" ? "; the write may have happened" : "";
+    const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
     const line =
-      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${doubt}`;
+      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${outcome}`;
     tell(line);
     process.exit(exitCodeOf(said));
   }
