@@ -6,7 +6,7 @@ import type { Row } from "../server/state-machine/command.ts";
 import { renderGet, renderList, renderStatus } from "../repl/answers.ts";
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
-import { builtInCluster, parseCluster } from "./config.ts";
+import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
 import { OutputError, tell, write } from "./output.ts";
 
@@ -28,7 +28,7 @@ export const clientCommands = {
 
 export type ClientCommandName = keyof typeof clientCommands;
 
-interface ClientOptions {
+export interface ClientOptions {
   readonly endpoints: string | undefined;
   readonly output: string | undefined;
 }
@@ -93,9 +93,14 @@ export async function runClientCommand(
 ): Promise<void> {
   const format = options.output ?? "text";
   if (format !== "text" && format !== "json") {
-    throw new UsageError(`--output ${format} is not one of text, json`);
+    throw new UsageError(`--output "${format}" is not one of text, json`);
   }
-  const store = new HttpClient(parseEndpoints(options.endpoints ?? process.env["KV_ENDPOINTS"]));
+  const { endpoints } = options;
+  const store = new HttpClient(
+    endpoints === undefined
+      ? parseEndpoints(process.env["KV_ENDPOINTS"], "KV_ENDPOINTS")
+      : parseEndpoints(endpoints, "--endpoints"),
+  );
   const said = await commands[name](store, words);
   if ("ok" in said) {
     const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
@@ -136,19 +141,19 @@ function exitCodeOf(failure: Failure): ExitCode {
   }
 }
 
-function parseEndpoints(text: string | undefined): string[] {
+/** `HOST:PORT` or `http://HOST:PORT`, separated by commas, as URLs. */
+export function parseEndpoints(text: string | undefined, from: string): string[] {
   if (text === undefined) {
     const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
     return plan.map(({ http }) => `http://${http}`);
   }
   return text.split(",").map((part) => {
-    const endpoint = part.trim();
-    const url = endpoint.includes("://") ? endpoint : `http://${endpoint}`;
-    const isRight = URL.canParse(url) && new URL(url).protocol === "http:";
-    if (endpoint === "" || !isRight) {
-      throw new UsageError(`--endpoints: "${part}" is not HOST:PORT or http://HOST:PORT`);
-    }
-    return url.replace(/\/+$/, "");
+    const address = part.trim().replace(/^http:\/\/([^/]*)\/?$/, "$1");
+    const { host, port } = parseAddress(address, from);
+    const url = `http://${formatAddress({ host, port })}`;
+    // Names of hosts have their own rules, which only a URL's parser knows.
+    if (URL.canParse(url) && new URL(url).pathname === "/" && !/[@?#%\\]/.test(host)) return url;
+    throw new UsageError(`${from}: "${part}" is not HOST:PORT or http://HOST:PORT`);
   });
 }
 

@@ -93,8 +93,7 @@ export function nodeConfig(
   options: { prompt: boolean; environment: Environment },
 ): NodeConfig {
   const { environment } = options;
-  const read = (name: NodeFlag): { text: string; from: string } | null =>
-    readSetting(name, flags, environment);
+  const read = (name: NodeFlag): Setting | null => readSetting(name, flags, environment);
   const plan = parseCluster(read("cluster") ?? { text: builtInCluster, from: "--cluster" });
   const id = parseNodeId(read("nodeid"), plan);
   const own = plan.find((member) => member.id === id);
@@ -113,8 +112,8 @@ export function nodeConfig(
     logLevel: oneOf(read("log-level"), ["debug", "info", "warn", "error"], "info"),
     logFormat: oneOf(read("log-format"), ["text", "json"], "text"),
     secret: readSecret(read("secret-file"), environment),
-    allowedHosts: splitList(read("allowed-hosts")?.text),
-    allowedOrigins: splitList(read("allowed-origins")?.text),
+    allowedHosts: eachOf(read("allowed-hosts"), parseHostName),
+    allowedOrigins: eachOf(read("allowed-origins"), parseOrigin),
     limits: {
       ...defaultLimits,
       logEntriesMax: positive(read("log-entries-max"), 1, defaultLimits.logEntriesMax),
@@ -129,20 +128,20 @@ function readSetting(
   name: NodeFlag,
   flags: NodeFlagValues,
   environment: Environment,
-): { text: string; from: string } | null {
+): Setting | null {
   const flag = flags[name];
   const variable = `KV_${name.replaceAll("-", "_").toUpperCase()}`;
   const text = flag ?? environment[variable];
   if (text === undefined) return null;
   const from = flag === undefined ? variable : `--${name}`;
-  if (text === "") throw new UsageError(`${from} is empty; ${nodeFlags[name].help}`);
+  if (text === "") {
+    const { usage } = nodeFlags[name];
+    throw new UsageError(`${from} is empty; give it a value (${usage}), or leave it out`);
+  }
   return { text, from };
 }
 
-function parseNodeId(
-  given: { text: string; from: string } | null,
-  plan: readonly PlannedMember[],
-): NodeId {
+function parseNodeId(given: Setting | null, plan: readonly PlannedMember[]): NodeId {
   const ids = plan.map((member) => member.id).join(", ");
   if (!given) throw new UsageError(`--nodeid is missing; say which node this is, one of ${ids}`);
   const isId = /^[1-9]\d{0,9}$/.test(given.text);
@@ -156,7 +155,7 @@ function parseNodeId(
 }
 
 /** `1=RAFT/HTTP,2=RAFT/HTTP,…` */
-export function parseCluster(given: { text: string; from: string }): PlannedMember[] {
+export function parseCluster(given: Setting): PlannedMember[] {
   const { text, from } = given;
   const members = text.split(",").map((part) => {
     const match = /^([1-9]\d{0,9})=([^/]+)\/([^/]+)$/.exec(part);
@@ -205,11 +204,7 @@ export const formatAddress = ({ host, port }: Address): string =>
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
-function oneOf<T extends string>(
-  given: { text: string; from: string } | null,
-  choices: readonly T[],
-  fallback: T,
-): T {
+function oneOf<T extends string>(given: Setting | null, choices: readonly T[], fallback: T): T {
   if (!given) return fallback;
   const found = choices.find((choice) => choice === given.text);
   if (found) return found;
@@ -219,29 +214,45 @@ function oneOf<T extends string>(
 /** Less would not hold a few of the largest writes. */
 const logBytesMin = 4 << 20;
 
-function positive(
-  given: { text: string; from: string } | null,
-  min: number,
-  fallback: number,
-): number {
+function positive(given: Setting | null, min: number, fallback: number): number {
   if (!given) return fallback;
   const value = Number(given.text);
   if (/^\d{1,15}$/.test(given.text) && value >= min) return value;
   throw new UsageError(`${given.from} ${given.text} is not a whole number from ${min}`);
 }
 
-const splitList = (text: string | undefined): string[] =>
-  (text ?? "")
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
+type Setting = { readonly text: string; readonly from: string };
+
+/** A list's parts, separated by commas, each made what `parse` makes of it. */
+function eachOf(given: Setting | null, parse: (part: Setting) => string): string[] {
+  if (!given) return [];
+  return given.text.split(",").map((part) => parse({ text: part.trim(), from: given.from }));
+}
+
+/** As it stands in a `Host` header: `name`, or `name:port` for that port only. */
+function parseHostName({ text, from }: Setting): string {
+  const isName = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:\d{1,5})?$/i.test(text);
+  const bracketed = /^\[([0-9a-f:.]+)\](:\d{1,5})?$/i.exec(text);
+  if (isName || isIP(bracketed?.[1] ?? "") === 6) return text.toLowerCase();
+  if (isIP(text) === 6) return `[${text.toLowerCase()}]`;
+  throw new UsageError(`${from}: "${text}" is not a host's name, such as kv.example.org`);
+}
+
+/** As browsers write it. */
+function parseOrigin({ text, from }: Setting): string {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\/[^/?#@\s\\]+$/i.exec(text)?.[1]?.toLowerCase();
+  const isWeb = scheme === "http" || scheme === "https";
+  if (isWeb && URL.canParse(text)) return new URL(text).origin;
+  // An extension's: for those a URL's parser knows no origin.
+  if (scheme !== undefined && !isWeb) return text;
+  throw new UsageError(
+    `${from}: "${text}" is not a web origin, such as https://app.example.org (no path, no *)`,
+  );
+}
 
 const secretBytesMin = 16;
 
-function readSecret(
-  file: { text: string; from: string } | null,
-  environment: Environment,
-): Uint8Array | null {
+function readSecret(file: Setting | null, environment: Environment): Uint8Array | null {
   const text = file ? readSecretFile(file) : environment["KV_SECRET"];
   if (text === undefined) return null;
   const secret = new TextEncoder().encode(text.trim());
@@ -252,7 +263,7 @@ function readSecret(
   return secret;
 }
 
-function readSecretFile({ text, from }: { text: string; from: string }): string {
+function readSecretFile({ text, from }: Setting): string {
   try {
     return readFileSync(text, "utf8");
   } catch (error) {

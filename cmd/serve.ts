@@ -195,20 +195,14 @@ class Server {
   #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
-    const hosts = [
-      "localhost",
-      httpListen.host,
-      parseAddress(advertised, "--cluster").host,
-      ...allowedHosts,
-    ];
+    const own = [httpListen.host, parseAddress(advertised, "--cluster").host];
+    const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
       version,
       live: () => true,
       ready: () => this.#client.isReady,
-      hosts: new Set(
-        hosts.map((host) => (host.includes(":") && !host.includes(".") ? `[${host}]` : host)),
-      ),
+      hosts: new Set(["localhost", ...bracketed, ...allowedHosts]),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
     };

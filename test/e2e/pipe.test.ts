@@ -237,6 +237,8 @@ scenario("a command of the shell is answered with its exit code", async (scope) 
   assert.is(got.stdout, "from a shell");
   assert.is((await one("get", "not-there")).ending?.code, 1);
   assert.is((await one("del", "shell")).ending?.code, 0);
+  assert.is((await one("put", "number", "-5")).ending?.code, 0);
+  assert.is((await one("get", "number")).stdout, "-5");
   assert.is((await one("put", "one-word")).ending?.code, 2);
 });
 

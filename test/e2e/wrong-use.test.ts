@@ -6,6 +6,7 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
@@ -13,8 +14,9 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { skipped } from "../harness/skipped.ts";
 import { Cluster } from "./cluster.ts";
-import { commandOf, type Form } from "./executable.ts";
+import { commandOf, root, type Form } from "./executable.ts";
 import { KvProcess } from "./process.ts";
 import { type Scope, scenario } from "./scope.ts";
 import { until } from "./wait.ts";
@@ -73,6 +75,13 @@ scenario("unknown flags and words", async (scope) => {
     { words: ["frobnicate"], names: "frobnicate" },
     { words: ["cluster", "--bogus"], names: "--bogus" },
     { words: ["cluster", "surplus"], names: "surplus" },
+    { words: ["cluster", "--nodeid", "1"], names: "--nodeid" },
+    { words: ["--nodeid", "1", "--no-repl=foo"], names: "--no-repl=foo" },
+    { words: ["--nodeid", "1"], names: "KV_NO_REPL=maybe", environment: { KV_NO_REPL: "maybe" } },
+    { words: ["get", "k", "-o", "json", "-o", "text"], names: "--output" },
+    { words: ["put", "k", "-x"], names: "--" },
+    { words: ["put", "k", "-v"], names: "--version" },
+    { words: ["help", "frobnicate"], names: "frobnicate" },
   ]);
 });
 
@@ -114,6 +123,8 @@ scenario("wrong levels, formats and addresses", async (scope) => {
     ["--http", "nonsense"],
     ["--http", "127.0.0.1:http"],
     ["--raft", "127.0.0.1:70000"],
+    ["--allowed-hosts", "http://a.example"],
+    ["--allowed-origins", "a.example"],
   ];
   await assertWrongUse(
     scope,
@@ -273,16 +284,43 @@ scenario("a port that is taken", async (scope) => {
   }
 });
 
-scenario("help and version are answers", async (scope) => {
-  for (const [word, pattern] of [
-    ["--help", /--nodeid[\s\S]*--data-dir[\s\S]*--cluster/],
-    ["--version", /\d+\.\d+\.\d+/],
-  ] as const) {
-    const command = [...commandOf("executable"), word];
-    const child = new KvProcess(scope, { name: `kv ${word}`, command });
-    assert.equal(await child.endsWithin(endMs), { code: 0, signal: null });
-    assert.match(child.stdout, pattern);
-    assert.is(child.stderr, "");
+/** Runs it to its end and returns what it said, which is all it said. */
+async function answerOf(scope: Scope, form: Form, words: readonly string[]): Promise<string> {
+  const command = [...commandOf(form), ...words];
+  const child = new KvProcess(scope, { name: `${form}: kv ${words.join(" ")}`, command });
+  assert.equal(await child.endsWithin(endMs), { code: 0, signal: null }, child.stderr);
+  assert.is(child.stderr, "");
+  return child.stdout;
+}
+
+scenario("help is an answer, asked for as a flag or as a command", async (scope) => {
+  const help = await answerOf(scope, "executable", ["--help"]);
+  assert.match(help, /--nodeid[\s\S]*--data-dir[\s\S]*--cluster/);
+  assert.not.match(help, /default: true/);
+  assert.is(await answerOf(scope, "executable", ["help"]), help);
+  const put = await answerOf(scope, "executable", ["put", "--help"]);
+  assert.match(put, /kv put <key> <value>[\s\S]*--endpoints/);
+  assert.is(await answerOf(scope, "executable", ["help", "put"]), put);
+});
+
+scenario("the version names the runtime and the runtime's own version", async (scope) => {
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    const line = await answerOf(scope, form, ["--version"]);
+    const name = form === "executable" ? "bun" : form;
+    const runtime = join(root, "node_modules", name, "package.json");
+    const { version } = JSON.parse(readFileSync(runtime, "utf8")) as { version: string };
+    assert.match(line, /^kv\/\d+\.\d+\.\d+ /);
+    assert.ok(line.endsWith(` ${name}-v${version}\n`), `${line} of ${version}`);
+  }
+});
+
+scenario("a word that is no text is refused, whatever the runtime made of it", async (scope) => {
+  if (!existsSync("/proc/self/cmdline")) return skipped("no /proc to see the words' bytes");
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    const command = ["bash", "-c", String.raw`exec "$@" $'a\xff'`, "-", ...commandOf(form), "get"];
+    const child = new KvProcess(scope, { name: `${form}: kv get a\\xff`, command });
+    await child.endsWithin(endMs);
+    assertOneLine(child, { code: 2, names: "not UTF-8" });
   }
 });
 
