@@ -2,10 +2,12 @@
 
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
+import { lineBytesMax } from "../repl/words.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
+import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -18,6 +20,7 @@ import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
+import { connectionsWithin } from "./descriptors.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { lifelineEnd, shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
@@ -62,6 +65,10 @@ class Server {
   readonly #log: Log;
   readonly #client: NodeClient;
   readonly #transport: PeerTransport;
+  readonly #httpLimits = {
+    ...http1Limits,
+    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
+  };
   #directory: NodeDirectory | null = null;
   #formation: Formation | null = null;
   #node: Node | null = null;
@@ -88,6 +95,7 @@ class Server {
       self: config.nodeId,
       version,
       limits: config.limits,
+      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#transport.isConnected(peer),
@@ -185,6 +193,7 @@ class Server {
       fetch: (request, env) => app.fetch(request, env),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
