@@ -70,7 +70,8 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
     if (!answer.ok) return answer;
     const { rows, more, revision } = answer;
     const json = { rows: rows.map(rowJson), more, revision };
-    return { text: renderList(answer), json, code: exitCodes.done };
+    const { isTTY, columns } = process.stdout;
+    return { text: renderList(answer, isTTY ? columns : null), json, code: exitCodes.done };
   },
   async status(store) {
     const answer: Result<{ readonly status: unknown }> = await store.status();

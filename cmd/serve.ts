@@ -122,8 +122,7 @@ class Server {
       });
       const formed = this.#formation.form();
       if (formed) this.#form(formed);
-      else
-        this.#log.info(`waiting for nodes ${this.#formation.missing.join(", ")} to form a cluster`);
+      else this.#log.info(`waiting for ${namesOf(this.#formation.missing)} to form a cluster`);
     }
     this.#transport.dial();
   }
@@ -413,6 +412,13 @@ class Server {
     if (this.#session) this.#session.printAbove(line);
     else tell(line);
   }
+}
+
+/** `node 1`, or `nodes 1 and 3`. */
+function namesOf(ids: readonly NodeId[]): string {
+  const last = ids.at(-1);
+  const before = ids.slice(0, -1).join(", ");
+  return before === "" ? `node ${last}` : `nodes ${before} and ${last}`;
 }
 
 function suspectOf(error: unknown): Suspect | null {

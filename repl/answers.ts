@@ -3,7 +3,6 @@
 import type {
   DeleteAnswer,
   Failure,
-  FailureCode,
   GetAnswer,
   ListAnswer,
   MemberStatus,
@@ -11,6 +10,7 @@ import type {
   Result,
   Status,
 } from "../server/client-port.ts";
+import { shortenedTo } from "./display.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
 
@@ -29,10 +29,21 @@ export function renderGet(answer: GetAnswer): string {
   return answer.row === null ? "not found" : renderValue(answer.row.value);
 }
 
-/** `key = value` for each row, then the count; says so when the listing goes on. */
-export function renderList(answer: ListAnswer): string {
+/** Of a key in a listing, however narrow the terminal is. */
+const keyColumnsMin = 20;
+
+/**
+ * `key = value` for each row, then the count; says so when the listing goes on. On a terminal of
+ * `columns` a key takes half a row at the most; elsewhere, with null, it is there as a whole.
+ */
+export function renderList(answer: ListAnswer, columns: number | null): string {
   if (!answer.ok) return renderFailure(answer);
-  const rows = answer.rows.map((row) => `${renderKey(row.key)} = ${renderListedValue(row.value)}`);
+  const keyColumns = columns === null ? null : Math.max(keyColumnsMin, Math.floor(columns / 2));
+  const shownKey = (key: string): string => {
+    const text = renderKey(key);
+    return keyColumns === null ? text : shortenedTo(text, keyColumns);
+  };
+  const rows = answer.rows.map((row) => `${shownKey(row.key)} = ${renderListedValue(row.value)}`);
   const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
   const more = answer.more ? ", and more follow: list with a longer prefix" : "";
   return [...rows, `(${count}${more})`].join("\n");
@@ -82,32 +93,10 @@ function renderDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** What a person can do about a failure; null where the detail has to be enough. */
-const advices: Readonly<Record<FailureCode, string | null>> = {
-  bad_request: null,
-  forbidden: null,
-  not_found: null,
-  method_not_allowed: null,
-  too_large: "split the value over several keys",
-  key_too_long: "use a shorter key",
-  unsupported_media_type: null,
-  wrong_host: null,
-  overloaded: "try again a little later",
-  not_implemented: null,
-  no_leader: "see that a majority of the nodes runs, then try again",
-  stale: "try again a little later",
-  timeout: "see that a majority of the nodes runs, then try again",
-  no_space: "free space on the disk, then try again",
-  unreachable: "see that the node runs, then try again",
-  internal: null,
-};
-
-/** One line, `error: what happened (what to do); what became of the write`. */
+/** One line, `error: what happened, and what to do; what became of the write`. */
 export function renderFailure(failure: Failure): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
-  const advice = advices[failure.code];
-  const toDo = advice === null ? "" : ` (${advice})`;
-  return `error: ${detail}${toDo}${renderOutcome(failure)}`;
+  return `error: ${detail}${renderOutcome(failure)}`;
 }
 
 function renderOutcome(failure: Failure): string {
@@ -115,7 +104,7 @@ function renderOutcome(failure: Failure): string {
     case "not_applied":
       return "; nothing was written";
     case "unknown":
-      return "; the write may have happened: get the key to see";
+      return "; the write may have happened";
     case undefined:
       return "";
     default:

@@ -131,7 +131,10 @@ class LineRunner {
   }
 
   async #run(line: string, signal: AbortSignal): Promise<void> {
-    const { text, exit } = await execute(this.#store, line, signal);
+    const { text, exit } = await execute(this.#store, line, {
+      signal,
+      columns: this.terminal.columns,
+    });
     if (text !== null) this.terminal.printAbove(text);
     await this.terminal.drained();
     this.#running = null;
@@ -182,7 +185,7 @@ async function runPipeLine(store: ClientPort, line: Line, printer: PipePrinter):
     await printer.print(renderProblem(line.reason === "tooLong" ? lineTooLong : notText));
     return false;
   }
-  const { text, exit } = await execute(store, line.text);
+  const { text, exit } = await execute(store, line.text, { columns: null });
   if (text !== null) await printer.print(text);
   return exit;
 }

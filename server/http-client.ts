@@ -406,10 +406,13 @@ function unheard(
   const hosts = new Map<string, string[]>();
   for (const { host, why } of silent) hosts.set(why, [...(hosts.get(why) ?? []), host]);
   const isUnknown = silent.some(({ sent }) => sent);
+  const told = [...hosts].map(([why, of]) => `${of.join(", ")}: ${why}`);
+  const advice =
+    write && isUnknown ? "read the key to see what became of it" : "see that the nodes run there";
   return {
     ok: false,
     code: isLate || (isUnknown && write) ? "timeout" : "unreachable",
-    detail: [...hosts].map(([why, of]) => `${of.join(", ")}: ${why}`).join("; "),
+    detail: `${told.join("; ")}; ${advice}`,
     ...(write ? { outcome: isUnknown ? "unknown" : "not_applied" } : {}),
   };
 }

@@ -203,7 +203,8 @@ test("where no endpoint can be reached, all are named", async () => {
   const failure = failed(await new HttpClient(ports.map(url)).get("k"));
   assert.is(failure.code, "unreachable");
   const hosts = ports.map((port) => `127.0.0.1:${port}`).join(", ");
-  assert.is(failure.detail, `${hosts}: it cannot be reached (ECONNREFUSED)`);
+  const expected = `${hosts}: it cannot be reached (ECONNREFUSED); see that the nodes run there`;
+  assert.is(failure.detail, expected);
 });
 
 test("what an endpoint answers says more than what others do not", async () => {
