@@ -92,6 +92,8 @@ export class Node {
   #isStopped = false;
   /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
   #wholeIndex: Index | null = null;
+  /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
+  readonly #lastIndexBefore: Index;
   #currentMs: number | null = null;
   #ticker: Timer | null = null;
 
@@ -134,6 +136,7 @@ export class Node {
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
     this.#leadership = this.#currentLeadership();
+    this.#lastIndexBefore = this.#raft.log.lastIndex;
   }
 
   start(): void {
@@ -211,6 +214,15 @@ export class Node {
   get ageMs(): number | null {
     if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
     return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+  }
+
+  /**
+   * The log still holds entries of an earlier life that the state has not applied. They may have been
+   * acknowledged, and only a leader can tell, so that what the state lacks may be there all the same.
+   */
+  get mayLackAcknowledged(): boolean {
+    const { appliedIndex, lastIndex } = this.#raft.log;
+    return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
   /**
