@@ -85,10 +85,7 @@ export async function runClientCommand(
   words: readonly string[],
   options: ClientOptions,
 ): Promise<void> {
-  const format = options.output ?? "text";
-  if (format !== "text" && format !== "json") {
-    throw new UsageError(`--output ${format} is not one of text, json`);
-  }
+  const format = parseFormat(options.output);
   const store = new HttpClient(parseEndpoints(options.endpoints ?? process.env["KV_ENDPOINTS"]));
   const said = await commands[name](store, words);
   if ("ok" in said) {
@@ -101,6 +98,11 @@ export async function runClientCommand(
   if (format === "json") await write(process.stdout, `${JSON.stringify(said.json)}\n`);
   else await write(process.stdout, typeof said.text === "string" ? `${said.text}\n` : said.text);
   process.exit(said.code);
+}
+
+export function parseFormat(format = "text"): "text" | "json" {
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`--output ${format} is not one of text, json`);
 }
 
 function notFound(key: string): Said {
@@ -125,7 +127,8 @@ function exitCodeOf(failure: Failure): ExitCode {
   }
 }
 
-function parseEndpoints(text: string | undefined): string[] {
+/** HTTP addresses as URLs without a trailing slash; the built-in cluster's where none are given. */
+export function parseEndpoints(text: string | undefined): string[] {
   if (text === undefined) {
     const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
     return plan.map(({ http }) => `http://${http}`);

@@ -2,9 +2,12 @@
 
 import { cac } from "cac";
 import { LiteralArguments, UsageError } from "./arguments.ts";
+import { benchFlags, benchValueFlags, runBench } from "./bench/bench.ts";
 import {
   clientCommands,
   clientFlags,
+  parseEndpoints,
+  parseFormat,
   runClientCommand,
   type ClientCommandName,
 } from "./client-commands.ts";
@@ -82,9 +85,28 @@ function build(literal: LiteralArguments): ReturnType<typeof cac> {
       });
     });
   }
+  addBench(cli, literal);
   cli.help();
   cli.version(version);
   return cli;
+}
+
+function addBench(cli: ReturnType<typeof cac>, literal: LiteralArguments): void {
+  const bench = cli.command("bench", "Measure a running cluster: latency, throughput, errors");
+  for (const { usage, help } of Object.values({ ...benchFlags, ...clientFlags })) {
+    bench.option(usage, help);
+  }
+  bench.example("  kv bench --clients 64 --reads 90 --duration 30");
+  bench.action((options: Options) => {
+    const text = (flag: string): string | undefined =>
+      options[flag] === undefined ? undefined : literal.text(options[flag]);
+    return runBench({
+      endpoints: parseEndpoints(text("endpoints") ?? process.env["KV_ENDPOINTS"]),
+      format: parseFormat(text("output")),
+      text,
+      isSet: (flag) => options[flag] === true,
+    });
+  });
 }
 
 /** cac's words for wrong use, in ours: what is wrong, as it was typed, and what would be right. */
@@ -110,7 +132,11 @@ function asUsageError(
 }
 
 async function main(words: readonly string[]): Promise<void> {
-  const valueFlags = new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags)]);
+  const valueFlags = new Set([
+    ...Object.keys(nodeFlags),
+    ...Object.keys(clientFlags),
+    ...benchValueFlags,
+  ]);
   const literal = new LiteralArguments(words, valueFlags);
   const cli = build(literal);
   try {
