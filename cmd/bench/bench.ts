@@ -25,7 +25,7 @@ export const benchFlags = {
   keys: { usage: "--keys <N>", help: "Different keys, drawn evenly (default: 100000)" },
   prefix: {
     usage: "--prefix <TEXT>",
-    help: "Of all keys; they are overwritten, and stay afterwards (default: bench/)",
+    help: "Of all keys; they are overwritten, and stay afterwards (default: bench-)",
   },
   reads: { usage: "--reads <PERCENT>", help: "Requests that read, the others write (default: 50)" },
   local: { usage: "--local", help: "Reads are answered by the asked node alone (level=local)" },
@@ -74,7 +74,7 @@ function addressOf(endpoint: string): SocketAddress {
 }
 
 function prefixOf(options: BenchOptions): string {
-  const prefix = options.text("prefix") ?? "bench/";
+  const prefix = options.text("prefix") ?? "bench-";
   const room = keyBytesMax - String(keyCountMax).length;
   if (new TextEncoder().encode(prefix).byteLength > room || prefix.includes("\0")) {
     throw new UsageError(`--prefix is longer than ${room} bytes, or has a NUL byte`);

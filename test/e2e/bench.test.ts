@@ -49,11 +49,11 @@ scenario("one second of reads and writes, on keys that were filled", async (scop
     assert.ok(p50 > 0 && max < 1000 * report.seconds, JSON.stringify(latencyMs));
   }
   const node = cluster().node(1);
-  const listed = await node.ask("GET", "/v1/kv?prefix=bench/&keys&limit=1000");
+  const listed = await node.ask("GET", "/v1/kv?prefix=bench-&keys&limit=1000");
   const rows = listed.json()["rows"] as { key: string }[];
   assert.is(rows.length, keyCount);
-  assert.is(rows[0]?.key, "bench/0000000000");
-  const { text } = await node.get("bench/0000000000");
+  assert.is(rows[0]?.key, "bench-0000000000");
+  const { text } = await node.get("bench-0000000000");
   assert.match(text, /^[a-z]{200}$/);
 });
 
