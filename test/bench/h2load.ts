@@ -10,8 +10,9 @@ import { percentile } from "./disk-sync.ts";
 
 /** Before anything counts: connections stand, caches are warm, compilers done. */
 const warmUpSeconds = 1;
-/** How many processes can be started in a second, at the least. */
-const startsPerSecond = 60;
+/** How long the start of a process may take: more than the last, where that was too little. */
+const startSecondsMax = 0.25;
+let startSeconds = 1 / 60;
 
 export interface Generator {
   readonly clients: number;
@@ -85,20 +86,20 @@ function readLog(path: string): Requests {
 const answerBytes = ({ output }: Finished): number =>
   Number(/\((\d+)\) data/.exec(output)?.[1] ?? Number.NaN);
 
-/** `scratch`: a directory for the logs, better not on the disk that is measured. */
-export async function measure(
-  generators: readonly Generator[],
-  { scratch, seconds }: { scratch: string; seconds: number },
-): Promise<Measured> {
-  const allSeconds = seconds + warmUpSeconds + generators.length / startsPerSecond;
-  const finished = await Promise.all(
-    generators.map((generator, i) => start(generator, allSeconds, join(scratch, `log-${i}`))),
-  );
-  const logs = finished.map(({ log }) => readLog(log));
-  for (const { log } of finished) rmSync(log);
+interface Window {
+  readonly fromUs: number;
+  readonly toUs: number;
+}
+
+/** When all processes ran, after the warm-up; null where that was for less than half of the time. */
+function commonWindow(logs: readonly Requests[], seconds: number): Window | null {
   const fromUs = Math.max(...logs.map(({ firstUs }) => firstUs)) + 1e6 * warmUpSeconds;
   const toUs = Math.min(fromUs + 1e6 * seconds, ...logs.map(({ lastUs }) => lastUs));
-  if (!(toUs - fromUs > 5e5 * seconds)) throw new Error("the processes did not run side by side");
+  return toUs - fromUs > 5e5 * seconds ? { fromUs, toUs } : null;
+}
+
+/** Ascending microseconds of what ended within the window. */
+function durations(logs: readonly Requests[], { fromUs, toUs }: Window): Float64Array {
   const took: number[] = [];
   for (const { endUs, tookUs } of logs) {
     for (let i = 0; i < endUs.length; i++) {
@@ -106,11 +107,31 @@ export async function measure(
       if (end >= fromUs && end < toUs) took.push(tookUs[i] ?? 0);
     }
   }
-  const sorted = Float64Array.from(took).sort();
+  return Float64Array.from(took).sort();
+}
+
+/** `scratch`: a directory for the logs, better not on the disk that is measured. */
+export async function measure(
+  generators: readonly Generator[],
+  { scratch, seconds }: { scratch: string; seconds: number },
+): Promise<Measured> {
+  const allSeconds = seconds + warmUpSeconds + generators.length * startSeconds;
+  const finished = await Promise.all(
+    generators.map((generator, i) => start(generator, allSeconds, join(scratch, `log-${i}`))),
+  );
+  const logs = finished.map(({ log }) => readLog(log));
+  for (const { log } of finished) rmSync(log);
+  const window = commonWindow(logs, seconds);
+  if (window === null) {
+    startSeconds = Math.min(startSecondsMax, 2 * startSeconds);
+    throw new Error("the processes of h2load did not run side by side for long enough");
+  }
+  const sorted = durations(logs, window);
+  const windowUs = window.toUs - window.fromUs;
   return {
-    seconds: (toUs - fromUs) / 1e6,
+    seconds: windowUs / 1e6,
     count: sorted.length,
-    perSecond: (1e6 * sorted.length) / (toUs - fromUs),
+    perSecond: (1e6 * sorted.length) / windowUs,
     p50Ms: percentile(sorted, 0.5) / 1000,
     p99Ms: percentile(sorted, 0.99) / 1000,
     failed: logs.reduce((sum, { failed }) => sum + failed, 0),

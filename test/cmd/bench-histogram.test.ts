@@ -52,8 +52,12 @@ test("borders of buckets do not fall into their neighbours", () => {
 test("the longest duration is told exactly, also where no bucket reaches", () => {
   const histogram = histogramOf([3, 5_000_000_001]);
   assert.is(histogram.maxUs, 5_000_000_001);
-  assert.is(histogram.quantileUs(0.5), 3);
+  assert.equal([histogram.quantileUs(0.5), histogram.quantileUs(1)], [3, 2 ** 30 - 1]);
   assert.is(histogram.count, 2);
+});
+
+test("no quantile is above the longest duration", () => {
+  assert.is(histogramOf([1_000_000]).quantileUs(0.5), 1_000_000);
 });
 
 test("nothing recorded is zero everywhere", () => {

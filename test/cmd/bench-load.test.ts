@@ -158,7 +158,7 @@ test("a client whose endpoint is gone goes on to the next, and says so", async (
   const gone = await server(() => ok);
   gone.close();
   const { address, close } = await server(() => ok);
-  const load = loadOf([gone.address, address], { clients: 2 });
+  const load = loadOf([gone.address, address], { clients: 1 });
   await run(load, () => load.put.latencies.count > 20 && load.errorCount > 0);
   close();
   assert.equal([...load.put.errors], [["unreachable", 1]]);
