@@ -92,16 +92,8 @@ export async function runClientCommand(
   words: readonly string[],
   options: ClientOptions,
 ): Promise<void> {
-  const format = options.output ?? "text";
-  if (format !== "text" && format !== "json") {
-    throw new UsageError(`--output "${format}" is not one of text, json`);
-  }
-  const { endpoints } = options;
-  const store = new HttpClient(
-    endpoints === undefined
-      ? parseEndpoints(process.env["KV_ENDPOINTS"], "KV_ENDPOINTS")
-      : parseEndpoints(endpoints, "--endpoints"),
-  );
+  const format = parseFormat(options.output);
+  const store = new HttpClient(endpointsOf(options.endpoints));
   const said = await commands[name](store, words);
   if ("ok" in said) {
     const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
@@ -118,6 +110,11 @@ export async function runClientCommand(
     throw isWrite && error instanceof OutputError ? error.afterWrite(String(said.text)) : error;
   }
   process.exit(said.code);
+}
+
+export function parseFormat(format = "text"): "text" | "json" {
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`--output "${format}" is not one of text, json`);
 }
 
 function notFound(key: string): Said {
@@ -141,6 +138,12 @@ function exitCodeOf(failure: Failure): ExitCode {
       return exitCodes.refused;
   }
 }
+
+/** Of the flag, of the environment, or the built-in cluster's. */
+export const endpointsOf = (flag: string | undefined): string[] =>
+  flag === undefined
+    ? parseEndpoints(process.env["KV_ENDPOINTS"], "KV_ENDPOINTS")
+    : parseEndpoints(flag, "--endpoints");
 
 /** `HOST:PORT` or `http://HOST:PORT`, separated by commas, as URLs. */
 export function parseEndpoints(text: string | undefined, from: string): string[] {

@@ -1,5 +1,6 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
+import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
 import { UsageError } from "./arguments.ts";
@@ -61,6 +62,15 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     },
   ],
   ...client,
+  [
+    "bench",
+    {
+      usage: "bench",
+      help: "Measure a running cluster: latency, throughput, errors",
+      flags: [...Object.values(benchFlags), ...Object.values(clientFlags)],
+      example: "kv bench --clients 64 --reads 90 --duration 30",
+    },
+  ],
   ["help", { usage: "help [command]", help: "Show what a command does", flags: [] }],
 ]);
 

@@ -3,8 +3,11 @@
 import { readFileSync } from "node:fs";
 import { cac } from "cac";
 import { LiteralArguments, refuseBrokenText, UsageError, type KnownFlags } from "./arguments.ts";
+import { benchFlags, benchValueFlags, runBench } from "./bench/bench.ts";
 import {
   clientFlags,
+  endpointsOf,
+  parseFormat,
   runClientCommand,
   type ClientCommandName,
   type ClientOptions,
@@ -50,6 +53,16 @@ function clientOptions(options: Options, literal: LiteralArguments): ClientOptio
   return { endpoints: text("endpoints"), output: text("output") };
 }
 
+function bench(options: Options, literal: LiteralArguments): Promise<void> {
+  const { endpoints, output } = clientOptions(options, literal);
+  return runBench({
+    endpoints: endpointsOf(endpoints),
+    format: parseFormat(output),
+    text: (flag) => (options[flag] === undefined ? undefined : literal.text(options[flag])),
+    isSet: (flag) => options[flag] === true,
+  });
+}
+
 type Action = (words: readonly string[], options: Options) => Promise<void>;
 
 function actionOf(name: string, literal: LiteralArguments): Action {
@@ -65,6 +78,8 @@ function actionOf(name: string, literal: LiteralArguments): Action {
     case "cluster":
       return (_words, options) =>
         runCluster({ flags: nodeFlagValues(options, literal), prompt: wantsPrompt(options) });
+    case "bench":
+      return (_words, options) => bench(options, literal);
     case "help":
       return ([about = ""]) => write(process.stdout, helpText(about));
     default:
@@ -112,8 +127,11 @@ function asUsageError(
 }
 
 const knownFlags: KnownFlags = {
-  values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags)]),
-  bare: new Set(["no-repl", "help", "version"]),
+  values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
+  bare: new Set([
+    ...["no-repl", "help", "version"],
+    ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),
+  ]),
   short: new Map([
     ["o", "output"],
     ["h", "help"],

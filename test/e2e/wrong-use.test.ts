@@ -132,6 +132,29 @@ scenario("wrong levels, formats and addresses", async (scope) => {
   );
 });
 
+scenario("a measurement that cannot be", async (scope) => {
+  const flags: [flag: string, value: string][] = [
+    ["--clients", "0"],
+    ["--clients", "1.5"],
+    ["--clients", "20000"],
+    ["--size", "1048577"],
+    ["--keys", "-1"],
+    ["--reads", "101"],
+    ["--reads", "half"],
+    ["--duration", "0"],
+    ["--duration", "10s"],
+    ["--endpoints", "not an address"],
+    ["--output", "xml"],
+  ];
+  await assertWrongUse(scope, [
+    ...flags.map(([flag, value]) => ({ words: ["bench", flag, value], names: value })),
+    { words: ["bench", "--clients"], names: "--clients" },
+    { words: ["bench", "--prefix", "x".repeat(2_048)], names: "--prefix" },
+    { words: ["bench", "--bogus"], names: "--bogus" },
+    { words: ["bench", "surplus"], names: "surplus" },
+  ]);
+});
+
 scenario("without a secret no other machine is listened to", async (scope) => {
   const directory = scope.temporaryDirectory();
   for (const flag of ["--http", "--raft"]) {

@@ -99,12 +99,14 @@ export class VirtualTime {
 
 const directory = "group";
 const logSizes = { segmentBytes: 4096, preallocateBytes: 1024 };
+type LogSizes = Partial<typeof logSizes>;
 
 /** What of one node outlives its process, and the process. */
 class Host {
   readonly disk = new MemoryDisk();
   readonly machine = new MemoryMachine();
   readonly #drawSalt: () => number;
+  readonly #logSizes: LogSizes;
   files: GroupFiles<MemoryMachine> | null = null;
   snapshots: SnapshotFiles | null = null;
   node: Node | null = null;
@@ -112,8 +114,9 @@ class Host {
   /** What is wrong with the state machine's file. */
   stateDamage: string | null = null;
 
-  constructor(drawSalt: () => number) {
+  constructor(drawSalt: () => number, sizes: LogSizes) {
     this.#drawSalt = drawSalt;
+    this.#logSizes = sizes;
     this.disk.makeDirectory(directory);
     createGroup({ disk: this.disk, directory, group: 0, drawSalt });
   }
@@ -130,7 +133,7 @@ class Host {
       return { ok: false, damage: { path, detail: this.stateDamage } };
     };
     const opened = openGroup({
-      ...{ disk, directory, group: 0, drawSalt, logSizes, openMachine },
+      ...{ disk, directory, group: 0, drawSalt, logSizes: this.#logSizes, openMachine },
       setMachineAside: () => {
         machine.wipe();
         this.stateDamage = null;
@@ -160,12 +163,21 @@ export class SimulatedNodes {
   readonly #limits: Limits;
   #seed: number;
 
-  constructor(options: { count: number; seed?: number; limits?: Partial<Limits> }) {
+  /** `logSizes`: small ones where nothing else is given, so that segments come and go. */
+  constructor(options: {
+    count: number;
+    seed?: number;
+    limits?: Partial<Limits>;
+    logSizes?: LogSizes;
+  }) {
     this.#seed = options.seed ?? 1;
     this.#limits = { ...defaultLimits, ...options.limits };
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     for (const id of this.ids) {
-      this.#hosts.set(id, new Host(() => Math.floor(this.#fraction() * 2 ** 32)));
+      this.#hosts.set(
+        id,
+        new Host(() => Math.floor(this.#fraction() * 2 ** 32), options.logSizes ?? logSizes),
+      );
       this.start(id);
     }
   }
