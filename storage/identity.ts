@@ -2,6 +2,7 @@
 
 import { crc32 } from "node:zlib";
 import {
+  configuration,
   decodeConfiguration,
   encodeConfiguration,
   type Member,
@@ -90,6 +91,6 @@ function identityOf(value: unknown): Identity | null {
   const checked =
     members === null
       ? []
-      : decodeConfiguration(encodeConfiguration({ members: members as Member[] })).members;
+      : decodeConfiguration(encodeConfiguration(configuration(members as Member[]))).members;
   return { nodeId: nodeId(id), incarnation, clusterId, members: checked };
 }

@@ -46,7 +46,9 @@
  * soon as it is in the log and is taken back if it is truncated. One member changes at a time, so
  * any two successive majorities overlap; the next change waits until the last one is committed, and
  * the first one until the term's own entry is (the flaw found in 2015). Learners receive the log and
- * have no vote.
+ * have no vote; a learner that is made a voter counts once that is committed without it. A member is
+ * an id and the incarnation of its directory: a wiped node is a new one, and the old one's place is
+ * empty between its removal and the newcomer's coming.
  *
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
  * to date and tells it to stand at once.
@@ -57,7 +59,7 @@
 
 import { assert, unreachable } from "./assert.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
-import { voters, type Configuration } from "./configuration.ts";
+import { memberOf, voters, type Configuration } from "./configuration.ts";
 import { contradiction } from "./contradiction.ts";
 import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
@@ -74,6 +76,11 @@ import type { Follower, Role } from "./role.ts";
 
 export interface RaftOptions {
   readonly self: NodeId;
+  /**
+   * This life of this node's directory. A configuration that knows `self` by another one does not mean
+   * this node, which has then no vote. Left out where each id has only one life.
+   */
+  readonly incarnation?: string;
   /** In force at `appliedIndex`; later ones are found in the log. */
   readonly configuration: Configuration;
   readonly hardState: HardState;
@@ -138,6 +145,28 @@ function mayPrecedeWrite(message: Message): boolean {
   }
 }
 
+function isAnswer({ type }: Message): boolean {
+  switch (type) {
+    case "preVoteResponse":
+    case "voteResponse":
+    case "appendAccepted":
+    case "appendRejected":
+    case "heartbeatResponse":
+      return true;
+    case "append":
+    case "heartbeat":
+    case "snapshot":
+    case "timeoutNow":
+    case "preVote":
+    case "vote":
+    case "readIndex":
+    case "readIndexResponse":
+      return false;
+    default:
+      return unreachable(type);
+  }
+}
+
 export class Raft {
   readonly options: RaftOptions;
   readonly self: NodeId;
@@ -161,7 +190,10 @@ export class Raft {
     this.options = options;
     this.self = options.self;
     this.log = new LogView(options.reader, options.appliedIndex);
-    this.configurations = new ConfigurationHistory(options.configuration);
+    this.configurations = new ConfigurationHistory(
+      options.configuration,
+      options.incarnation ?? null,
+    );
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
@@ -186,10 +218,15 @@ export class Raft {
     return voters(this.configuration);
   }
 
+  /** Whose majorities elect and commit: the current voters, and at times those before them as well. */
+  get electorates(): readonly (readonly NodeId[])[] {
+    return this.configurations.electorates;
+  }
+
+  /** A member without a vote, or with the place of a voter whose directory this node does not have. */
   get isLearner(): boolean {
-    return this.configuration.members.some(
-      ({ id, role }) => id === this.self && role === "learner",
-    );
+    const isMember = memberOf(this.configuration, this.self) !== undefined;
+    return isMember && !this.configurations.isVoter(this.self);
   }
 
   /**
@@ -222,9 +259,13 @@ export class Raft {
     else this.becomeFollower(this.#term, null);
   }
 
-  /** A message arrived. `from` is who the connection was authenticated as. */
-  step(from: NodeId, message: Message): void {
+  /**
+   * A message arrived. `from` is who the connection was authenticated as, in the life `incarnation` of
+   * its directory (null where each id has only one).
+   */
+  step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
+    if (incarnation !== null && !this.#countsHere(from, incarnation) && isAnswer(message)) return;
     if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(from, message);
@@ -433,6 +474,15 @@ export class Raft {
   #mayStand(): boolean {
     if (this.log.pendingSnapshot !== null || this.hasLostEntries) return false;
     return this.configurations.mayBeVoter(this.self);
+  }
+
+  /**
+   * Votes and acknowledgements count by id, so they have to come from the directory that stands for the
+   * id in our configuration: another one's were promised by, or to, somebody else. What a leader or a
+   * candidate says is another matter: it may know members that we do not know yet (thesis §4.2.2).
+   */
+  #countsHere(from: NodeId, incarnation: string): boolean {
+    return memberOf(this.configuration, from)?.incarnation === incarnation;
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */

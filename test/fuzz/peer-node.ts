@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { payloadBytesMax } from "../../server/frame.ts";
 import { decodePeerMessage } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { encodeConfiguration } from "../../server/raft/configuration.ts";
+import { configuration, encodeConfiguration } from "../../server/raft/configuration.ts";
 import {
   index,
   nodeId,
@@ -90,7 +90,7 @@ class Scene {
     const { tape } = this;
     if (tape.once(4)) return tape.bytes(tape.below(40));
     if (kind === "configuration") {
-      const data = encodeConfiguration({ members: [member, { ...member, id: victim }] });
+      const data = encodeConfiguration(configuration([member, { ...member, id: victim }]));
       return tape.once(2) ? data : mutate(data, tape);
     }
     return this.#command();

@@ -4,7 +4,7 @@
  */
 
 import { AssertionError, must } from "../../server/raft/assert.ts";
-import type { Configuration } from "../../server/raft/configuration.ts";
+import { memberOf, type Configuration } from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 import type { Envelope, Message } from "../../server/raft/message.ts";
 import { Raft } from "../../server/raft/raft.ts";
@@ -45,6 +45,8 @@ export interface Write {
 
 export interface TestNode {
   readonly id: NodeId;
+  /** A quote for each time its disk was wiped. */
+  readonly incarnation: string;
   readonly disk: Disk;
   /** Null while it is down. */
   raft: Raft | null;
@@ -60,6 +62,8 @@ export interface Flight {
   readonly from: NodeId;
   readonly to: NodeId;
   readonly message: Message;
+  /** Of the sender, and of whom it takes the receiver for; left out where nobody was wiped. */
+  readonly incarnations?: { readonly from: string; readonly to: string };
 }
 
 interface ClusterOptions {
@@ -107,7 +111,7 @@ export class Cluster {
   }
 
   /** A new machine with an empty disk, member or not. */
-  add(id: NodeId): TestNode {
+  add(id: NodeId, incarnation = ""): TestNode {
     const disk: Disk = {
       hardState: { term: term(0), vote: null },
       log: new MemoryLog(),
@@ -116,11 +120,19 @@ export class Cluster {
       snapshot: null,
     };
     const random = this.#random(id);
-    const node: TestNode = { id, disk, raft: null, isHeld: false, writes: [], applied: [], random };
+    const rest = { raft: null, isHeld: false, writes: [], applied: [], random };
+    const node: TestNode = { id, incarnation, disk, ...rest };
     this.nodes.set(id, node);
     this.#disks.set(id, disk);
     this.start(node);
     return node;
+  }
+
+  /** Everything a node ever wrote is gone, and a new life of it begins. */
+  wipe(node: TestNode): TestNode {
+    if (node.raft) this.crash(node);
+    this.invariants.wiped(node.id);
+    return this.add(node.id, `${node.incarnation}'`);
   }
 
   node(id: number): TestNode {
@@ -138,6 +150,7 @@ export class Cluster {
     const { inflightMessagesMax: messagesMax, inflightBytesMax: bytesMax } = this.limits;
     node.raft = new Raft({
       self: node.id,
+      incarnation: node.incarnation,
       configuration: disk.configuration,
       hardState: disk.hardState,
       reader: disk.log,
@@ -206,13 +219,17 @@ export class Cluster {
     this.inFlight = this.inFlight.filter((flight) => !taken.has(flight));
     for (const id of new Set(flights.map(({ to }) => to))) {
       const node = this.nodes.get(id);
-      const own = flights.filter(({ to }) => to === id);
+      const own = flights.filter((flight) => flight.to === id && !isForAnother(flight, node));
       if (node?.raft) {
         this.run(node, (raft) => {
-          for (const { from, message } of own) raft.step(from, message);
+          for (const { from, message, incarnations } of own) {
+            raft.step(from, message, incarnations?.from ?? null);
+          }
         });
       }
-      for (const flight of own) this.#endStream(flight, node?.raft !== null);
+      for (const flight of flights.filter(({ to }) => to === id)) {
+        this.#endStream(flight, node?.raft !== null && own.includes(flight));
+      }
     }
   }
 
@@ -287,12 +304,22 @@ export class Cluster {
   #send(from: NodeId, envelopes: readonly Envelope[]): void {
     for (const { to, message } of envelopes) {
       this.invariants.sent(from, to, message);
-      const flight = { from, to, message };
+      const flight = { from, to, message, incarnations: this.#incarnations(from, to) };
       const isLost = this.blocked.has(`${from}>${to}`);
       if (this.#isTraced) this.note(`${flightText(flight)}${isLost ? " (lost)" : ""}`);
       if (isLost) this.#brokenStreams.push(flight);
       else this.inFlight.push(flight);
     }
+  }
+
+  /**
+   * A connection leads to the directory that the sender's configuration names, or, where it names none,
+   * to the one that has dialed it.
+   */
+  #incarnations(from: NodeId, to: NodeId): { from: string; to: string } {
+    const sender = must(this.nodes.get(from), "a sender");
+    const known = sender.raft && memberOf(sender.raft.configuration, to)?.incarnation;
+    return { from: sender.incarnation, to: known ?? this.nodes.get(to)?.incarnation ?? "" };
   }
 
   /** A snapshot travels as a stream, and the leader is told how it ended. */
@@ -351,6 +378,10 @@ export class Cluster {
     if (changed.length > 0) this.note(`${node.id}: ${changed.join(" ")}`);
   }
 }
+
+/** Meant for an earlier life of the receiver: its connection broke with that life. */
+const isForAnother = ({ incarnations }: Flight, node: TestNode | undefined): boolean =>
+  incarnations !== undefined && incarnations.to !== node?.incarnation;
 
 const touchesDisk = ({ hardState, snapshot, entries }: Ready): boolean =>
   hardState !== null || snapshot !== null || entries.length > 0;

@@ -1,7 +1,11 @@
 /** One message of every type between nodes, with fields that are all different. */
 
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { encodeConfiguration, type Member } from "../../server/raft/configuration.ts";
+import {
+  configuration,
+  encodeConfiguration,
+  type Member,
+} from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type Entry, type EntryKind } from "../../server/raft/entry.ts";
 
 export const entry = (at: number, dataBytes = 3, kind: EntryKind = "command"): Entry => ({
@@ -35,7 +39,7 @@ const members: readonly Member[] = [
 
 const memberList = (at: number): Entry => ({
   ...entry(at, 0, "configuration"),
-  data: encodeConfiguration({ members }),
+  data: encodeConfiguration(configuration(members)),
 });
 
 const largest = 2 ** 48;
