@@ -7,7 +7,15 @@ import type { PeerMessage } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
-import type { Clock, HardStateStore, LogStore, Network, Random, Timer } from "./ports.ts";
+import type {
+  Clock,
+  HardStateStore,
+  LogStore,
+  Network,
+  Random,
+  SnapshotStore,
+  Timer,
+} from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
@@ -18,6 +26,7 @@ import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
+import { Upkeep } from "./upkeep.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -30,11 +39,12 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly snapshots: SnapshotStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
-  /** A sentence for the log about a peer; each comes once, however often its reason does. */
+  /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
 
@@ -63,6 +73,7 @@ export class Node {
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #upkeep: Upkeep;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
@@ -82,6 +93,11 @@ export class Node {
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
+    this.#upkeep = new Upkeep({
+      ...options,
+      raft: () => this.#raft,
+      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+    });
     this.#raft = new Raft({
       self: options.self,
       configuration: machine.applied.configuration ?? options.formed,
@@ -96,7 +112,8 @@ export class Node {
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
-      latestSnapshot: () => null,
+      latestSnapshot: () => this.#upkeep.latestSnapshot(),
+      appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
     });
     this.#writes = new PendingWrites({
@@ -170,6 +187,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** How far the state on disk stands for the log: it may be compacted up to here. */
+  get snapshotIndex(): Index {
+    return this.#upkeep.syncedIndex;
   }
 
   /** On the leader: how far `peer`'s log is known to equal ours. */
@@ -248,6 +270,7 @@ export class Node {
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
+      this.#upkeep.tick(() => this.#handleReady());
     });
     this.#schedule();
   }
@@ -260,11 +283,7 @@ export class Node {
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
-      for (;;) {
-        const ready = this.#raft.ready();
-        if (!ready) break;
-        this.#handle(ready);
-      }
+      this.#handleReady();
       this.#noteLeadership();
       this.#apply();
     });
@@ -295,8 +314,10 @@ export class Node {
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
-        case "snapshot":
-          // No log is compacted yet, so no leader has a reason to send one.
+        case "snapshotOffer":
+        case "snapshotChunk":
+        case "snapshotProgress":
+          this.#upkeep.receive(from, message);
           break;
         default:
           if (message.type === "append") {
@@ -317,11 +338,15 @@ export class Node {
     this.#options.warn(text);
   }
 
+  #handleReady(): void {
+    for (let ready = this.#raft.ready(); ready; ready = this.#raft.ready()) this.#handle(ready);
+  }
+
   #handle(ready: Ready): void {
     const { log, hardState, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    assert(ready.snapshot === null, "no snapshot is taken in");
+    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       log.append(ready.entries);
@@ -335,7 +360,10 @@ export class Node {
 
   #send(envelopes: readonly Envelope[]): void {
     if (envelopes.length === 0) return;
-    for (const { to, message } of envelopes) this.#options.network.send(to, message);
+    for (const { to, message } of envelopes) {
+      if (message.type === "snapshot") this.#upkeep.send(to, message);
+      else this.#options.network.send(to, message);
+    }
     this.#options.network.flush();
   }
 
@@ -354,7 +382,7 @@ export class Node {
     if (appliedIndex < commitIndex) this.#schedule();
     this.#reads.applied(appliedIndex);
     if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
+    if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
     this.#noteCurrency();
   }
 
@@ -464,6 +492,7 @@ export class Node {
     const isSame =
       before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
     if (isSame) return;
+    if (before.role === "leader") this.#upkeep.leadershipLost();
     this.#leadership = now;
     this.#options.leadershipChanged(now);
     // Writes and reads that waited for a leader can go now.

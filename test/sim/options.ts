@@ -80,6 +80,16 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     applyBytesMax: random.pick([1, 300, 2 << 20]),
     commitBytes: random.pick([1, 500, 1 << 20]),
     checkpointBytes: random.pick([100, 2_000, 8 << 20]),
+    logEntriesMax: random.pick([2, 30, 65_536]),
+    logBytesMax: random.pick([1_000, 20_000, 64 << 20]),
+    snapshotChunkBytes: random.pick([40, 1_000, 128 << 10]),
+    snapshotWindowBytes: random.pick([50, 2_000, 2 << 20]),
+    snapshotTickBytes: random.pick([200, 5_000, 1 << 20]),
+    snapshotTickSteps: random.pick([1, 8]),
+    snapshotTransfersMax: random.pick([1, 2]),
+    snapshotRetryMs: heartbeatMs * 2,
+    snapshotTimeoutMs: electionTimeoutMs * random.pick([2, 10]),
+    snapshotKeptMs: electionTimeoutMs * random.pick([0.1, 3]),
     inboxMessagesMax: random.pick([20, 100_000]),
   };
   return {
