@@ -10,7 +10,9 @@ import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
 import { configuration } from "../server/raft/configuration.ts";
+import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { Roster } from "../server/roster.ts";
 import { PeerTransport } from "../server/transport.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -24,6 +26,8 @@ import { version } from "./version.ts";
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
+/** Between a change of the members and the end of connections that it makes unwelcome. */
+const partingMs = 20;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
 /** Older parts of the log are verified one after the other while the node serves. */
@@ -40,7 +44,7 @@ export async function serve(config: NodeConfig): Promise<void> {
   const signalled = new Promise<"exit">((resolve) => {
     for (const signal of shutdownSignals) process.on(signal, () => resolve("exit"));
   });
-  await Promise.race([signalled, server.runPrompt()]);
+  await Promise.race([signalled, server.removed, server.runPrompt()]);
   await server.shutDown();
   process.exit(exitCodes.done);
 }
@@ -53,11 +57,16 @@ class Server {
   #directory: NodeDirectory | null = null;
   #formation: Formation | null = null;
   #node: Node | null = null;
+  /** Whom the log knows; before the cluster has formed, null. */
+  #roster: Roster | null = null;
   #listener: Listener | null = null;
   #session: TerminalSession | null = null;
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
   #lastWarning = "";
+  readonly #removal = Promise.withResolvers<"removed">();
+  /** A leader was known in this life. */
+  #hasServed = false;
 
   constructor(config: NodeConfig) {
     this.#config = config;
@@ -108,6 +117,11 @@ class Server {
     await this.#listener?.close(0);
     await this.#transport.close();
     this.#directory?.close();
+  }
+
+  /** When this node has learned that it is not a member any more. */
+  get removed(): Promise<"removed"> {
+    return this.#removal.promise;
   }
 
   async runPrompt(): Promise<"exit"> {
@@ -212,7 +226,7 @@ class Server {
         connected: (peer) => this.#connected(peer),
         disconnected: (peer) => this.#disconnected(peer),
         refused: (peer, refusal) => this.#refused(peer, refusal),
-        message: (from, message) => this.#node?.receive(from, message),
+        message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
         warn: (text) => this.#log.warn(text),
       },
     });
@@ -221,28 +235,53 @@ class Server {
   // ------------------------------------------------------------------ peers and formation
 
   #identity(): PeerIdentity {
+    if (this.#roster) return this.#roster.identity;
     const { nodeId, plan } = this.#config;
-    const identity = this.#directory?.identity;
-    const members =
-      identity && identity.clusterId !== null
-        ? identity.members
-        : plan.map((member) => ({ ...member, incarnation: null }));
-    return {
-      nodeId,
-      incarnation: identity?.incarnation ?? "0".repeat(32),
-      clusterId: identity?.clusterId ?? null,
-      members,
-    };
+    const incarnation = this.#directory?.identity.incarnation ?? "0".repeat(32);
+    const members = plan.map((member) => ({ ...member, incarnation: null }));
+    return { nodeId, incarnation, clusterId: null, members, revision: 0 };
   }
 
   #admit(peer: PeerIdentity): Refusal | null {
     if (!this.#directory) return { reason: "malformed", detail: "still starting" };
+    const roster = this.#roster;
+    if (roster) {
+      const refusal = roster.judge(peer);
+      if (refusal) this.#noteNewcomer(peer, refusal);
+      else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
+      return refusal;
+    }
     const refusal = judgePeer(this.#identity(), peer);
     if (refusal) return refusal;
     // A member that dials us and has formed already tells what we have missed.
     const formed = this.#node ? null : this.#formation?.adopt(peer);
     if (formed) systemClock.soon(() => this.#form(formed));
     return null;
+  }
+
+  /** The leader decides whether, and as what, a directory that nobody knows is taken in. */
+  #noteNewcomer(peer: PeerIdentity, { reason }: Refusal): void {
+    const own = peer.members.find(({ id }) => id === peer.nodeId);
+    if (own === undefined || (reason !== "wiped" && reason !== "unknownMember")) return;
+    const { nodeId: id, incarnation } = peer;
+    this.#node?.knocked({ id, incarnation, raft: own.raft, http: own.http });
+  }
+
+  #configurationChanged(now: Configurations): void {
+    const roster = this.#roster;
+    if (!roster) return;
+    roster.update(now);
+    systemClock.after(partingMs, () => {
+      this.#transport.readmit();
+      this.#dialMembers(roster);
+    });
+  }
+
+  #dialMembers(roster: Roster): void {
+    const peers = [...roster.addresses].map(
+      ([id, raft]) => [id, parseAddress(raft, `node ${id}`)] as const,
+    );
+    this.#transport.setPeers(new Map(peers));
   }
 
   #connected(peer: PeerIdentity): void {
@@ -264,15 +303,29 @@ class Server {
     if (refusal.reason === "wrongCluster" && isFormed) {
       // One stranger among our own is his affair; strangers all around, and it is ours.
       this.#foreignTo.add(peer);
-      if (this.#foreignTo.size < majority(this.#config.plan.length)) return;
+      if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
       this.#die(foreignDirectory(this.#config, refusal.detail));
+    } else if (refusal.reason === "retired") {
+      this.#retired(refusal.detail);
     } else if (!isFormed && (refusal.reason === "wiped" || refusal.reason === "unknownMember")) {
-      this.#die(emptyDirectory(this.#config, refusal.detail));
+      this.#warnOnce(
+        `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
+          `(${refusal.detail})`,
+      );
     } else if (!isFormed && refusal.reason === "differentMembers") {
       this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
     } else {
       this.#warnOnce(`node ${peer}: ${refusal.detail} (${refusal.reason})`);
     }
+  }
+
+  /** Who served until now has done its work; who starts with such a directory has made a mistake. */
+  #retired(detail: string): void {
+    const advice = "delete the directory to come back as a new member";
+    if (!this.#hasServed)
+      this.#die(new StartError(`${this.#config.directory}: ${detail}; ${advice}`));
+    this.#warnOnce(`${detail}; this node ends`);
+    this.#removal.resolve("removed");
   }
 
   /** A refusal comes again with every attempt to connect; it is told when it changes. */
@@ -307,8 +360,10 @@ class Server {
       this.#config.limits,
     );
     this.#log.info(verdict);
+    const { incarnation } = directory.identity;
     const node = new Node({
       self: nodeId,
+      incarnation,
       formed: members,
       limits: this.#config.limits,
       clock: systemClock,
@@ -320,9 +375,14 @@ class Server {
       snapshots,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
+      configurationChanged: (now) => this.#configurationChanged(now),
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
+    const { clusterId } = formed;
+    const { configurations } = node;
+    this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
+    this.#dialMembers(this.#roster);
     node.start();
     this.#client.formed(node, formed.clusterId);
     const scrubbing = systemClock.every(scrubEveryMs, () => {
@@ -335,6 +395,7 @@ class Server {
   }
 
   #leadershipChanged(now: Leadership): void {
+    this.#hasServed ||= now.leaderId !== null;
     const leader = now.leaderId === null ? "no leader" : `leader ${now.leaderId}`;
     this.#log.info(`${now.role}, term ${now.term}, ${leader}`);
     this.#session?.refresh();
@@ -389,12 +450,5 @@ function portError(error: unknown, address: string, purpose: string): unknown {
 function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {
   return new StartError(
     `${directory} is another cluster's: ${detail}; use that cluster's addresses, or another --data-dir`,
-  );
-}
-
-function emptyDirectory({ directory, nodeId }: NodeConfig, detail: string): StartError {
-  return new StartError(
-    `${directory} is new, and node ${nodeId} may not join with it: ${detail}; bring back the old ` +
-      `directory, or delete the data directories of all nodes to start over`,
   );
 }

@@ -13,6 +13,9 @@ export type FailureCode =
   | "forbidden"
   | "not_found"
   | "method_not_allowed"
+  | "conflict"
+  | "condition_failed"
+  | "condition_required"
   | "too_large"
   | "key_too_long"
   | "unsupported_media_type"
@@ -39,6 +42,8 @@ export interface Failure {
   /** The offending parameter of a request. */
   readonly field?: string;
   readonly retryAfterSeconds?: number;
+  /** With `condition_failed`: the revision that stands in the way. */
+  readonly revision?: number;
   /** The leader as this node knows it, where that helps. */
   readonly leader?: NodeId;
 }

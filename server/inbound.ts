@@ -6,7 +6,6 @@ import { AcceptorHandshake, type HandshakeOptions, type PeerIdentity } from "./h
 import { decodePeerMessage } from "./peer-codec.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import type { Clock, Timer } from "./ports.ts";
-import type { NodeId } from "./raft/entry.ts";
 import type { TransportLimits } from "./transport-limits.ts";
 
 export interface InboundOptions {
@@ -19,7 +18,7 @@ export interface InboundOptions {
 export interface InboundEvents {
   /** The peer was admitted; its messages follow. */
   authenticated(inbound: Inbound, peer: PeerIdentity): void;
-  message(from: NodeId, message: PeerMessage): void;
+  message(from: PeerIdentity, message: PeerMessage): void;
   /** Exactly once. */
   closed(inbound: Inbound): void;
   warn(text: string): void;
@@ -76,7 +75,7 @@ export class Inbound {
     if (this.#isClosed || this.#isRefused) return;
     this.#idlePings = 0;
     if (this.#peer === null) this.#greet(chunk);
-    else this.#readFrames(this.#peer.nodeId, chunk);
+    else this.#readFrames(this.#peer, chunk);
   }
 
   #greet(chunk: Uint8Array): void {
@@ -97,13 +96,13 @@ export class Inbound {
     this.#options.events.authenticated(this, step.peer);
   }
 
-  #readFrames(from: NodeId, chunk: Uint8Array): void {
+  #readFrames(from: PeerIdentity, chunk: Uint8Array): void {
     const violation = this.#frames.push(chunk, (payload) => this.#take(from, payload));
     if (violation !== null) this.#giveUp(from, violation);
   }
 
   /** Answers whether more is wanted: an event may have closed this connection. */
-  #take(from: NodeId, payload: Uint8Array): boolean {
+  #take(from: PeerIdentity, payload: Uint8Array): boolean {
     if (payload.byteLength === 0) {
       if (this.#socket.writableLength < pongBytesMax) this.#socket.write(emptyFrame);
       return true;
@@ -114,8 +113,10 @@ export class Inbound {
     return !this.#isClosed;
   }
 
-  #giveUp(from: NodeId, what: string): void {
-    this.#options.events.warn(`closed the connection of node ${from} at ${this.#origin}: ${what}`);
+  #giveUp(from: PeerIdentity, what: string): void {
+    this.#options.events.warn(
+      `closed the connection of node ${from.nodeId} at ${this.#origin}: ${what}`,
+    );
     this.close();
   }
 }

@@ -60,6 +60,10 @@ export interface Limits {
   readonly snapshotTimeoutMs: number;
   /** How long a snapshot that nobody is being sent is kept for the next one. */
   readonly snapshotKeptMs: number;
+  /** Entries that a learner may lack and still be promoted. */
+  readonly caughtUpEntries: number;
+  /** How long a directory that asked to be let in counts as being there. */
+  readonly knockKeptMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -97,5 +101,7 @@ export const defaultLimits: Limits = {
   snapshotRetryMs: 1_000,
   snapshotTimeoutMs: 10_000,
   snapshotKeptMs: 30_000,
+  caughtUpEntries: 1_000,
+  knockKeptMs: 6_000,
   inboxMessagesMax: 100_000,
 };

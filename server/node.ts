@@ -4,7 +4,10 @@
  */
 
 import type { PeerMessage } from "./peer-message.ts";
+import { ClusterRequests } from "./cluster-requests.ts";
 import type { Limits } from "./limits.ts";
+import type { Newcomer } from "./member-change.ts";
+import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
 import type {
@@ -17,7 +20,7 @@ import type {
   Timer,
 } from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
-import type { Configuration } from "./raft/configuration.ts";
+import type { Configuration, Configurations } from "./raft/configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { majority } from "./raft/quorum.ts";
@@ -30,6 +33,8 @@ import { Upkeep } from "./upkeep.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
+  /** This life of this node's directory. */
+  readonly incarnation: string;
   /** The members the cluster was formed with; a later configuration in the state or log wins. */
   readonly formed: Configuration;
   readonly limits: Limits;
@@ -44,6 +49,8 @@ export interface NodeOptions {
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
+  /** Members have come, gone or changed, or what was appended is committed. */
+  readonly configurationChanged: (now: Configurations) => void;
   /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
@@ -74,11 +81,14 @@ export class Node {
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
   readonly #upkeep: Upkeep;
-  readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
+  readonly #membership: Membership;
+  readonly #clusterRequests: ClusterRequests;
+  readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
   readonly #answeredMs = new Map<NodeId, number>();
   #leadership: Leadership;
+  #configurations: Configurations;
   #isScheduled = false;
   /** Waiting writes were refused: they are tried again with the next tick. */
   #isHeldBack = false;
@@ -98,8 +108,21 @@ export class Node {
       raft: () => this.#raft,
       answeredMs: (id) => this.#answeredMs.get(id) ?? null,
     });
+    this.#membership = new Membership({
+      ...options,
+      raft: () => this.#raft,
+      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      handOver: () => this.handOver(),
+    });
+    this.#clusterRequests = new ClusterRequests({
+      ...options,
+      raft: () => this.#raft,
+      membership: this.#membership,
+      firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
+    });
     this.#raft = new Raft({
       self: options.self,
+      incarnation: options.incarnation,
       configuration: machine.applied.configuration ?? options.formed,
       hardState: options.hardState.current,
       reader: options.log,
@@ -127,6 +150,7 @@ export class Node {
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
     this.#leadership = this.#currentLeadership();
+    this.#configurations = this.#raft.configurations.newest;
   }
 
   start(): void {
@@ -134,10 +158,10 @@ export class Node {
     this.#schedule();
   }
 
-  /** A message of an authenticated peer. */
-  receive(from: NodeId, message: PeerMessage): void {
+  /** A message of an authenticated peer, and of which life of its directory it is. */
+  receive(from: NodeId, message: PeerMessage, incarnation: string): void {
     if (this.#isStopped || this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
-    this.#inbox.push({ from, message });
+    this.#inbox.push({ from, message, incarnation });
     this.#schedule();
   }
 
@@ -165,6 +189,17 @@ export class Node {
     else refuse("overloaded");
   }
 
+  /** Asks the leader for a change of the cluster. `done` is called once, never from within this call. */
+  changeCluster(request: ClusterRequest, done: (answer: ClusterAnswer) => void): void {
+    this.#clusterRequests.ask(request, done);
+    if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
+  }
+
+  /** A directory asked to be let in that the configuration does not name. */
+  knocked(newcomer: Newcomer): void {
+    this.#membership.knocked(newcomer);
+  }
+
   get machine(): StateMachine {
     return this.#options.machine;
   }
@@ -175,6 +210,10 @@ export class Node {
 
   get configuration(): Configuration {
     return this.#raft.configuration;
+  }
+
+  get configurations(): Configurations {
+    return this.#configurations;
   }
 
   get commitIndex(): Index {
@@ -238,6 +277,7 @@ export class Node {
     this.#ticker?.cancel();
     this.#writes.close();
     this.#reads.close();
+    this.#clusterRequests.close();
   }
 
   // ------------------------------------------------------------------ the loop
@@ -271,6 +311,8 @@ export class Node {
         this.#raft.readIndex(id);
       }
       this.#upkeep.tick(() => this.#handleReady());
+      this.#clusterRequests.tick();
+      this.#membership.tick();
     });
     this.#schedule();
   }
@@ -284,6 +326,9 @@ export class Node {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
       this.#handleReady();
+      // First the answer: who has asked to be removed is cut off by what follows.
+      this.#clusterRequests.settle();
+      this.#noteConfigurations();
       this.#noteLeadership();
       this.#apply();
     });
@@ -303,7 +348,7 @@ export class Node {
 
   #stepInbox(): void {
     if (this.#inbox.length === 0) return;
-    for (const { from, message } of this.#inbox.splice(0)) {
+    for (const { from, message, incarnation } of this.#inbox.splice(0)) {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
@@ -314,9 +359,15 @@ export class Node {
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
+        case "ask":
+        case "answer":
+          this.#clusterRequests.receive(from, message);
+          break;
         case "snapshotOffer":
         case "snapshotChunk":
         case "snapshotProgress":
+          // A file for another directory of the same id is no news about this one's.
+          if (message.type === "snapshotProgress" && !this.#raft.isNamed(from, incarnation)) break;
           this.#upkeep.receive(from, message);
           break;
         default:
@@ -324,9 +375,9 @@ export class Node {
             this.#leaderCommit = { term: message.term, index: message.commitIndex };
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
-            this.#answeredMs.set(from, this.#nowMs());
+            if (this.#raft.isNamed(from, incarnation)) this.#answeredMs.set(from, this.#nowMs());
           }
-          this.#raft.step(from, message);
+          this.#raft.step(from, message, incarnation);
       }
     }
   }
@@ -484,6 +535,14 @@ export class Node {
     if (kind === "leader") return "leader";
     if (kind === "candidate" || kind === "preCandidate") return "candidate";
     return this.#raft.isLearner ? "learner" : "follower";
+  }
+
+  #noteConfigurations(): void {
+    const { current, committed } = this.#raft.configurations.newest;
+    const before = this.#configurations;
+    if (before.current === current && before.committed === committed) return;
+    this.#configurations = { current, committed };
+    this.#options.configurationChanged(this.#configurations);
   }
 
   #noteLeadership(): void {

@@ -52,6 +52,7 @@ type State =
       readonly kind: "connected";
       readonly socket: Socket;
       readonly pongs: FrameAssembler;
+      readonly peer: PeerIdentity;
       readonly sinceMs: number;
     };
 
@@ -80,6 +81,11 @@ export class Outbound {
 
   get isConnected(): boolean {
     return this.#state.kind === "connected";
+  }
+
+  /** Whom the connection leads to; null where none stands. */
+  get peer(): PeerIdentity | null {
+    return this.#state.kind === "connected" ? this.#state.peer : null;
   }
 
   get outbox(): { readonly count: number; readonly bytes: number } {
@@ -216,6 +222,7 @@ export class Outbound {
       kind: "connected",
       socket: state.socket,
       pongs: new FrameAssembler(0),
+      peer: step.peer,
       sinceMs: clock.monotonicMs(),
     };
     events.connected(step.peer);

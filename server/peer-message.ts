@@ -51,7 +51,26 @@ export interface SnapshotProgress {
   readonly phase: "receiving" | "building" | "installed" | "refused" | "damaged";
 }
 
+/** A request about the cluster, for the leader; `cluster-codec.ts` says what `body` holds. */
+export interface Ask {
+  readonly type: "ask";
+  readonly requestId: number;
+  readonly body: Uint8Array;
+}
+
+export interface Answer {
+  readonly type: "answer";
+  readonly requestId: number;
+  readonly body: Uint8Array;
+}
+
 export type SnapshotMessage = SnapshotOffer | SnapshotChunk | SnapshotProgress;
 
 /** The core's own `snapshot` does not travel without its file. */
-export type PeerMessage = Exclude<Message, Snapshot> | Forward | ForwardRefused | SnapshotMessage;
+export type PeerMessage =
+  | Exclude<Message, Snapshot>
+  | Forward
+  | ForwardRefused
+  | SnapshotMessage
+  | Ask
+  | Answer;

@@ -4,7 +4,7 @@
  */
 
 import type { PeerMessage } from "./peer-message.ts";
-import type { Member } from "./raft/configuration.ts";
+import type { Configuration } from "./raft/configuration.ts";
 import type { Entry, HardState, Index, NodeId, Term } from "./raft/entry.ts";
 import type { LogReader } from "./raft/log-reader.ts";
 
@@ -74,7 +74,7 @@ export interface SnapshotInfo {
   readonly bytes: number;
   readonly lastIndex: Index;
   readonly lastTerm: Term;
-  readonly members: readonly Member[];
+  readonly configuration: Configuration;
 }
 
 /**

@@ -12,6 +12,9 @@ const kinds: Readonly<Record<FailureCode, Kind>> = {
   forbidden: { status: 403, title: "Refused" },
   not_found: { status: 404, title: "Not found" },
   method_not_allowed: { status: 405, title: "This path does not take this method" },
+  conflict: { status: 409, title: "That is not possible as things stand" },
+  condition_failed: { status: 412, title: "The condition does not hold" },
+  condition_required: { status: 428, title: "A condition is required" },
   too_large: { status: 413, title: "The value is too large" },
   key_too_long: { status: 414, title: "The key is too long" },
   unsupported_media_type: { status: 415, title: "This form of the body is not taken" },
@@ -65,6 +68,7 @@ export function problemBody(
     detail: failure.detail,
     outcome: outcomeOf(failure, write),
     field: failure.field,
+    revision: failure.revision,
     leader: failure.leader,
   });
 }
@@ -76,6 +80,7 @@ export function problem(failure: Failure, options: ProblemOptions = {}): Respons
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+    ...(failure.revision === undefined ? {} : { ETag: `"${failure.revision}"` }),
     ...options.headers,
   };
   if (status === 503 || status === 429) {

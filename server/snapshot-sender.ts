@@ -58,8 +58,8 @@ export class SnapshotSender {
   want(firstNeeded: Index): Omit<Snapshot, "type" | "term"> | null {
     const { newest } = this.#options.store;
     if (newest && newest.lastIndex >= firstNeeded) {
-      const { lastIndex, lastTerm, members } = newest;
-      return { lastIndex, lastTerm, members };
+      const { lastIndex, lastTerm, configuration } = newest;
+      return { lastIndex, lastTerm, configuration };
     }
     this.#isWanted = true;
     return null;
@@ -73,9 +73,10 @@ export class SnapshotSender {
       finished(to, false);
       return;
     }
-    const { term, lastIndex, lastTerm, members } = message;
+    const { term, lastIndex, lastTerm, configuration } = message;
     const { id, bytes } = info;
-    const offer = { type: "snapshotOffer", term, lastIndex, lastTerm, members, id, bytes } as const;
+    const place = { term, lastIndex, lastTerm, configuration };
+    const offer = { type: "snapshotOffer", ...place, id, bytes } as const;
     const places = { isTaken: false, acknowledged: 0, sent: 0, heardMs: nowMs, movedMs: nowMs };
     this.#transfers.set(to, { offer, info, ...places });
     send(to, offer);

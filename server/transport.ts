@@ -42,7 +42,8 @@ export interface TransportEvents {
    * is the peer's own, where it was proved.
    */
   refused(peer: NodeId, refusal: Refusal, identity: PeerIdentity | null): void;
-  message(from: NodeId, message: PeerMessage): void;
+  /** `incarnation` is of the peer's directory, as its handshake has shown it. */
+  message(from: NodeId, message: PeerMessage, incarnation: string): void;
   /** A sentence for the log; bounded in number. */
   warn(text: string): void;
 }
@@ -169,6 +170,16 @@ export class PeerTransport implements Network {
     }
   }
 
+  /** Has everybody judged again, and parts with those who are not welcome any more. */
+  readmit(): void {
+    for (const inbound of [...this.#inbounds.values()]) {
+      if (inbound.peer && this.#options.events.admit(inbound.peer)) inbound.close();
+    }
+    for (const outbound of [...this.#outbounds.values()]) {
+      if (outbound.peer && this.#options.events.admit(outbound.peer)) outbound.redial();
+    }
+  }
+
   /** Drops the connections we have dialed and makes them anew: who we are has changed. */
   redial(): void {
     if (!this.#isDialing || this.#isClosed) return;
@@ -231,7 +242,8 @@ export class PeerTransport implements Network {
 
   readonly #inboundEvents: InboundEvents = {
     authenticated: (inbound, peer) => this.#authenticated(inbound, peer),
-    message: (from, message) => this.#options.events.message(from, message),
+    message: ({ nodeId, incarnation }, message) =>
+      this.#options.events.message(nodeId, message, incarnation),
     closed: (inbound) => this.#inboundClosed(inbound),
     warn: (text) => this.#warn(text),
   };

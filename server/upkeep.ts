@@ -121,14 +121,14 @@ export class Upkeep {
 
   #takeOffer(from: NodeId, offer: SnapshotOffer): void {
     const raft = this.#options.raft();
-    const { term, lastIndex, lastTerm, members } = offer;
+    const { term, lastIndex, lastTerm, configuration } = offer;
     const isUseful = raft.needsSnapshot(lastIndex, lastTerm);
     if (term >= raft.term && isUseful) {
       this.#receiver.offer(from, offer, this.#nowMs());
       return;
     }
     // The core answers what it has already, and a leader that is one no more.
-    raft.step(from, { type: "snapshot", term, lastIndex, lastTerm, members });
+    raft.step(from, { type: "snapshot", term, lastIndex, lastTerm, configuration });
     if (!isUseful) this.#receiver.decline(from, offer);
   }
 

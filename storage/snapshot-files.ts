@@ -153,7 +153,7 @@ export class SnapshotFiles implements SnapshotStore {
       bytes: making.writer.bytes,
       lastIndex: appliedIndex,
       lastTerm: appliedTerm,
-      members: must(configuration, "a snapshot has members").members,
+      configuration: must(configuration, "a snapshot has members"),
     };
     this.#newest = { info, file: disk.open(this.#path("outgoing"), "read") };
     return "done";

@@ -1,7 +1,13 @@
 /** The configurations in force along the log, so that a truncated change is taken back. */
 
 import { must } from "./assert.ts";
-import { decodeConfiguration, memberOf, voters, type Configuration } from "./configuration.ts";
+import {
+  decodeConfiguration,
+  memberOf,
+  voters,
+  type Configuration,
+  type Configurations,
+} from "./configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./entry.ts";
 
 interface Dated {
@@ -40,9 +46,10 @@ export class ConfigurationHistory {
     return must(found ?? this.#dated[0], "a history is never empty").configuration;
   }
 
-  /** The newest configuration that is known to be committed. */
-  get committedOne(): Configuration {
-    return must(this.#dated[0], "a history is never empty").configuration;
+  get newest(): Configurations {
+    const [oldest] = this.#dated;
+    const committed = must(oldest, "a history is never empty").configuration;
+    return { current: this.current, committed };
   }
 
   /**

@@ -22,6 +22,8 @@ export interface Member {
 
 /** More would not fit into what two nodes tell each other when they meet; five or seven is usual. */
 export const membersMax = 16;
+/** Characters of an address or an incarnation. */
+const textLengthMax = 256;
 /** Retired incarnations that are remembered; beyond it the oldest is forgotten. */
 export const retiredMax = 64;
 
@@ -36,10 +38,16 @@ export interface Configuration {
    */
   readonly retired: readonly string[];
   /**
-   * Who takes the place of a member that was removed, in the role it had: whoever leads adds it as a
-   * learner, and promotes it when it has caught up. Null where nobody is to be replaced.
+   * Who takes the places of members that were removed, each in the role it is to have in the end:
+   * whoever leads adds it as a learner, and promotes it when it has caught up. At most one an id.
    */
-  readonly successor: Member | null;
+  readonly successors: readonly Member[];
+}
+
+/** The newest in the log, and the newest that is known to be committed. */
+export interface Configurations {
+  readonly current: Configuration;
+  readonly committed: Configuration;
 }
 
 /** Checks the invariants of `Configuration` and brings the members into order. */
@@ -47,10 +55,11 @@ export function configuration(
   members: readonly Member[],
   rest: Partial<Omit<Configuration, "members">> = {},
 ): Configuration {
-  const { revision = 0, retired = [], successor = null } = rest;
+  const { revision = 0, retired = [], successors = [] } = rest;
   const sorted = [...members].sort((a, b) => a.id - b.id);
   assert(sorted.length <= membersMax, "a configuration has a bounded number of members");
   assert(retired.length <= retiredMax, "a configuration remembers a bounded number");
+  assert(successors.length <= membersMax, "a configuration awaits a bounded number");
   for (let i = 1; i < sorted.length; i++) {
     assert(sorted[i - 1]?.id !== sorted[i]?.id, "a member is listed once");
   }
@@ -60,7 +69,7 @@ export function configuration(
   );
   const isRetired = ({ incarnation }: Member): boolean => retired.includes(incarnation);
   assert(!sorted.some(isRetired), "who is retired is no member");
-  return { revision, members: sorted, retired, successor };
+  return { revision, members: sorted, retired, successors };
 }
 
 export const voters = (config: Configuration): NodeId[] =>
@@ -75,7 +84,7 @@ export const memberOf = (config: Configuration, id: NodeId): Member | undefined 
 /**
  * One member at a time is what makes old and new majorities overlap (thesis §4.1): at most one id
  * changes, comes or goes. A voter with another incarnation would be another voter, so that takes two
- * changes at least; and who goes is retired. No change at all is one of the successor.
+ * changes at least; and who goes is retired. No change at all is one of the successors.
  */
 export function isSingleChange(before: Configuration, after: Configuration): boolean {
   const ids = new Set([...before.members, ...after.members].map((member) => member.id));
@@ -89,7 +98,7 @@ export function isSingleChange(before: Configuration, after: Configuration): boo
     const isForgotten = old && old.incarnation !== "" && !after.retired.includes(old.incarnation);
     if (isVoterReplaced || isForgotten) return false;
   }
-  return changes === 1 || (changes === 0 && before.successor !== after.successor);
+  return changes === 1 || (changes === 0 && before.successors !== after.successors);
 }
 
 const isSameMember = (a: Member, b: Member): boolean =>
@@ -103,18 +112,20 @@ export const encodeConfiguration = (config: Configuration): Uint8Array =>
 export function decodeConfiguration(data: Uint8Array): Configuration {
   const value: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
   assert(typeof value === "object" && value !== null, "a configuration is an object");
-  const { revision, members, retired, successor } = value as Record<string, unknown>;
+  const { revision, members, retired, successors } = value as Record<string, unknown>;
   assert(Number.isSafeInteger(revision), "a configuration has a revision");
   assert(Array.isArray(members), "a configuration has a list of members");
+  assert(Array.isArray(successors), "who is to come is listed");
   assert(Array.isArray(retired) && retired.every(isText), "who is retired is listed");
   return configuration(members.map(decodeMember), {
     revision: revision as number,
     retired,
-    successor: successor === null ? null : decodeMember(successor),
+    successors: successors.map(decodeMember),
   });
 }
 
-const isText = (value: unknown): value is string => typeof value === "string";
+const isText = (value: unknown): value is string =>
+  typeof value === "string" && value.length <= textLengthMax;
 
 function decodeMember(value: unknown): Member {
   assert(typeof value === "object" && value !== null, "a member is an object");
@@ -122,7 +133,7 @@ function decodeMember(value: unknown): Member {
   assert(typeof id === "number" && Number.isInteger(id), "a member has an id");
   assert(id > 0 && id < 2 ** 32, "a member's id is one");
   assert(role === "voter" || role === "learner", "a member is a voter or a learner");
-  assert(typeof raft === "string" && typeof http === "string", "a member has two addresses");
-  assert(typeof incarnation === "string", "a member has an incarnation");
+  assert(isText(raft) && isText(http), "a member has two addresses");
+  assert(isText(incarnation), "a member has an incarnation");
   return { id: nodeId(id), role, raft, http, incarnation };
 }

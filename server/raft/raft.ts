@@ -224,6 +224,16 @@ export class Raft {
     return voters(this.configuration);
   }
 
+  /**
+   * Whether `incarnation` is the directory that stands for `id` in our configuration. Votes and
+   * acknowledgements count by id, so they have to come from that one: another one's were promised by,
+   * or to, somebody else. What a leader or a candidate says is another matter: it may know members
+   * that we do not know yet (thesis §4.2.2).
+   */
+  isNamed(id: NodeId, incarnation: string): boolean {
+    return memberOf(this.configuration, id)?.incarnation === incarnation;
+  }
+
   /** Whose majorities elect and commit: the current voters, and at times those before them as well. */
   get electorates(): readonly (readonly NodeId[])[] {
     return this.configurations.electorates;
@@ -271,7 +281,7 @@ export class Raft {
    */
   step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
-    if (incarnation !== null && !this.#countsHere(from, incarnation) && isAnswer(message)) return;
+    if (incarnation !== null && !this.isNamed(from, incarnation) && isAnswer(message)) return;
     if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(from, message);
@@ -485,15 +495,6 @@ export class Raft {
   #mayStand(): boolean {
     if (this.log.pendingSnapshot !== null || this.hasLostEntries) return false;
     return this.configurations.mayBeVoter(this.self);
-  }
-
-  /**
-   * Votes and acknowledgements count by id, so they have to come from the directory that stands for the
-   * id in our configuration: another one's were promised by, or to, somebody else. What a leader or a
-   * candidate says is another matter: it may know members that we do not know yet (thesis §4.2.2).
-   */
-  #countsHere(from: NodeId, incarnation: string): boolean {
-    return memberOf(this.configuration, from)?.incarnation === incarnation;
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */

@@ -164,7 +164,7 @@ class Scene {
           term: now,
           lastIndex: index(this.#index()),
           lastTerm: term(this.#term()),
-          members: [member],
+          configuration: configuration([member]),
           id: this.#count(),
           bytes: this.#count(),
         };
@@ -203,7 +203,8 @@ class Scene {
   say(): void {
     const decoded = decodePeerMessage(encoded(this.message()));
     if (!decoded.ok) return;
-    this.nodes.host(victim).node?.receive(this.tape.pick(speakers), decoded.message);
+    const speaker = this.tape.pick(speakers);
+    this.nodes.host(victim).node?.receive(speaker, decoded.message, String(speaker));
     if (!this.tape.once(3)) this.nodes.time.run(this.tape.pick([1, 30, 200, 1_500]));
     this.#verify();
   }

@@ -404,5 +404,5 @@ function snapshotOf({ snapshot, log }: Disk): ReturnType<Raft["options"]["latest
   if (!snapshot) return null;
   const { lastIndex, configuration } = snapshot;
   const lastTerm = must(log.term(lastIndex), "a snapshot ends where the log still is");
-  return { lastIndex, lastTerm, members: configuration.members };
+  return { lastIndex, lastTerm, configuration };
 }

@@ -110,7 +110,7 @@ function fieldTexts(message: Message): string[] {
     case "heartbeatResponse":
       return message.readRound > 0 ? [`round=${message.readRound}`] : [];
     case "snapshot": {
-      const members = membersText(configuration(message.members));
+      const members = membersText(message.configuration);
       return [`last=${message.lastIndex}/${message.lastTerm}`, `members=${members}`];
     }
     case "timeoutNow":
@@ -170,8 +170,9 @@ export function messageOf(words: readonly string[]): Message {
     case "heartbeatResponse":
       return { type: "heartbeatResponse", term: at, readRound: number("round") };
     case "snapshot": {
-      const { members } = membersOf(must(fields.get("members"), "a snapshot has members"));
-      return { type: "snapshot", term: at, lastIndex: last.index, lastTerm: last.term, members };
+      const configuration = membersOf(must(fields.get("members"), "a snapshot has members"));
+      const place = { term: at, lastIndex: last.index, lastTerm: last.term };
+      return { type: "snapshot", ...place, configuration };
     }
     case "timeoutNow":
       return { type: "timeoutNow", term: at };

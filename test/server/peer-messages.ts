@@ -69,7 +69,11 @@ export const everyPeerMessage: readonly PeerMessage[] = [
     term: term(7),
     lastIndex: index(100),
     lastTerm: term(6),
-    members,
+    configuration: configuration(members, {
+      revision: 99,
+      retired: ["0c"],
+      successors: [{ id: nodeId(2), role: "voter", raft: "c:1", http: "c:2", incarnation: "" }],
+    }),
     id: 2 ** 48 - 1,
     bytes: 2 ** 41,
   },

@@ -8,6 +8,7 @@ import type { PeerIdentity } from "../../server/handshake.ts";
 import { Node } from "../../server/node.ts";
 import type { Clock, HardStateStore, LogStore, Network, Timer } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
+import { must } from "../../server/raft/assert.ts";
 import { configuration, type Member } from "../../server/raft/configuration.ts";
 import {
   index,
@@ -146,7 +147,13 @@ export class SimProcess {
       return false;
     }
     const { members } = this.#world;
-    const stranger = { nodeId: this.id, incarnation: "wiped", clusterId: null, members };
+    const stranger = {
+      nodeId: this.id,
+      incarnation: "wiped",
+      clusterId: null,
+      members,
+      revision: 0,
+    };
     for (const peer of this.#world.runningIdentities()) {
       claim(
         judgePeer(peer, stranger)?.reason === "wiped",
@@ -221,6 +228,11 @@ export class SimProcess {
     const isCurrent = (): boolean => this.life?.number === number;
     return new Node({
       self: this.id,
+      incarnation: must(
+        members.find(({ id }) => id === this.id),
+        "it is a member",
+      ).incarnation,
+      configurationChanged: () => {},
       formed,
       limits: options.limits,
       clock: this.#clock(isCurrent),

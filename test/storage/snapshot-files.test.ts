@@ -76,7 +76,7 @@ test("a state arrives on another node as it was, and the log goes on behind it",
   const info = made(from);
   assert.is(info.lastIndex, 120);
   assert.is(info.lastTerm, 4);
-  assert.equal(info.members, formed.members);
+  assert.equal(info.configuration, formed);
   assert.is(carry(from, to.files), "built");
   assert.is(to.machine.applied.appliedIndex, 20, "nothing counts before it is installed");
   to.files.install();
