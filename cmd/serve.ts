@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
-import { createApp, type HttpApp } from "../server/http.ts";
-import { listen, type Listener } from "../server/listen/listen.ts";
+import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
+import { listen } from "../server/listen/http1.ts";
+import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
@@ -115,7 +116,7 @@ class Server {
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -163,7 +164,7 @@ class Server {
     }
     node?.stop();
     await this.#listener?.close(200);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -174,9 +175,13 @@ class Server {
     await this.#transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
-    const app = this.#createApp();
+    const options = this.#httpOptions();
+    const app = createApp(options);
     this.#listener = await listen({
+      direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      bodyBytesMax: this.#config.limits.valueBytesMax,
+      clock: systemClock,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
@@ -184,7 +189,7 @@ class Server {
     });
   }
 
-  #createApp(): HttpApp {
+  #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
     const hosts = [
@@ -193,7 +198,7 @@ class Server {
       parseAddress(advertised, "--cluster").host,
       ...allowedHosts,
     ];
-    return createApp({
+    return {
       store: this.#client,
       version,
       live: () => true,
@@ -203,7 +208,7 @@ class Server {
       ),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
-    });
+    };
   }
 
   #createTransport(): PeerTransport {
@@ -355,7 +360,7 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, verdict } = directory.openGroup(
+    const { log, hardState, machine, snapshots, note, verdict } = directory.openGroup(
       members,
       this.#config.limits,
     );
@@ -373,6 +378,7 @@ class Server {
       hardState,
       machine,
       snapshots,
+      mending: note,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       configurationChanged: (now) => this.#configurationChanged(now),

@@ -40,8 +40,15 @@ export interface Limits {
   readonly commitBytes: number;
   /** Unsynced database bytes after which a checkpoint is made. */
   readonly checkpointBytes: number;
-  /** Entries that stay in the log behind the state, for followers that come back. */
+  /** The same after so long without anything to apply, however little is unsynced. */
+  readonly checkpointIdleMs: number;
+  /** Entries that stay in the log for followers that come back. */
   readonly logEntriesMax: number;
+  /**
+   * Where the state is small, so is the tail of the log: it gets no longer than half of the state, nor
+   * has it to be shorter than this. Sending the state is no dearer than sending the tail then.
+   */
+  readonly logTailBytesMin: number;
   /** Bytes of the log beyond which no follower's needs keep entries in it. */
   readonly logBytesMax: number;
   /** Bytes of a snapshot in one message. */
@@ -52,6 +59,8 @@ export interface Limits {
   readonly snapshotTickBytes: number;
   /** Pieces of work on a snapshot, of 128 KiB or one row, in a tick. */
   readonly snapshotTickSteps: number;
+  /** Once they have taken this long, the rest of them waits for the next tick. */
+  readonly snapshotTickMs: number;
   /** Followers that are sent a snapshot at the same time. */
   readonly snapshotTransfersMax: number;
   /** Silence after which what was sent of a snapshot is sent again. */
@@ -91,12 +100,15 @@ export const defaultLimits: Limits = {
   applyBytesMax: 2 << 20,
   commitBytes: 1 << 20,
   checkpointBytes: 8 << 20,
+  checkpointIdleMs: 5_000,
   logEntriesMax: 65_536,
+  logTailBytesMin: 4 << 20,
   logBytesMax: 64 << 20,
   snapshotChunkBytes: 128 << 10,
   snapshotWindowBytes: 2 << 20,
-  snapshotTickBytes: 1 << 20,
+  snapshotTickBytes: 512 << 10,
   snapshotTickSteps: 8,
+  snapshotTickMs: 4,
   snapshotTransfersMax: 2,
   snapshotRetryMs: 1_000,
   snapshotTimeoutMs: 10_000,

@@ -14,6 +14,8 @@ import type {
   Clock,
   HardStateStore,
   LogStore,
+  Mending,
+  MendingStore,
   Network,
   Random,
   SnapshotStore,
@@ -45,6 +47,7 @@ export interface NodeOptions {
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
   readonly snapshots: SnapshotStore;
+  readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
@@ -138,6 +141,8 @@ export class Node {
       latestSnapshot: () => this.#upkeep.latestSnapshot(),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
+      lifeId: Math.floor(random.fraction() * 2 ** 48),
+      isRecovering: options.mending.current.log !== null,
     });
     this.#writes = new PendingWrites({
       self: options.self,
@@ -265,6 +270,12 @@ export class Node {
     return best;
   }
 
+  /** What is damaged here and not yet whole again; null where nothing is. */
+  get mending(): Mending | null {
+    const { current } = this.#options.mending;
+    return current.log === null && current.state === null ? null : current;
+  }
+
   /** Requests that have no answer yet. */
   get pendingWriteCount(): number {
     return this.#writes.count;
@@ -331,6 +342,7 @@ export class Node {
       this.#noteConfigurations();
       this.#noteLeadership();
       this.#apply();
+      this.#noteMending();
     });
   }
 
@@ -435,6 +447,27 @@ export class Node {
     if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
     if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
     this.#noteCurrency();
+  }
+
+  /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
+  #noteMending(): void {
+    const { mending } = this.#options;
+    const { log, state } = mending.current;
+    if (this.#raft.recovery !== null) {
+      if (log === null) mending.add("log", "it has lost entries that a leader was told of");
+      return;
+    }
+    if (log === null && state === null) return;
+    if (state !== null && !this.#isCaughtUp()) return;
+    mending.clear();
+    this.#options.warn("what was damaged is whole again");
+  }
+
+  /** Has applied what the current leader calls committed: no earlier life of this state had more. */
+  #isCaughtUp(): boolean {
+    const { log, role, term } = this.#raft;
+    const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
+    return isOfTerm && (role.kind === "leader" || this.#currentMs !== null);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

@@ -26,7 +26,9 @@ import type {
   StateRecovery,
   StateView,
 } from "../server/state-machine/port.ts";
+import type { FileDamage } from "./group-files.ts";
 import { afterPrefix } from "./key-range.ts";
+import { RowBuffer } from "./row-buffer.ts";
 import {
   SqliteError,
   type SqliteDatabase,
@@ -36,12 +38,14 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
+import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
   prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  fileBytes,
   stateTables,
   syncDirectory,
   userTable,
@@ -54,7 +58,7 @@ export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore }
-  | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+  | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
 const cacheKib = 16 << 10;
@@ -67,6 +71,13 @@ const entryWalBytes = 4 * 4120;
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
+
+/** What is taken out of the hash when a row goes. */
+interface RowVersion {
+  readonly checksum: number;
+  readonly revision: number;
+  readonly createRevision: number;
+}
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -86,7 +97,9 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   #hash: StateHash;
   #syncedIndex: Index | null = null;
-  /** What was committed last, while a transaction is open; null while none is. */
+  /** Applied since the last commit. */
+  readonly #buffer = new RowBuffer();
+  /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
   /** Entry bytes applied since. */
   #uncommittedBytes = 0;
@@ -94,6 +107,8 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  /** The database file's size at the last checkpoint; only then does it change. */
+  #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
 
@@ -105,6 +120,7 @@ export class KeyValueStore implements StateMachine {
     this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#stateBytes = fileBytes(database.path);
   }
 
   /**
@@ -117,6 +133,7 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
+      removeOrphans(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
@@ -125,7 +142,7 @@ export class KeyValueStore implements StateMachine {
       database?.close();
       const cause = asDamage(path, error);
       if (!(cause instanceof StateDamaged)) throw cause;
-      return { ok: false, damage: { path, detail: cause.detail } };
+      return { ok: false, damage: { path, detail: cause.detail, isMendable: cause.isMendable } };
     }
   }
 
@@ -139,6 +156,10 @@ export class KeyValueStore implements StateMachine {
       this.#grownBytes = 0;
     }
     return this.#unsyncedBytes + this.#grownBytes;
+  }
+
+  get stateBytes(): number {
+    return this.#stateBytes;
   }
 
   get uncommittedBytes(): number {
@@ -163,6 +184,8 @@ export class KeyValueStore implements StateMachine {
     if (this.#committed === null) return;
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
+      this.#statements.begin.run();
+      this.#writeRows();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
@@ -179,15 +202,16 @@ export class KeyValueStore implements StateMachine {
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
   }
 
   lookup(query: Query): Answer {
+    // A scan goes over the table alone.
+    if (query.type === "list") this.commit();
     try {
       switch (query.type) {
-        case "get": {
-          const found = this.#statements.get.get(query.key);
-          return { type: "get", row: found && this.#checkedRow(found) };
-        }
+        case "get":
+          return { type: "get", row: this.#get(query.key) };
         case "list":
           return this.#list(query);
         default:
@@ -221,6 +245,7 @@ export class KeyValueStore implements StateMachine {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
     }
     this.#syncedIndex = appliedIndex;
+    this.#stateBytes = fileBytes(path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
@@ -313,12 +338,12 @@ export class KeyValueStore implements StateMachine {
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
+    this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply
 
   #begin(): void {
-    this.#statements.begin.run();
     this.#committed = {
       applied: this.#applied,
       configuration: this.#configuration,
@@ -337,6 +362,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -395,11 +421,13 @@ export class KeyValueStore implements StateMachine {
   }
 
   #put(command: PutCommand, revision: Index): CommandResult {
-    const { key, value, contentType } = command;
+    const { key, contentType } = command;
     const before = this.#forget(key);
-    const createRevision = before ? (before["create_revision"] as number) : revision;
+    const createRevision = before === null ? revision : before.createRevision;
     const checksum = rowChecksum(command, revision, createRevision);
-    this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    // A copy: the entry's bytes are a view into a packet, or the log's.
+    const value = command.value.slice();
+    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
     return { op: "put", created: before === null, revision };
   }
@@ -407,23 +435,59 @@ export class KeyValueStore implements StateMachine {
   #delete({ key }: DeleteCommand, revision: Index): CommandResult {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
-    this.#statements.delete.run(key);
+    this.#buffer.set(key, null);
     return { op: "delete", deleted: 1, revision };
   }
 
   /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): SqliteRow | null {
-    const before = this.#statements.getVersion.get(key);
-    if (before === null) return null;
-    this.#hash.remove(
-      before["checksum"] as number,
-      before["revision"] as number,
-      before["create_revision"] as number,
-    );
+  #forget(key: string): RowVersion | null {
+    const before = this.#versionOf(key);
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
     return before;
   }
 
+  #versionOf(key: string): RowVersion | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered !== undefined) return buffered;
+    const stored = this.#statements.getVersion.get(key);
+    if (stored === null) return null;
+    return {
+      checksum: stored["checksum"] as number,
+      revision: stored["revision"] as number,
+      createRevision: stored["create_revision"] as number,
+    };
+  }
+
+  #writeRows(): void {
+    const { put, delete: remove } = this.#statements;
+    for (const [key, row] of this.#buffer.inOrder()) {
+      if (row === null) {
+        remove.run(key);
+        continue;
+      }
+      const { value, contentType, createRevision, revision, checksum } = row;
+      put.run(key, value, contentType, createRevision, revision, checksum);
+    }
+  }
+
   // ------------------------------------------------------------------ lookup
+
+  #get(key: string): Row | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered === null) return null;
+    if (buffered !== undefined) {
+      const { value, contentType, revision, createRevision } = buffered;
+      return {
+        key,
+        value,
+        contentType,
+        revision: index(revision),
+        createRevision: index(createRevision),
+      };
+    }
+    const found = this.#statements.get.get(key);
+    return found && this.#checkedRow(found);
+  }
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
@@ -525,10 +589,11 @@ function prepareStatements(database: SqliteDatabase) {
       "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
     ),
     put: database.prepare(
+      // All columns: a row that went and came again in one transaction has another creation.
       `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, revision = excluded.revision,
-         checksum = excluded.checksum`,
+         content_type = excluded.content_type, create_revision = excluded.create_revision,
+         revision = excluded.revision, checksum = excluded.checksum`,
     ),
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
     scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),

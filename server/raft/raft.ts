@@ -53,6 +53,9 @@
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
  * to date and tells it to stand at once.
  *
+ * **Recovering** (`recovery.ts`). A node whose log was found damaged has forgotten what it had
+ * acknowledged. It keeps its vote to itself until a leader has given it back everything.
+ *
  * **What must be on disk before what is said** is visible in the types: `Ready.messages` may leave
  * before the write, `Ready.messagesAfterSync` only after it.
  */
@@ -78,6 +81,7 @@ import { LogView } from "./log-view.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
+import { handleRecoveryPoint, Recovery } from "./recovery.ts";
 import type { Follower, Role } from "./role.ts";
 
 export interface RaftOptions {
@@ -123,6 +127,13 @@ export interface RaftOptions {
   readonly appliedTimeMs?: () => number;
   /** Is told of a message that cannot be true, and of the claim it contradicts; it changed nothing. */
   readonly refused?: (from: NodeId, message: Message, claim: string) => void;
+  /** A number that is new to every life of this node, to tell answers to its questions from older ones. */
+  readonly lifeId: number;
+  /**
+   * The log may lack entries that this node has acknowledged. Term and vote are never in doubt: without
+   * them no node starts. Default false.
+   */
+  readonly isRecovering?: boolean;
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -139,6 +150,8 @@ function mayPrecedeWrite(message: Message): boolean {
     case "preVoteResponse":
     case "readIndex":
     case "readIndexResponse":
+    case "recoveryPoint":
+    case "recoveryPointResponse":
       return true;
     case "vote":
     case "voteResponse":
@@ -151,13 +164,15 @@ function mayPrecedeWrite(message: Message): boolean {
   }
 }
 
-function isAnswer({ type }: Message): boolean {
+/** Whether it says something that is counted, or kept, under its sender's id. */
+function isCounted({ type }: Message): boolean {
   switch (type) {
     case "preVoteResponse":
     case "voteResponse":
     case "appendAccepted":
     case "appendRejected":
     case "heartbeatResponse":
+    case "recoveryPoint":
       return true;
     case "append":
     case "heartbeat":
@@ -167,6 +182,7 @@ function isAnswer({ type }: Message): boolean {
     case "vote":
     case "readIndex":
     case "readIndexResponse":
+    case "recoveryPointResponse":
       return false;
     default:
       return unreachable(type);
@@ -179,6 +195,8 @@ export class Raft {
   readonly log: LogView;
   readonly configurations: ConfigurationHistory;
   role: Role;
+  /** While the log may lack what this node has acknowledged: it has no vote to give. */
+  recovery: Recovery | null;
   /** Never goes back. */
   #term: Term;
   #vote: NodeId | null;
@@ -188,8 +206,6 @@ export class Raft {
   #reads: ReadState[] = [];
   #snapshot: SnapshotToInstall | null = null;
   #reportedCommit: Index;
-  /** A leader took this node to hold everything up to here, which it once acknowledged. */
-  #acknowledgedIndex: Index = index(0);
 
   constructor(options: RaftOptions) {
     assert(options.electionTicks > options.heartbeatTicks, "heartbeats outpace elections");
@@ -203,6 +219,7 @@ export class Raft {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
+    this.recovery = options.isRecovering ? new Recovery(options.lifeId) : null;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
     this.#findConfigurations();
     this.role = this.#newFollower(null, options.firstElectionTicks);
@@ -245,14 +262,6 @@ export class Raft {
     return isMember && !this.configurations.isVoter(this.self);
   }
 
-  /**
-   * The log ends before what it is known to have held. A vote of this node could elect somebody who
-   * lacks it too, so none is given, and it does not stand, until a leader has refilled the log.
-   */
-  get hasLostEntries(): boolean {
-    return this.log.lastIndex < this.#acknowledgedIndex;
-  }
-
   /** Who leads the current term, as far as this node knows. */
   get leaderId(): NodeId | null {
     if (this.role.kind === "leader") return this.self;
@@ -268,6 +277,7 @@ export class Raft {
       leading.tick(this, role);
       return;
     }
+    this.recovery?.tick(this);
     role.electionElapsed++;
     if (role.electionElapsed < role.electionTimeout) return;
     // Who may not stand forgets the silent leader all the same: its lease must not last for ever.
@@ -281,7 +291,7 @@ export class Raft {
    */
   step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
-    if (incarnation !== null && !this.isNamed(from, incarnation) && isAnswer(message)) return;
+    if (incarnation !== null && !this.isNamed(from, incarnation) && isCounted(message)) return;
     if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(from, message);
@@ -292,10 +302,12 @@ export class Raft {
       this.#dispatch(from, message);
       return;
     }
-    if (message.type === "heartbeat" && message.commitIndex > this.#acknowledgedIndex) {
-      this.#acknowledgedIndex = message.commitIndex;
-    }
     this.options.refused?.(from, message, claim);
+    // The log ends before what its leader was told it holds, and nobody had noticed.
+    const hasLost = message.type === "heartbeat" && message.commitIndex > this.log.lastIndex;
+    if (!hasLost) return;
+    this.recovery = new Recovery(this.options.lifeId);
+    this.becomeFollower(this.#term, null);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -352,6 +364,7 @@ export class Raft {
   /** Everything through (at, atTerm) is on this node's disk. */
   persisted(at: Index, atTerm: Term): void {
     this.log.stableTo(at, atTerm);
+    this.#concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
   }
 
@@ -363,6 +376,7 @@ export class Raft {
   /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */
   snapshotInstalled(lastIndex: Index, lastTerm: Term): void {
     this.log.restored({ index: lastIndex, term: lastTerm });
+    this.#concludeRecovery();
   }
 
   /** The state machine has applied everything up to `at`. */
@@ -493,8 +507,12 @@ export class Raft {
    * then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
-    if (this.log.pendingSnapshot !== null || this.hasLostEntries) return false;
+    if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
     return this.configurations.mayBeVoter(this.self);
+  }
+
+  #concludeRecovery(): void {
+    if (this.recovery?.isComplete(this)) this.recovery = null;
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */
@@ -558,6 +576,7 @@ export class Raft {
         if (message.type === "append") handleAppend(this, from, message);
         else if (message.type === "heartbeat") handleHeartbeat(this, from, message);
         else handleSnapshot(this, from, message);
+        this.#concludeRecovery();
         return;
       case "appendAccepted":
       case "appendRejected":
@@ -574,6 +593,13 @@ export class Raft {
         return;
       case "readIndexResponse":
         this.#reads.push({ requestId: message.requestId, readIndex: message.readIndex });
+        return;
+      case "recoveryPoint":
+        if (this.role.kind === "leader") handleRecoveryPoint(this, this.role, { from, message });
+        return;
+      case "recoveryPointResponse":
+        this.recovery?.answered(this, message);
+        this.#concludeRecovery();
         return;
       default:
         unreachable(message);

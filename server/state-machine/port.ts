@@ -68,8 +68,8 @@ export interface StateMachine {
   readonly applied: AppliedState;
   /**
    * Applies consecutive committed entries (the first is `appliedIndex + 1`) and returns one result per
-   * entry, null for entries that are not commands. They count for `lookup` at once, and belong to a
-   * transaction that stays open until `commit`: a process that dies before it applies them again from
+   * entry, null for entries that are not commands. They count for `lookup` at once, and
+   * reach the database with the next `commit`: a process that dies before it applies them again from
    * the log. Throws where the database fails; the process then ends, because a skipped entry would be
    * silent divergence.
    */
@@ -97,4 +97,6 @@ export interface StateMachine {
   close(): void;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
+  /** Bytes on the disk as of the last `sync`, roughly: what a snapshot would have to carry. */
+  readonly stateBytes: number;
 }

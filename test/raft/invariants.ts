@@ -26,6 +26,8 @@ export interface Disk {
   appliedIndex: Index;
   configuration: Configuration;
   snapshot: { lastIndex: Index; configuration: Configuration } | null;
+  /** Its log has lost entries that it had acknowledged. */
+  isRecovering: boolean;
 }
 
 export class InvariantError extends Error {
@@ -130,6 +132,13 @@ export class Invariants {
       () => `${from} shows a term not on its disk`,
     );
     if (message.type === "append") this.#checkLogMatching(message.entries, message.previousTerm);
+    const isVote = message.type === "vote" || message.type === "preVote";
+    const isGrant =
+      (message.type === "voteResponse" || message.type === "preVoteResponse") && message.granted;
+    claim(
+      !this.#isRecovering(from) || !(isVote || isGrant),
+      () => `${from} takes part in an election without its log`,
+    );
     if (message.type === "vote") this.#checkVote(from, from, message.term);
     if (message.type === "voteResponse" && message.granted) {
       this.#checkVote(from, to, message.term);
@@ -176,6 +185,10 @@ export class Invariants {
     claim(floor !== undefined, () => `${id} gets an answer it did not ask for`);
     claim(read.readIndex >= floor, () => `${id} reads at ${read.readIndex}, before ${floor}`);
     claim(read.readIndex <= this.lastCommitted, () => `${id} reads what is not committed`);
+  }
+
+  #isRecovering(id: NodeId): boolean {
+    return must(this.#disks.get(id), "a node has a disk").isRecovering;
   }
 
   #checkTerm(id: NodeId, raft: Raft): void {
@@ -227,8 +240,11 @@ export class Invariants {
       const { incarnation } = must(memberOf(raft.configuration, voter), "a voter is a member");
       // What it acknowledged before it was wiped cannot be looked up any more.
       if (incarnation !== (this.#lives.get(voter) ?? "")) return true;
-      const log = this.#disks.get(voter)?.log;
-      return log !== undefined && (log.firstIndex > at || log.term(at) === expected);
+      const disk = this.#disks.get(voter);
+      if (disk === undefined) return false;
+      const { log } = disk;
+      // A damaged disk's late acknowledgement counts: until it is whole again its node has no vote.
+      return disk.isRecovering || log.firstIndex > at || log.term(at) === expected;
     });
     claim(
       holders.length >= majority(raft.voters.length),

@@ -119,6 +119,9 @@ function fieldTexts(message: Message): string[] {
       return [`request=${message.requestId}`];
     case "readIndexResponse":
       return [`request=${message.requestId}`, `index=${message.readIndex}`];
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return [`request=${message.requestId}`, `last=${message.lastIndex}`];
     default:
       return unreachable(message);
   }
@@ -170,9 +173,9 @@ export function messageOf(words: readonly string[]): Message {
     case "heartbeatResponse":
       return { type: "heartbeatResponse", term: at, readRound: number("round") };
     case "snapshot": {
-      const configuration = membersOf(must(fields.get("members"), "a snapshot has members"));
+      const members = membersOf(must(fields.get("members"), "a snapshot has members"));
       const place = { term: at, lastIndex: last.index, lastTerm: last.term };
-      return { type: "snapshot", ...place, configuration };
+      return { type: "snapshot", ...place, configuration: members };
     }
     case "timeoutNow":
       return { type: "timeoutNow", term: at };
@@ -181,6 +184,11 @@ export function messageOf(words: readonly string[]): Message {
     case "readIndexResponse": {
       const readIndex = index(number("index"));
       return { type: "readIndexResponse", term: at, requestId: number("request"), readIndex };
+    }
+    case "recoveryPoint":
+    case "recoveryPointResponse": {
+      const requestId = number("request");
+      return { type: type as "recoveryPoint", term: at, requestId, lastIndex: last.index };
     }
     default:
       throw new Error(`"${type}" is no message`);

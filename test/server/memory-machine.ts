@@ -35,6 +35,7 @@ export class MemoryMachine implements StateMachine {
   readonly history: string[] = [];
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
+  stateBytes = 1 << 20;
   applied: AppliedState = nothing;
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
@@ -97,6 +98,11 @@ export class MemoryMachine implements StateMachine {
   }
 
   close(): void {}
+
+  wipe(): void {
+    this.rows = new Map();
+    this.applied = nothing;
+  }
 
   #applyNext(entry: Entry): CommandResult | null {
     const { data, index: appliedIndex, kind, term: appliedTerm, timeMs: appliedTimeMs } = entry;

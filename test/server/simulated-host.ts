@@ -11,7 +11,12 @@ import {
 } from "../../server/raft/configuration.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
 import { Roster } from "../../server/roster.ts";
-import { createGroup, openGroup, type GroupFiles } from "../../storage/group-files.ts";
+import {
+  createGroup,
+  openGroup,
+  type GroupFiles,
+  type OpenedMachine,
+} from "../../storage/group-files.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
@@ -45,6 +50,8 @@ export class SimulatedHost {
   roster: Roster | null = null;
   node: Node | null = null;
   died: unknown = null;
+  /** What is wrong with the state machine's file. */
+  stateDamage: string | null = null;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -71,8 +78,18 @@ export class SimulatedHost {
     const { disk, machine } = this;
     const { drawSalt } = this.#options;
     const formed = must(this.#formed, "it is part of a cluster");
-    const openMachine = () => ({ ok: true, store: machine }) as const;
-    const opened = openGroup({ disk, directory, group: 0, drawSalt, logSizes, openMachine });
+    const openMachine = (path: string): OpenedMachine<MemoryMachine> => {
+      if (this.stateDamage === null) return { ok: true, store: machine };
+      return { ok: false, damage: { path, detail: this.stateDamage } };
+    };
+    const opened = openGroup({
+      ...{ disk, directory, group: 0, drawSalt, logSizes, openMachine },
+      setMachineAside: () => {
+        machine.wipe();
+        this.stateDamage = null;
+      },
+      hasPeers: formed.members.length > 1,
+    });
     if (!opened.ok) throw new Error(`${opened.damage.path}: ${opened.damage.detail}`);
     const { files } = opened;
     const snapshots = new SnapshotFiles({

@@ -149,6 +149,7 @@ export class SimulatedNodes {
       log: files.log,
       hardState: files.hardState,
       machine: files.machine,
+      mending: files.note,
       snapshots,
       fatal: (error) => {
         host.died = error;

@@ -137,6 +137,7 @@ export class SimMachine implements StateMachine {
   applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
+  stateBytes = 0;
 
   constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
     const { rows, state } = file.read();
@@ -178,6 +179,8 @@ export class SimMachine implements StateMachine {
     this.commit();
     this.#file.checkpoint();
     this.unsyncedBytes = 0;
+    this.stateBytes = 0;
+    for (const { value } of this.#rows.values()) this.stateBytes += 100 + value.byteLength;
     return this.applied.appliedIndex;
   }
 

@@ -29,7 +29,8 @@ import type { LogBase } from "../../storage/log-reset.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
-import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import type { RaftLog } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -181,6 +182,8 @@ export class SimProcess {
           checks.applied(this.id, point);
         return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
       },
+      setMachineAside: () => this.machineFile.wipe(),
+      hasPeers: false,
     });
     if (!opened.ok) {
       const { path, detail } = opened.damage;
@@ -188,7 +191,8 @@ export class SimProcess {
         this.isDamaged,
         () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`,
       );
-      this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
+      const file = path.endsWith(".log") ? "the log" : path;
+      this.#refuse(`${file}: ${detail.replace(/^at byte \d+, /, "")}`);
       return;
     }
     const { log, hardState, machine, verdict } = opened.files;
@@ -241,6 +245,7 @@ export class SimProcess {
       log,
       hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
       machine,
+      mending: files.note,
       snapshots,
       fatal: (error) => this.#ended(error),
       warn: (text) => {

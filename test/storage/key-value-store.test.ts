@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { Entry } from "../../server/raft/entry.ts";
+import { Random } from "../raft/random.ts";
 import { failing, framed, members, none, utf8, withScene, type Scene } from "./store-scene.ts";
 
 // ------------------------------------------------------------------ commands
@@ -111,19 +112,64 @@ test("a gap is refused and leaves nothing of its batch", () => {
   });
 });
 
-test("a batch that failed in the database leaves nothing and can be applied again", () => {
+test("rows that the database did not take leave nothing and can be applied again", () => {
   withScene((scene) => {
     scene.put("k", "v");
     scene.store.commit();
     const before = scene.store.digest();
     const batch = [scene.putEntry("a", "1"), scene.putEntry("b", "2"), scene.deleteEntry("k")];
+    scene.store.apply(batch);
     failing.sql = "DELETE FROM kv";
-    assert.throws(() => scene.store.apply(batch), /SQLITE_FULL/);
+    assert.throws(() => scene.store.commit(), /SQLITE_FULL/);
     failing.sql = null;
     assert.equal(scene.store.digest(), before);
     assert.equal(scene.keys(), ["k"]);
     assert.is(scene.store.apply(batch).length, 3);
     assert.equal(scene.keys(), ["a", "b"]);
+  });
+});
+
+test("what is not committed yet is read, replaced, deleted and listed like the rest", () => {
+  withScene((scene) => {
+    scene.put("a", "1");
+    scene.put("b", "1", "text/plain");
+    scene.store.commit();
+    assert.equal(scene.put("a", "2"), { op: "put", created: false, revision: 3 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 1, revision: 4 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 0, revision: 5 });
+    assert.equal(scene.put("c", "1"), { op: "put", created: true, revision: 6 });
+    const row = { key: "a", value: utf8("2"), contentType: null, revision: 3, createRevision: 1 };
+    assert.equal(scene.get("a"), row);
+    assert.is(scene.get("b"), null);
+    const { stateHash } = scene;
+    assert.equal(scene.keys(), ["a", "c"]);
+    assert.equal(scene.get("a"), row);
+    assert.equal(scene.put("b", "1"), { op: "put", created: true, revision: 7 });
+    assert.is(scene.delete("b").op, "delete");
+    assert.is(scene.stateHash, stateHash);
+    scene.reopen();
+    assert.equal([scene.keys(), scene.stateHash], [["a", "c"], stateHash]);
+  });
+});
+
+test("when a transaction ends makes no difference to rows, results and hash", () => {
+  const random = new Random(20_261_121);
+  const steps = Array.from({ length: 2_000 }, () => ({
+    key: `k${random.below(6)}`,
+    isPut: random.float() < 0.6,
+    commits: random.float() < 0.2,
+  }));
+  const run = (scene: Scene, commitsAlways: boolean): unknown[] => {
+    const results = steps.map(({ key, isPut, commits }, i) => {
+      const result = isPut ? scene.put(key, `value ${i}`) : scene.delete(key);
+      if (commits || commitsAlways) scene.store.commit();
+      return result;
+    });
+    const { stateHash } = scene;
+    return [results, scene.list().rows, stateHash];
+  };
+  withScene((often) => {
+    withScene((seldom) => assert.equal(run(seldom, false), run(often, true)));
   });
 });
 
