@@ -3,6 +3,7 @@
  * the node itself, and a client of another node's HTTP port.
  */
 
+import type { ClusterPort } from "./cluster-port.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { MemberRole } from "./raft/configuration.ts";
 import type { Row } from "./state-machine/command.ts";
@@ -123,7 +124,7 @@ export interface Status {
 }
 
 /** No method throws for what can go wrong in a healthy program: failures are values. */
-export interface ClientPort {
+export interface ClientPort extends ClusterPort {
   put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer>;
   get(key: string, options?: ReadOptions): Promise<GetAnswer>;
   delete(key: string, options?: WriteOptions): Promise<DeleteAnswer>;

@@ -3,6 +3,7 @@
 import { type Context, Hono } from "hono";
 import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
+import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
@@ -107,6 +108,13 @@ async function answerKeyResponse(
   return responseOf(await answerKey({ head: request, target, body: bytes }, store));
 }
 
+function clusterAnswerer(store: ClientPort, answer: typeof answerMembers): Answerer {
+  return async (request, { target, body }) => {
+    const bytes = body ?? new Uint8Array(await request.arrayBuffer());
+    return responseOf(await answer({ head: request, target, body: bytes }, store));
+  };
+}
+
 export type DirectAnswerer = (
   head: RequestHead & { readonly target: string },
   body: Uint8Array | Failure,
@@ -156,6 +164,9 @@ export function createApp(options: HttpOptions): HttpApp {
       return answer.ok ? json(answer.status) : problem(answer);
     }),
   );
+  route("/v1/members", clusterAnswerer(store, answerMembers));
+  route("/v1/members/*", clusterAnswerer(store, answerMember));
+  route("/v1/transfer", clusterAnswerer(store, answerTransfer));
   route(
     "/livez",
     readOnly(() => (options.live() ? json({ live: true }) : problem(notLive))),

@@ -15,12 +15,16 @@ import type {
   Status,
   WriteOptions,
 } from "./client-port.ts";
+import type { MembersAnswer } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
+import type { MemberChange } from "./member-change.ts";
+import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
 import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
 import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
+import type { Configuration } from "./raft/configuration.ts";
 import { index, term, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
 import { Turnstile } from "./turnstile.ts";
@@ -133,6 +137,28 @@ export class NodeClient implements ClientPort {
     return { ok: true, status };
   }
 
+  async members(): Promise<MembersAnswer> {
+    const node = await this.#node();
+    if (!node) return this.#noLeader();
+    return new Promise((resolve) => {
+      node.read((answer) => {
+        resolve(answer.ok ? listed(node.configurations.committed) : this.#readFailure(answer));
+      });
+    });
+  }
+
+  async changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer> {
+    const based = revision ?? (await this.#revision());
+    if (typeof based !== "number") return { ...based, outcome: "not_applied" };
+    const answer = await this.#askLeader({ kind: "change", change, revision: based });
+    return answer.ok ? listed(answer.configuration) : answer;
+  }
+
+  async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
+    const answer = await this.#askLeader({ kind: "transfer", to });
+    return answer.ok ? { ok: true, leader: to } : answer;
+  }
+
   /** Whether a leader is known: requests can be served. */
   get isReady(): boolean {
     return this.#formed !== null && this.#formed.node.leadership.leaderId !== null;
@@ -175,6 +201,17 @@ export class NodeClient implements ClientPort {
         ...(id === this.#options.self ? {} : { reachable: this.#options.isConnected(id) }),
       };
     });
+  }
+
+  async #revision(): Promise<number | Failure> {
+    const answer = await this.members();
+    return answer.ok ? answer.revision : answer;
+  }
+
+  async #askLeader(request: ClusterRequest): Promise<ClusterAnswer> {
+    const node = await this.#node();
+    if (!node) return { ...this.#noLeader(), outcome: "not_applied" };
+    return new Promise((resolve) => node.changeCluster(request, resolve));
   }
 
   /** Waits for formation as long as for a leader; null where it does not come, or too many wait. */
@@ -293,3 +330,15 @@ export class NodeClient implements ClientPort {
     }
   }
 }
+
+const listed = ({ members, revision }: Configuration): MembersAnswer => ({
+  ok: true,
+  members: members.map(({ id, role, raft, http, incarnation }) => ({
+    id,
+    role,
+    raft,
+    http,
+    incarnation: incarnation === "" ? null : incarnation,
+  })),
+  revision,
+});

@@ -4,6 +4,7 @@
  */
 
 import type { PeerMessage } from "./peer-message.ts";
+import { Currency } from "./currency.ts";
 import { ClusterRequests } from "./cluster-requests.ts";
 import type { Limits } from "./limits.ts";
 import type { Newcomer } from "./member-change.ts";
@@ -25,9 +26,9 @@ import { assert, must } from "./raft/assert.ts";
 import type { Configuration, Configurations } from "./raft/configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
-import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
+import { SeenForwards } from "./seen-forwards.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
@@ -66,12 +67,6 @@ export interface Leadership {
   readonly leaderId: NodeId | null;
 }
 
-/** A forwarded command that came twice is recognised by its place in the sender's numbering. */
-interface SeenForwards {
-  session: number;
-  highest: number;
-}
-
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
 const termLeapMax = 2 ** 32;
 
@@ -87,34 +82,31 @@ export class Node {
   readonly #membership: Membership;
   readonly #clusterRequests: ClusterRequests;
   readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
-  readonly #seenForwards = new Map<NodeId, SeenForwards>();
-  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
-  readonly #answeredMs = new Map<NodeId, number>();
+  readonly #seenForwards = new SeenForwards();
+  readonly #currency: Currency;
   #leadership: Leadership;
   #configurations: Configurations;
   #isScheduled = false;
   /** Waiting writes were refused: they are tried again with the next tick. */
   #isHeldBack = false;
-  /** What the leader of that term called committed in its last append. */
-  #leaderCommit = { term: -1, index: 0 };
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
-  #currentMs: number | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
+    this.#currency = new Currency({ ...options, raft: () => this.#raft });
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
-      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      answeredMs: (id) => this.#currency.answeredMs(id),
     });
     this.#membership = new Membership({
       ...options,
       raft: () => this.#raft,
-      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      answeredMs: (id) => this.#currency.answeredMs(id),
       handOver: () => this.handOver(),
     });
     this.#clusterRequests = new ClusterRequests({
@@ -246,8 +238,7 @@ export class Node {
 
   /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
   get ageMs(): number | null {
-    if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+    return this.#currency.ageMs;
   }
 
   /**
@@ -258,7 +249,7 @@ export class Node {
     const { role } = this.#raft;
     if (role.kind !== "leader") return null;
     const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#answeredMs.get(id) ?? 0;
+    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
     // Who has not answered for two heartbeats may be frozen, however complete its log is.
     const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
     const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
@@ -384,10 +375,10 @@ export class Node {
           break;
         default:
           if (message.type === "append") {
-            this.#leaderCommit = { term: message.term, index: message.commitIndex };
+            this.#currency.appended(message);
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
-            if (this.#raft.isNamed(from, incarnation)) this.#answeredMs.set(from, this.#nowMs());
+            if (this.#raft.isNamed(from, incarnation)) this.#currency.answered(from);
           }
           this.#raft.step(from, message, incarnation);
       }
@@ -446,7 +437,7 @@ export class Node {
     this.#reads.applied(appliedIndex);
     if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
     if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
-    this.#noteCurrency();
+    this.#currency.note();
   }
 
   /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
@@ -467,7 +458,7 @@ export class Node {
   #isCaughtUp(): boolean {
     const { log, role, term } = this.#raft;
     const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
-    return isOfTerm && (role.kind === "leader" || this.#currentMs !== null);
+    return isOfTerm && (role.kind === "leader" || this.#currency.wasCurrent);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {
@@ -532,7 +523,7 @@ export class Node {
   }
 
   #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
-    const fresh = commands.filter((command) => this.#isFresh(from, command));
+    const fresh = commands.filter((command) => this.#seenForwards.isFresh(from, command));
     if (fresh.length === 0) return;
     const timeMs = this.#options.clock.wallMs();
     const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
@@ -543,21 +534,7 @@ export class Node {
     this.#options.network.flush();
   }
 
-  /** Framed by `from` itself, and not one that came before: a second entry would be a second write. */
-  #isFresh(from: NodeId, command: Uint8Array): boolean {
-    const header = readCommandHeader(command);
-    if (header?.origin !== from) return false;
-    const seen = this.#seenForwards.get(from);
-    if (seen?.session === header.session) {
-      if (header.sequence <= seen.highest) return false;
-      seen.highest = header.sequence;
-    } else {
-      this.#seenForwards.set(from, { session: header.session, highest: header.sequence });
-    }
-    return true;
-  }
-
-  // ------------------------------------------------------------------ who leads, and how old we are
+  // ------------------------------------------------------------------ who leads, and who belongs to it
 
   #currentLeadership(): Leadership {
     const { role, term, leaderId } = this.#raft;
@@ -589,39 +566,6 @@ export class Node {
     this.#options.leadershipChanged(now);
     // Writes and reads that waited for a leader can go now.
     if (now.leaderId !== null) this.#schedule();
-  }
-
-  /**
-   * A follower is current when it has applied all that its leader ever sent or called committed: what
-   * the leader has committed without us it had sent us before. A leader is when a majority has
-   * answered it. What is known then outlives the role.
-   */
-  #noteCurrency(): void {
-    const { role, log } = this.#raft;
-    if (role.kind === "leader") {
-      const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
-      return;
-    }
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    const { term, index: leaderCommit } = this.#leaderCommit;
-    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
-  }
-
-  /** A leader was current when the last member of a majority answered it. */
-  #leaderAgeMs(): number | null {
-    const nowMs = this.#nowMs();
-    const ages = this.#raft.voters
-      .map((id) => {
-        if (id === this.#options.self) return 0;
-        const answered = this.#answeredMs.get(id);
-        return answered === undefined ? Infinity : nowMs - answered;
-      })
-      .sort((a, b) => a - b);
-    const age = ages[majority(ages.length) - 1] ?? Infinity;
-    return Number.isFinite(age) ? age : null;
   }
 
   /** The index a local read is made at. */
