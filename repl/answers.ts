@@ -11,6 +11,8 @@ import type {
   Result,
   Status,
 } from "../server/client-port.ts";
+import type { MembersAnswer } from "../server/cluster-port.ts";
+import type { NodeId } from "../server/raft/entry.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
 
@@ -67,6 +69,22 @@ function renderMember(member: MemberStatus, status: Status): string {
   return words.join(", ");
 }
 
+export function renderMembers(answer: MembersAnswer): string {
+  if (!answer.ok) return renderFailure(answer, "cluster");
+  const lines = answer.members.map(({ id, role, raft, http, incarnation }) => {
+    const words = [`member    ${id}, ${role}`];
+    words.push(`raft ${renderLine(raft)}`, `http ${renderLine(http)}`);
+    if (incarnation === null) words.push("its machine has not come yet");
+    return words.join(", ");
+  });
+  const count = `${lines.length} ${lines.length === 1 ? "member" : "members"}`;
+  return [...lines, `(${count}, revision ${answer.revision})`].join("\n");
+}
+
+export function renderTransfer(answer: Result<{ readonly leader: NodeId }>): string {
+  return answer.ok ? `node ${answer.leader} leads` : renderFailure(answer, "cluster");
+}
+
 function renderDuration(seconds: number): string {
   const whole = Math.floor(seconds);
   if (whole < 60) return `${whole} s`;
@@ -97,20 +115,22 @@ const advices: Readonly<Record<FailureCode, string | null>> = {
   internal: null,
 };
 
-/** One line, `error: what happened (what to do); what became of the write`. */
-export function renderFailure(failure: Failure): string {
+/** One line, `error: what happened (what to do); what became of it`. */
+export function renderFailure(failure: Failure, of: "key" | "cluster" = "key"): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
   const advice = advices[failure.code];
   const toDo = advice === null ? "" : ` (${advice})`;
-  return `error: ${detail}${toDo}${renderOutcome(failure)}`;
+  return `error: ${detail}${toDo}${renderOutcome(failure, of)}`;
 }
 
-function renderOutcome(failure: Failure): string {
+function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
   switch (failure.outcome) {
     case "not_applied":
-      return "; nothing was written";
+      return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
-      return "; the write may have happened: get the key to see";
+      return of === "key"
+        ? "; the write may have happened: get the key to see"
+        : "; it may have happened: member list and status show it";
     case undefined:
       return "";
     default:
