@@ -27,6 +27,8 @@ import { version } from "./version.ts";
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
+/** How long clients have to notice that this node ends, twice. */
+const lingerMs = 150;
 /** Between a change of the members and the end of connections that it makes unwelcome. */
 const partingMs = 20;
 /** How often a condition of the shutdown is looked at. */
@@ -153,6 +155,7 @@ class Server {
     this.#session?.close();
     this.#session = null;
     this.#log.info("stopping");
+    this.#listener?.drain();
     const node = this.#node;
     if (node) {
       const successor = node.handOver();
@@ -162,10 +165,20 @@ class Server {
       }
       await until(() => node.pendingWriteCount === 0, drainMs);
     }
+    // The others have heard of the successor by then, and forward nothing here any more.
+    await this.#linger();
     node?.stop();
+    // Who still asks here is sent elsewhere, and does not come back before the port is closed.
+    await this.#linger();
     await this.#listener?.close(200);
     this.#transport.close();
     this.#directory?.close();
+  }
+
+  /** Gives clients that are here, if there are any, the time for one more answer. */
+  async #linger(): Promise<void> {
+    const listener = this.#listener;
+    if (listener) await until(() => listener.connectionCount === 0, lingerMs);
   }
 
   // ------------------------------------------------------------------ ports

@@ -3,7 +3,7 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { PeerMessage } from "./peer-message.ts";
+import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
 import { Currency } from "./currency.ts";
 import { ClusterRequests } from "./cluster-requests.ts";
 import type { Limits } from "./limits.ts";
@@ -157,7 +157,11 @@ export class Node {
 
   /** A message of an authenticated peer, and of which life of its directory it is. */
   receive(from: NodeId, message: PeerMessage, incarnation: string): void {
-    if (this.#isStopped || this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
+    if (this.#isStopped) {
+      if (message.type === "forward") this.#refuseForwarded(from, message.commands, "notLeader");
+      return;
+    }
+    if (this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
     this.#inbox.push({ from, message, incarnation });
     this.#schedule();
   }
@@ -528,8 +532,16 @@ export class Node {
     const timeMs = this.#options.clock.wallMs();
     const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
     if (proposed.ok) return;
-    const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
-    const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
+    const isBusy = proposed.error === "overloaded";
+    this.#refuseForwarded(from, fresh, isBusy ? "overloaded" : "notLeader");
+  }
+
+  #refuseForwarded(
+    from: NodeId,
+    commands: readonly Uint8Array[],
+    reason: ForwardRefused["reason"],
+  ): void {
+    const sequences = commands.map((data) => readCommandHeader(data)?.sequence ?? 0);
     this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
     this.#options.network.flush();
   }

@@ -34,6 +34,7 @@ class Http1Server implements Http1Host, Listener {
   #whenEmpty: (() => void) | null = null;
   date: string;
   isClosing = false;
+  isDraining = false;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -58,9 +59,19 @@ class Http1Server implements Http1Host, Listener {
     return this.#listener?.port ?? 0;
   }
 
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /** See `Listener`. */
+  drain(): void {
+    this.isDraining = true;
+  }
+
   /** See `Listener`. */
   async close(graceMs: number): Promise<void> {
     this.isClosing = true;
+    this.isDraining = true;
     this.#listener?.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
     if (this.#connections.size > 0) {
