@@ -27,8 +27,8 @@ import { version } from "./version.ts";
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
-/** How long clients have to notice that this node ends, twice. */
-const lingerMs = 150;
+/** How long clients have to notice that this node ends. */
+const lingerMs = 300;
 /** Between a change of the members and the end of connections that it makes unwelcome. */
 const partingMs = 20;
 /** How often a condition of the shutdown is looked at. */
@@ -163,22 +163,18 @@ class Server {
         await until(() => node.leadership.leaderId === successor, handOverMs);
         this.#log.info(`node ${successor} was asked to lead`, leadershipFields(node));
       }
-      await until(() => node.pendingWriteCount === 0, drainMs);
+      // Who asks from now on is sent elsewhere, and does not come back before the port is closed.
+      node.windDown();
+      const lingers = this.#listener?.hasClients ? lingerMs : 0;
+      const end = systemClock.monotonicMs() + lingers;
+      const isDone = (): boolean =>
+        node.pendingWriteCount === 0 && systemClock.monotonicMs() >= end;
+      await until(isDone, drainMs);
     }
-    // The others have heard of the successor by then, and forward nothing here any more.
-    await this.#linger();
     node?.stop();
-    // Who still asks here is sent elsewhere, and does not come back before the port is closed.
-    await this.#linger();
     await this.#listener?.close(200);
     this.#transport.close();
     this.#directory?.close();
-  }
-
-  /** Gives clients that are here, if there are any, the time for one more answer. */
-  async #linger(): Promise<void> {
-    const listener = this.#listener;
-    if (listener) await until(() => listener.connectionCount === 0, lingerMs);
   }
 
   // ------------------------------------------------------------------ ports

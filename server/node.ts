@@ -92,6 +92,7 @@ export class Node {
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
+  #isWindingDown = false;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -176,7 +177,7 @@ export class Node {
   write(command: Uint8Array, done: (answer: WriteAnswer) => void): void {
     const refuse = (error: "stopping" | "overloaded"): void =>
       this.#options.clock.soon(() => done({ ok: false, error, outcome: "not_applied" }));
-    if (this.#isStopped) refuse("stopping");
+    if (this.#isStopped || this.#isWindingDown) refuse("stopping");
     else if (this.#writes.add(command, this.#nowMs(), done)) this.#schedule();
     else refuse("overloaded");
   }
@@ -185,7 +186,7 @@ export class Node {
   read(done: (answer: ReadAnswer) => void): void {
     const refuse = (error: "stopping" | "overloaded"): void =>
       this.#options.clock.soon(() => done({ ok: false, error }));
-    if (this.#isStopped) refuse("stopping");
+    if (this.#isStopped || this.#isWindingDown) refuse("stopping");
     else if (this.#reads.add(this.#nowMs(), done)) this.#schedule();
     else refuse("overloaded");
   }
@@ -269,6 +270,11 @@ export class Node {
   get mending(): Mending | null {
     const { current } = this.#options.mending;
     return current.log === null && current.state === null ? null : current;
+  }
+
+  /** From here on new requests are refused, and surely change nothing; those under way go on. */
+  windDown(): void {
+    this.#isWindingDown = true;
   }
 
   /** Requests that have no answer yet. */

@@ -35,6 +35,7 @@ class Http1Server implements Http1Host, Listener {
   date: string;
   isClosing = false;
   isDraining = false;
+  hasClients = false;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -59,13 +60,10 @@ class Http1Server implements Http1Host, Listener {
     return this.#listener?.port ?? 0;
   }
 
-  get connectionCount(): number {
-    return this.#connections.size;
-  }
-
   /** See `Listener`. */
   drain(): void {
     this.isDraining = true;
+    this.hasClients = this.#connections.size > 0;
   }
 
   /** See `Listener`. */
@@ -142,6 +140,7 @@ class Http1Server implements Http1Host, Listener {
     }
     const connection = new Http1Connection(socket, this);
     this.#connections.add(connection);
+    this.hasClients = true;
     return connection;
   }
 

@@ -25,8 +25,8 @@ export interface ListenOptions {
 
 export interface Listener {
   readonly port: number;
-  /** Connections that are open. */
-  readonly connectionCount: number;
+  /** Whether a connection has been open since `drain`. */
+  readonly hasClients: boolean;
   /**
    * Goes on as before, but every answer is the last of its connection: whoever keeps one open learns
    * that it ends, and does not send into a closing one.
