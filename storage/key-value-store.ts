@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -34,11 +34,10 @@ import {
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
-  type SqliteValue,
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
-import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -57,7 +56,7 @@ import { scratchPath, SqliteStateView } from "./state-view.ts";
 export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
-  | { readonly ok: true; readonly store: KeyValueStore }
+  | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's page cache. */
@@ -133,11 +132,11 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
-      removeOrphans(path);
+      const isNew = !existsSync(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)) };
+      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)), isNew };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -239,7 +238,7 @@ export class KeyValueStore implements StateMachine {
     const { appliedIndex } = this.#applied;
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     const { path } = this.#database;
-    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    const result = this.#checkpoint();
     // SQLite reports an incomplete checkpoint as a row and not as an error.
     if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
       throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
@@ -249,6 +248,14 @@ export class KeyValueStore implements StateMachine {
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
+  }
+
+  #checkpoint(): SqliteRow {
+    try {
+      return must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
   }
 
   prepareSnapshot(): StateView {
@@ -310,8 +317,11 @@ export class KeyValueStore implements StateMachine {
   close(): void {
     this.#view?.close();
     this.#recovery?.abandon();
-    this.commit();
-    this.#database.close();
+    try {
+      this.commit();
+    } finally {
+      this.#database.close();
+    }
   }
 
   // ------------------------------------------------------------------ another state
@@ -530,30 +540,6 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   appliedTimeMs: meta.appliedTimeMs,
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
-
-/** Of a row of the users' table, with its columns in their order. */
-function contradictionIn(columns: readonly SqliteValue[]): string | null {
-  const [key, value, contentType, createRevision, revision, checksum] = columns;
-  const isRow =
-    typeof key === "string" &&
-    value instanceof Uint8Array &&
-    (contentType === null || typeof contentType === "string") &&
-    typeof revision === "number" &&
-    typeof createRevision === "number";
-  if (!isRow) return "a row has a column of another type";
-  if (rowChecksum({ key, value, contentType }, revision, createRevision) === checksum) return null;
-  return `the row of key ${JSON.stringify(key)} contradicts its checksum`;
-}
-
-function readRow(found: SqliteRow): Row {
-  return {
-    key: found["key"] as string,
-    value: found["value"] as Uint8Array,
-    contentType: found["content_type"] as string | null,
-    revision: found["revision"] as Index,
-    createRevision: found["create_revision"] as Index,
-  };
-}
 
 /** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
 function asDamage(path: string, error: unknown): unknown {

@@ -159,7 +159,7 @@ scenario("two changes of the same members: one is made, the other refused", asyn
       body: JSON.stringify({ id, raft: `127.0.0.1:${id}`, http: `127.0.0.1:${id + 1}` }),
     });
   const answers = await Promise.all([add(one, 4), add(two, 6)]);
-  const statuses = answers.map(({ status }) => status).sort();
+  const statuses = answers.map(({ status }) => status).sort((a, b) => a - b);
   assert.equal(statuses, [201, 412]);
 });
 
@@ -168,12 +168,12 @@ scenario("all nodes are restarted ten times under load, and no request fails", a
   const endpoints = cluster.nodes.map(({ httpPort }) => `http://127.0.0.1:${httpPort}`);
   const failures: string[] = [];
   const acknowledged = new Map<string, string>();
-  let isOver = false;
+  const over = new AbortController();
   let done = 0;
   const client = async (number: number): Promise<void> => {
     const start = number % endpoints.length;
     const store = new HttpClient([...endpoints.slice(start), ...endpoints.slice(0, start)]);
-    for (let turn = 0; !isOver; turn++) {
+    for (let turn = 0; !over.signal.aborted; turn++) {
       const key = `c${number}/${turn % 50}`;
       const put = await store.put(key, new TextEncoder().encode(`${turn}`));
       if (put.ok) acknowledged.set(key, `${turn}`);
@@ -196,7 +196,7 @@ scenario("all nodes are restarted ten times under load, and no request fails", a
       await cluster.whole();
     }
   }
-  isOver = true;
+  over.abort();
   await Promise.all(clients);
   assert.equal(failures, []);
   for (const [key, value] of acknowledged) {
