@@ -18,7 +18,8 @@ async function stoppedWithData(scope: Scope): Promise<Cluster> {
   const cluster = await Cluster.start(scope);
   await cluster.node(1).mustPut("kept", "value");
   await cluster.assertSameState();
-  await cluster.killAll();
+  // In order, so that each has what it has applied in its files too.
+  await cluster.stopAll();
   return cluster;
 }
 

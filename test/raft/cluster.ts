@@ -45,7 +45,7 @@ export interface Write {
 
 export interface TestNode {
   readonly id: NodeId;
-  /** A quote for each time its disk was wiped. */
+  /** The id, and a quote for each time its disk was wiped; empty before the first. */
   readonly incarnation: string;
   readonly disk: Disk;
   /** Null while it is down. */
@@ -107,7 +107,7 @@ export class Cluster {
     this.#isTraced = options.isTraced ?? true;
     this.#areAssertionsFatal = options.areAssertionsFatal ?? false;
     this.invariants = new Invariants(this.#disks, options.configuration);
-    for (const { id } of options.configuration.members) this.add(id);
+    for (const { id, incarnation } of options.configuration.members) this.add(id, incarnation);
     this.trace = [];
   }
 
@@ -133,8 +133,9 @@ export class Cluster {
   /** Everything a node ever wrote is gone, and a new life of it begins. */
   wipe(node: TestNode): TestNode {
     if (node.raft) this.crash(node);
-    this.invariants.wiped(node.id);
-    return this.add(node.id, `${node.incarnation}'`);
+    const incarnation = `${node.incarnation || node.id}'`;
+    this.invariants.wiped(node.id, incarnation);
+    return this.add(node.id, incarnation);
   }
 
   node(id: number): TestNode {
@@ -328,7 +329,7 @@ export class Cluster {
     if (raft) disk.isRecovering = raft.recovery !== null;
     for (const { to, message } of envelopes) {
       this.invariants.sent(from, to, message);
-      const flight = { from, to, message, incarnations: this.#incarnations(from, to) };
+      const flight = { from, to, message, incarnations: this.#incarnations(from, to, message) };
       const isLost = this.blocked.has(`${from}>${to}`);
       if (this.#isTraced) this.note(`${flightText(flight)}${isLost ? " (lost)" : ""}`);
       if (isLost) this.#brokenStreams.push(flight);
@@ -337,13 +338,15 @@ export class Cluster {
   }
 
   /**
-   * A connection leads to the directory that the sender's configuration names, or, where it names none,
-   * to the one that has dialed it.
+   * Somebody speaks to the directory that his configuration names, and answers the one that has spoken
+   * to him, whatever he knows of it.
    */
-  #incarnations(from: NodeId, to: NodeId): { from: string; to: string } {
+  #incarnations(from: NodeId, to: NodeId, { type }: Message): { from: string; to: string } {
     const sender = must(this.nodes.get(from), "a sender");
+    const isAnswer = type.endsWith("Response") || /^append(?:Accepted|Rejected)$/.test(type);
     const known = sender.raft && memberOf(sender.raft.configuration, to)?.incarnation;
-    return { from: sender.incarnation, to: known ?? this.nodes.get(to)?.incarnation ?? "" };
+    const present = this.nodes.get(to)?.incarnation ?? "";
+    return { from: sender.incarnation, to: isAnswer ? present : (known ?? present) };
   }
 
   /** A snapshot travels as a stream, and the leader is told how it ended. */

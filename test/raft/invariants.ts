@@ -99,10 +99,10 @@ export class Invariants {
   }
 
   /** What its earlier life promised binds nobody: it is another node now. */
-  wiped(id: NodeId): void {
+  wiped(id: NodeId, incarnation: string): void {
     this.#commits.delete(id);
     this.#terms.delete(id);
-    this.#lives.set(id, `${this.#lives.get(id) ?? ""}'`);
+    this.#lives.set(id, incarnation);
     for (const vote of this.#votes.keys()) if (vote.startsWith(`${id}.`)) this.#votes.delete(vote);
   }
 
@@ -239,7 +239,7 @@ export class Invariants {
     const holders = raft.voters.filter((voter) => {
       const { incarnation } = must(memberOf(raft.configuration, voter), "a voter is a member");
       // What it acknowledged before it was wiped cannot be looked up any more.
-      if (incarnation !== (this.#lives.get(voter) ?? "")) return true;
+      if (incarnation !== (this.#lives.get(voter) ?? incarnation)) return true;
       const disk = this.#disks.get(voter);
       if (disk === undefined) return false;
       const { log } = disk;

@@ -31,7 +31,7 @@ export function dataText(data: Uint8Array): string {
 /** `1,2',~4`: voters by number, learners with a tilde, a quote for each wipe of the directory. */
 export function membersText(config: Configuration): string {
   return config.members
-    .map(({ id, role, incarnation }) => `${role === "learner" ? "~" : ""}${id}${incarnation}`)
+    .map(({ id, role, incarnation }) => `${role === "learner" ? "~" : ""}${incarnation || id}`)
     .join(",");
 }
 
@@ -43,7 +43,7 @@ export function memberOf(word: string): Member {
   const id = Number(word.replaceAll(/[~']/g, ""));
   assert(Number.isSafeInteger(id) && id > 0, `"${word}" is no member`);
   const address = `node-${id}`;
-  const incarnation = /'*$/.exec(word)?.[0] ?? "";
+  const incarnation = word.endsWith("'") ? word.replace("~", "") : "";
   return { id: nodeId(id), role, raft: address, http: address, incarnation };
 }
 
