@@ -169,9 +169,12 @@ export class ClusterRequests {
   #try(taken: Taken): void {
     const verdict: Verdict = this.#options.membership.handle(taken.request);
     switch (verdict.kind) {
-      case "answered":
-        this.#settled(taken, verdict.answer);
+      case "answered": {
+        // A leader that is new has heard from nobody yet, and a learner catches up.
+        const youngMs = this.#nowMs() - this.#options.limits.electionTimeoutMs;
+        if (!verdict.mayPass || taken.startMs <= youngMs) this.#settled(taken, verdict.answer);
         break;
+      }
       case "moved":
         this.#settled(taken, null);
         break;

@@ -8,7 +8,6 @@ import type { Limits } from "./limits.ts";
 import {
   changed,
   nextStep,
-  type Changed,
   type MemberChange,
   type Newcomer,
   type Surroundings,
@@ -27,13 +26,13 @@ export type ClusterRequest =
 export type ClusterAnswer = Result<{ readonly configuration: Configuration }>;
 
 /**
- * - `answered`: that is the end of it.
+ * - `answered`: that is the end of it; where it `mayPass`, it may be another answer a moment later.
  * - `proposed`: it is in the log at that place, and done once that is committed.
  * - `later`: not now, perhaps soon.
  * - `moved`: another node leads, or is about to.
  */
 export type Verdict =
-  | { readonly kind: "answered"; readonly answer: ClusterAnswer }
+  | { readonly kind: "answered"; readonly answer: ClusterAnswer; readonly mayPass?: boolean }
   | { readonly kind: "proposed"; readonly index: Index; readonly term: Term }
   | { readonly kind: "later" }
   | { readonly kind: "moved" };
@@ -104,17 +103,21 @@ export class Membership implements Surroundings {
     const { id, kind } = change;
     const isLeaving = kind === "remove" || kind === "replace";
     const step = changed(current, change, this.#knocks.get(id)?.newcomer ?? null);
-    const refusal = this.#refusal(current, change, step);
-    if (refusal) return answered(refusal);
+    if (!step.ok) return answered(conflict(step.detail));
+    const refusal = this.#refusal(current, change, step.next);
+    if (refusal) return { ...answered(refusal), mayPass: true };
     if (isLeaving && id === this.#options.self) {
       return this.#options.handOver() === null ? { kind: "later" } : { kind: "moved" };
     }
-    return step.ok ? this.#propose(raft, step.next) : { kind: "later" };
+    return this.#propose(raft, step.next);
   }
 
-  /** Why a change is not made; null where it may be. */
-  #refusal(before: Configuration, { kind, id }: MemberChange, step: Changed): Failure | null {
-    if (!step.ok) return conflict(step.detail);
+  /** Why a change is not made as long as nodes do not answer or lack entries; null where it may be. */
+  #refusal(
+    before: Configuration,
+    { kind, id }: MemberChange,
+    after: Configuration,
+  ): Failure | null {
     if (kind === "promote" && !this.isCaughtUp(id)) {
       const { role, log } = this.#options.raft();
       const match = role.kind === "leader" ? (role.progress.get(id)?.match ?? 0) : 0;
@@ -123,7 +126,7 @@ export class Membership implements Surroundings {
           `see that it runs, and try again`,
       );
     }
-    const left = voters(step.next);
+    const left = voters(after);
     if (kind === "add" || kind === "promote" || memberOf(before, id)?.role !== "voter") return null;
     if (this.isMajorityThere(left)) return null;
     return conflict(
@@ -145,7 +148,8 @@ export class Membership implements Surroundings {
     if (member.role !== "voter")
       return answered(conflict(`node ${to} is a learner; promote it first`));
     if (!this.#isAnswering(to)) {
-      return answered(conflict(`node ${to} does not answer; see that it runs`));
+      const refusal = conflict(`node ${to} does not answer; see that it runs`);
+      return { kind: "answered", answer: refusal, mayPass: true };
     }
     return raft.transferLeadership(to) ? done : { kind: "later" };
   }
@@ -186,7 +190,10 @@ export class Membership implements Surroundings {
   }
 }
 
-const answered = (answer: ClusterAnswer): Verdict => ({ kind: "answered", answer });
+const answered = (answer: ClusterAnswer): Verdict & { kind: "answered" } => ({
+  kind: "answered",
+  answer,
+});
 
 const conflict = (detail: string): Failure => ({
   ok: false,
