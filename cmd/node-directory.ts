@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import type { DiskSpace } from "../server/ports.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
@@ -14,6 +15,7 @@ import {
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
+import { ReservedSpace } from "../storage/reserved-space.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -22,7 +24,9 @@ import { systemRandom } from "./system.ts";
 /** The only group there is yet. */
 const group = 0;
 
-export type OpenedGroup = GroupFiles<KeyValueStore>;
+export interface OpenedGroup extends GroupFiles<KeyValueStore> {
+  readonly space: DiskSpace;
+}
 
 interface Parts {
   readonly disk: Disk;
@@ -102,7 +106,7 @@ export class NodeDirectory {
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     });
     if (!opened.ok) throw damaged(opened.damage);
-    this.#group = opened.files;
+    this.#group = { ...opened.files, space: new ReservedSpace(disk, path) };
     return this.#group;
   }
 

@@ -302,7 +302,7 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const { log, hardState, machine, verdict } = directory.openGroup();
+    const { log, hardState, machine, space, verdict } = directory.openGroup();
     this.#log.info(verdict);
     const node = new Node({
       self: nodeId,
@@ -314,6 +314,7 @@ class Server {
       log,
       hardState,
       machine,
+      space,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       warn: (text) => this.#log.warn(text),

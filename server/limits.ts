@@ -40,6 +40,15 @@ export interface Limits {
   readonly commitBytes: number;
   /** Unsynced database bytes after which a checkpoint is made. */
   readonly checkpointBytes: number;
+  /**
+   * With less than this free on any voter's disk the cluster takes no writes that need room; at most an
+   * eighth of the disk. Where the state is larger, its size counts, so that a snapshot finds room.
+   */
+  readonly diskFreeBytesMin: number;
+  /** Room that is kept for what has to be written on a full disk; at most a thirty-second of the disk. */
+  readonly diskReserveBytes: number;
+  /** Between two looks at the disk, and two tries to write to a full one. */
+  readonly diskCheckMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -67,5 +76,8 @@ export const defaultLimits: Limits = {
   applyBytesMax: 2 << 20,
   commitBytes: 1 << 20,
   checkpointBytes: 8 << 20,
+  diskFreeBytesMin: 64 << 20,
+  diskReserveBytes: 4 << 20,
+  diskCheckMs: 250,
   inboxMessagesMax: 100_000,
 };

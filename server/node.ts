@@ -3,19 +3,30 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { PeerMessage } from "./peer-message.ts";
+import { Applier } from "./applier.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
-import type { Clock, HardStateStore, LogStore, Network, Random, Timer } from "./ports.ts";
-import { assert, must } from "./raft/assert.ts";
+import type {
+  Clock,
+  DiskSpace,
+  HardStateStore,
+  LogStore,
+  Network,
+  Random,
+  Timer,
+} from "./ports.ts";
+import { assert, must, unreachable } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
-import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
+import { type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
-import { readCommandHeader } from "./state-machine/command-header.ts";
+import { takesRoom } from "./state-machine/codec.ts";
+import { commandBytes, readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 
@@ -30,6 +41,7 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly space: DiskSpace;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
@@ -55,14 +67,13 @@ interface SeenForwards {
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
 const termLeapMax = 2 ** 32;
 
-/** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
-const applyBatchesPerDrain = 4;
-
 export class Node {
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #disk: DiskWatch;
+  readonly #applier: Applier;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
@@ -108,6 +119,15 @@ export class Node {
     this.#reads = new PendingReads({
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
+    });
+    this.#disk = new DiskWatch({ ...options, fileBytes: () => machine.fileBytes });
+    this.#applier = new Applier({
+      machine,
+      limits,
+      raft: this.#raft,
+      disk: this.#disk,
+      answer: (entries, results) => this.#answer(entries, results),
+      checkpoint: () => machine.sync(),
     });
     this.#leadership = this.#currentLeadership();
   }
@@ -170,6 +190,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** This node's own disk. */
+  get disk(): { readonly freeBytes: number; readonly room: Room } {
+    return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
   }
 
   /** On the leader: how far `peer`'s log is known to equal ours. */
@@ -244,7 +269,8 @@ export class Node {
       this.#isHeldBack = false;
       this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
-      this.#options.machine.commit();
+      if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
+      this.#applier.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
@@ -290,7 +316,14 @@ export class Node {
         case "forward":
           this.#takeForwarded(from, message.commands);
           break;
+        case "diskReport":
+          this.#disk.report(from, message.room, this.#nowMs());
+          break;
         case "forwardRefused":
+          if (message.reason === "noSpace") {
+            for (const sequence of message.sequences) this.#writes.refusedForSpace(sequence);
+            break;
+          }
           for (const sequence of message.sequences) this.#writes.refused(sequence);
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
@@ -299,6 +332,10 @@ export class Node {
           // No log is compacted yet, so no leader has a reason to send one.
           break;
         default:
+          // What cannot be written is not gathered in memory: the leader sends it again.
+          if (message.type === "append" && message.entries.length > 0 && this.#raft.log.isHeld) {
+            continue;
+          }
           if (message.type === "append") {
             this.#leaderCommit = { term: message.term, index: message.commitIndex };
           }
@@ -324,13 +361,48 @@ export class Node {
     assert(ready.snapshot === null, "no snapshot is taken in");
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
-      log.append(ready.entries);
-      log.sync();
-      this.#raft.persisted(last.index, last.term);
+      if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
+      else {
+        log.sync();
+        this.#raft.persisted(last.index, last.term);
+      }
     }
-    this.#send(ready.messagesAfterSync);
+    this.#send(this.#raft.withoutHeld(ready.messagesAfterSync));
     network.flush();
     for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+  }
+
+  #append(entries: readonly Entry[]): "written" | "full" {
+    const { log } = this.#options;
+    while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
+    this.#disk.foundRoom("log");
+    return "written";
+  }
+
+  /** What found no room is tried again; a leader hears how this disk is while there is little. */
+  #lookAfterDisk(): void {
+    this.#raft.resumeWrites();
+    this.#applier.resume();
+    const { leaderId } = this.#raft;
+    const { own } = this.#disk;
+    if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
+    this.#options.network.send(leaderId, { type: "diskReport", room: own });
+    this.#options.network.flush();
+  }
+
+  /** Whether some voter has no room for the command; what makes room is refused only by a full disk. */
+  #refusal(): ((command: Uint8Array) => boolean) | null {
+    const room = this.#disk.among(this.#raft.voters, this.#nowMs());
+    switch (room) {
+      case "ok":
+        return null;
+      case "low":
+        return takesRoom;
+      case "full":
+        return () => true;
+      default:
+        return unreachable(room);
+    }
   }
 
   #send(envelopes: readonly Envelope[]): void {
@@ -340,21 +412,8 @@ export class Node {
   }
 
   #apply(): void {
-    const { machine, limits } = this.#options;
-    for (let batch = 0; batch < applyBatchesPerDrain; batch++) {
-      const entries = this.#raft.toApply(limits.applyBytesMax);
-      const last = entries[entries.length - 1];
-      if (!last) break;
-      const results = machine.apply(entries);
-      assert(results.length === entries.length, "every entry has a result");
-      this.#raft.applied(last.index);
-      this.#answer(entries, results);
-    }
-    const { appliedIndex, commitIndex } = this.#raft.log;
-    if (appliedIndex < commitIndex) this.#schedule();
-    this.#reads.applied(appliedIndex);
-    if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) machine.sync();
+    if (this.#applier.run() === "more") this.#schedule();
+    this.#reads.applied(this.appliedIndex);
     this.#noteCurrency();
   }
 
@@ -384,6 +443,8 @@ export class Node {
     const timeMs = this.#options.clock.wallMs();
     const { role } = this.#raft;
     if (role.kind !== "leader" || role.transfer !== null) return;
+    const refusal = this.#refusal();
+    if (refusal) this.#writes.refuseWaiting(refusal);
     const { writes, frames } = this.#writes.takeWaiting();
     if (frames.length === 0) return;
     const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
@@ -420,14 +481,21 @@ export class Node {
   }
 
   #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
-    const fresh = commands.filter((command) => this.#isFresh(from, command));
+    const all = commands.filter((command) => this.#isFresh(from, command));
+    const refusal = this.#refusal();
+    const isRefused = (frame: Uint8Array): boolean => refusal?.(commandBytes(frame)) ?? false;
+    const fresh = refusal ? all.filter((frame) => !isRefused(frame)) : all;
+    if (fresh.length < all.length) this.#refuse(from, "noSpace", all.filter(isRefused));
     if (fresh.length === 0) return;
     const timeMs = this.#options.clock.wallMs();
     const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
     if (proposed.ok) return;
-    const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
-    const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
-    this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
+    this.#refuse(from, proposed.error === "overloaded" ? "overloaded" : "notLeader", fresh);
+  }
+
+  #refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
+    const sequences = frames.map((frame) => readCommandHeader(frame)?.sequence ?? 0);
+    this.#options.network.send(to, { type: "forwardRefused", reason, sequences });
     this.#options.network.flush();
   }
 
@@ -485,7 +553,8 @@ export class Node {
     const hearsLeader =
       role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
     const { term, index: leaderCommit } = this.#leaderCommit;
-    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
+    const { appliedIndex } = this;
+    const hasAll = appliedIndex === log.lastIndex && appliedIndex >= leaderCommit;
     if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
   }
 
@@ -505,6 +574,6 @@ export class Node {
 
   /** The index a local read is made at. */
   get appliedIndex(): Index {
-    return index(this.#raft.log.appliedIndex);
+    return this.#options.machine.applied.appliedIndex;
   }
 }

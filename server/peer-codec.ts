@@ -8,7 +8,7 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
-import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
+import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import { decodeConfiguration, type Member } from "./raft/configuration.ts";
 import {
@@ -54,6 +54,7 @@ const typeNumbers = {
   readIndexResponse: 13,
   forward: 14,
   forwardRefused: 15,
+  diskReport: 20,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -61,8 +62,10 @@ const kindNumbers = { command: 1, noop: 2, configuration: 3 } as const;
 const kinds = namesByNumber<EntryKind>(kindNumbers);
 const roleNumbers = { voter: 1, learner: 2 } as const;
 const roles = namesByNumber<Member["role"]>(roleNumbers);
-const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
+const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
+const rooms = namesByNumber<Room>(roomNumbers);
 
 function namesByNumber<Name extends string>(
   numbers: Record<Name, number>,
@@ -164,6 +167,8 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.commands];
     case "forwardRefused":
       return [type, reasonNumbers[m.reason], m.sequences];
+    case "diskReport":
+      return [type, roomNumbers[m.room]];
     default:
       return unreachable(m);
   }
@@ -262,6 +267,8 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
       return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+    case "diskReport":
+      return { type, room: f.oneOf(rooms) };
     default:
       return unreachable(type);
   }

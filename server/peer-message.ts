@@ -12,8 +12,20 @@ export interface Forward {
 /** The receiver did not take the forwarded commands: surely not applied, by these sequence numbers. */
 export interface ForwardRefused {
   readonly type: "forwardRefused";
-  readonly reason: "notLeader" | "overloaded";
+  readonly reason: "notLeader" | "overloaded" | "noSpace";
   readonly sequences: readonly number[];
 }
 
-export type PeerMessage = Message | Forward | ForwardRefused;
+/** How a voter's disk is, told to the leader again and again while it is not "ok". */
+export interface DiskReport {
+  readonly type: "diskReport";
+  readonly room: Room;
+}
+
+/**
+ * - `low`: less is free than is kept for what must always be possible.
+ * - `full`: something could not be written.
+ */
+export type Room = "ok" | "low" | "full";
+
+export type PeerMessage = Message | Forward | ForwardRefused | DiskReport;

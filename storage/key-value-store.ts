@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync } from "node:fs";
+import { renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -55,6 +55,9 @@ export { StateDamaged } from "./state-schema.ts";
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore }
   | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+
+/** SQLite's own default, which no file of ours departs from. */
+const pageBytes = 4096;
 
 /** SQLite's page cache. */
 const cacheKib = 16 << 10;
@@ -146,21 +149,20 @@ export class KeyValueStore implements StateMachine {
   }
 
   /**
-   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back,
-   * and the entries from `applied` on may be given again: a disk that was full may have room later.
+   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back
+   * as well.
    */
-  apply(entries: readonly Entry[]): (CommandResult | null)[] {
+  apply(entries: readonly Entry[]): (CommandResult | null)[] | "full" {
     try {
       if (this.#committed === null) this.#begin();
       return entries.map((entry) => this.#applyNext(entry));
     } catch (error) {
-      this.#rollBack();
-      throw asDamage(this.#database.path, error);
+      return this.#failed(error);
     }
   }
 
-  commit(): void {
-    if (this.#committed === null) return;
+  commit(): "done" | "full" {
+    if (this.#committed === null) return "done";
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
       saveMeta(this.#statements.saveMeta, {
@@ -174,11 +176,11 @@ export class KeyValueStore implements StateMachine {
       });
       this.#statements.commit.run();
     } catch (error) {
-      this.#rollBack();
-      throw asDamage(this.#database.path, error);
+      return this.#failed(error);
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    return "done";
   }
 
   lookup(query: Query): Answer {
@@ -211,14 +213,15 @@ export class KeyValueStore implements StateMachine {
    * the log to nothing.
    */
   sync(): Index {
-    this.commit();
+    if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     const { appliedIndex } = this.#applied;
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
-    const { path } = this.#database;
-    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
-    // SQLite reports an incomplete checkpoint as a row and not as an error.
-    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
-      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    try {
+      this.#checkpoint();
+    } catch (error) {
+      // What could not be moved is in the write-ahead log still.
+      if (error instanceof SqliteError && error.isFull) return this.#syncedIndex ?? index(0);
+      throw error;
     }
     this.#syncedIndex = appliedIndex;
     this.#unsyncedBytes = 0;
@@ -226,15 +229,31 @@ export class KeyValueStore implements StateMachine {
     return appliedIndex;
   }
 
-  prepareSnapshot(): StateView {
+  get fileBytes(): { total: number; reusable: number } {
+    const { path } = this.#database;
+    const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    const free = this.#statements.freePages.get()?.["freelist_count"] ?? 0;
+    return { total: bytes + walBytes(path), reusable: (free as number) * pageBytes };
+  }
+
+  #checkpoint(): void {
+    const { path } = this.#database;
+    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    // SQLite reports an incomplete checkpoint as a row and not as an error.
+    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
+      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    }
+  }
+
+  prepareSnapshot(): StateView | "full" {
     assert(this.#view === null, "one view at a time");
-    this.commit();
+    if (this.commit() === "full") return "full";
     this.#view = new SqliteStateView({
       database: this.#database,
       tables: stateTables,
       applied: this.#applied,
       digest: this.digest(),
-      commit: () => this.commit(),
+      commit: () => void this.commit(),
       check: (table, row) => {
         const detail = table === userTable.name ? contradictionIn(row) : null;
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
@@ -298,7 +317,9 @@ export class KeyValueStore implements StateMachine {
   #switch(meta: StateMeta): void {
     const { path } = this.#database;
     this.#view?.close();
-    this.sync();
+    if (this.sync() < this.#applied.appliedIndex) {
+      throw new SqliteError(path, "SQLITE_FULL", "no room to put the old state away");
+    }
     this.#database.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
@@ -325,6 +346,13 @@ export class KeyValueStore implements StateMachine {
       history: this.#history,
       hash: new StateHash(this.#hash.high, this.#hash.low),
     };
+  }
+
+  /** Everything since the last commit is taken back; a full disk is told, anything else thrown. */
+  #failed(error: unknown): "full" {
+    this.#rollBack();
+    if (error instanceof SqliteError && error.isFull) return "full";
+    throw asDamage(this.#database.path, error);
   }
 
   /** The error that led here is the one to report, so one from here is not. */
@@ -534,6 +562,7 @@ function prepareStatements(database: SqliteDatabase) {
     scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
     scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
     checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
+    freePages: database.prepare("PRAGMA main.freelist_count"),
   };
 }
 

@@ -71,23 +71,28 @@ export interface StateMachine {
    * entry, null for entries that are not commands. They count for `lookup` at once, and belong to a
    * transaction that stays open until `commit`: a process that dies before it applies them again from
    * the log. Throws where the database fails; the process then ends, because a skipped entry would be
-   * silent divergence.
+   * silent divergence. "full": the disk has no room, and everything since the last `commit` was taken
+   * back; `applied` says from where on the entries have to be given again.
    */
-  apply(entries: readonly Entry[]): (CommandResult | null)[];
-  /** Rows and applied index, in one transaction, out of this process's hands. */
-  commit(): void;
+  apply(entries: readonly Entry[]): (CommandResult | null)[] | "full";
+  /** Rows and applied index, in one transaction, out of this process's hands. "full": as in `apply`. */
+  commit(): "done" | "full";
   /** Entry bytes applied since the last `commit`. */
   readonly uncommittedBytes: number;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;
   /**
-   * Makes everything applied so far survive a power loss; returns that index. Cheap when there is
-   * little to write (it is called when `unsyncedBytes` has grown, and at the end).
+   * Makes everything applied so far survive a power loss; returns up to which index it now does: on a
+   * full disk an earlier one than `applied`. Cheap when there is little to write (it is called when
+   * `unsyncedBytes` has grown, and at the end).
    */
   sync(): Index;
-  /** Commits first. Takes no longer for much data than for little. One view at a time. */
-  prepareSnapshot(): StateView;
+  /**
+   * Commits first ("full": it could not). Takes no longer for much data than for little. One view at a
+   * time.
+   */
+  prepareSnapshot(): StateView | "full";
   /**
    * Begins a state with that bookkeeping (whose configuration is not null) and digest, to take the
    * place of this one. One at a time.
@@ -97,4 +102,6 @@ export interface StateMachine {
   close(): void;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
+  /** Bytes of its files, and how many of them hold nothing any more and will be used again. */
+  readonly fileBytes: { readonly total: number; readonly reusable: number };
 }

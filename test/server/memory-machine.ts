@@ -35,7 +35,11 @@ export class MemoryMachine implements StateMachine {
   readonly history: string[] = [];
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
+  readonly fileBytes = { total: 0, reusable: 0 };
   applied: AppliedState = nothing;
+  /** Its disk has no room for anything more. */
+  isFull = false;
+  #committed = { applied: nothing, rows: this.rows };
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
@@ -54,13 +58,23 @@ export class MemoryMachine implements StateMachine {
   }
 
   sync(): Index {
+    if (this.commit() === "full") return index(0);
     this.unsyncedBytes = 0;
     return this.applied.appliedIndex;
   }
 
-  commit(): void {}
+  commit(): "done" | "full" {
+    if (!this.isFull) {
+      this.#committed = { applied: this.applied, rows: new Map(this.rows) };
+      return "done";
+    }
+    this.applied = this.#committed.applied;
+    this.rows = new Map(this.#committed.rows);
+    return "full";
+  }
 
-  prepareSnapshot(): StateView {
+  prepareSnapshot(): StateView | "full" {
+    if (this.commit() === "full") return "full";
     const rows = [...this.rows].map(([key, { value, revision, createRevision }]) => [
       key,
       value,

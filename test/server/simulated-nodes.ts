@@ -11,6 +11,7 @@ import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { createGroup, openGroup, type GroupFiles } from "../../storage/group-files.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
+import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import { MemoryMachine } from "./memory-machine.ts";
@@ -140,7 +141,7 @@ export class SimulatedNodes {
 
   constructor(options: { count: number; seed?: number; limits?: Partial<Limits> }) {
     this.#seed = options.seed ?? 1;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = { ...defaultLimits, diskReserveBytes: 0, ...options.limits };
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     for (const id of this.ids) {
       this.#hosts.set(id, new Host(() => Math.floor(this.#fraction() * 2 ** 32)));
@@ -177,6 +178,7 @@ export class SimulatedNodes {
       log: files.log,
       hardState: files.hardState,
       machine: files.machine,
+      space: new ReservedSpace(host.disk, directory),
       //SNAP snapshots,
       fatal: (error) => {
         host.died = error;

@@ -54,6 +54,12 @@ export class MachineFile {
   #transactions: Transaction[] = [];
   /** Opening it says so. */
   isDamaged = false;
+  /** Its disk has no room for anything more. */
+  isFull = false;
+
+  get syncedIndex(): Index {
+    return this.#state.applied.appliedIndex;
+  }
 
   get isMissing(): boolean {
     return this.#state === nothing && this.#transactions.length === 0;
@@ -129,34 +135,48 @@ export interface AppliedPoint {
 export class SimMachine implements StateMachine {
   readonly #file: MachineFile;
   readonly #onApplied: (point: AppliedPoint) => void;
-  #rows: Map<string, Row>;
-  #hash: StateHash;
-  #history: number;
+  #rows = new Map<string, Row>();
+  #hash = new StateHash(0, 0);
+  #history = 0;
   #changes: RowChange[] = [];
   #hasOpenTransaction = false;
-  applied: AppliedState;
+  applied = nothing.applied;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
+  readonly fileBytes = { total: 0, reusable: 0 };
 
   constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
-    const { rows, state } = file.read();
     this.#file = file;
     this.#onApplied = onApplied;
-    this.#rows = rows;
-    this.#hash = new StateHash(state.high, state.low);
-    this.#history = state.history;
-    this.applied = state.applied;
+    this.#load();
   }
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
   }
 
-  commit(): void {
-    if (!this.#hasOpenTransaction) return;
+  commit(): "done" | "full" {
+    if (!this.#hasOpenTransaction) return "done";
+    if (this.#file.isFull) {
+      this.#load();
+      return "full";
+    }
     const { high, low } = this.#hash;
     const after = { applied: this.applied, history: this.#history, high, low };
     this.#file.commit({ changes: this.#changes, after });
+    this.#changes = [];
+    this.#hasOpenTransaction = false;
+    this.uncommittedBytes = 0;
+    return "done";
+  }
+
+  /** What its file holds; an open transaction is taken back. */
+  #load(): void {
+    const { rows, state } = this.#file.read();
+    this.#rows = rows;
+    this.#hash = new StateHash(state.high, state.low);
+    this.#history = state.history;
+    this.applied = state.applied;
     this.#changes = [];
     this.#hasOpenTransaction = false;
     this.uncommittedBytes = 0;
@@ -175,14 +195,14 @@ export class SimMachine implements StateMachine {
   }
 
   sync(): Index {
-    this.commit();
+    if (this.commit() === "full" || this.#file.isFull) return this.#file.syncedIndex;
     this.#file.checkpoint();
     this.unsyncedBytes = 0;
     return this.applied.appliedIndex;
   }
 
-  prepareSnapshot(): StateView {
-    this.commit();
+  prepareSnapshot(): StateView | "full" {
+    if (this.commit() === "full") return "full";
     const rows = [...this.#rows.values()];
     let given = 0;
     return {

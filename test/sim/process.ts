@@ -21,6 +21,7 @@ import { DiskError } from "../../storage/disk.ts";
 import { createGroup, openGroup, type GroupOptions } from "../../storage/group-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
+import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
@@ -216,8 +217,13 @@ export class SimProcess {
         disk: this.disk,
       }),
       machine: files.machine,
+      space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),
       warn: (text) => {
+        if (text.startsWith("the disk ")) {
+          coverage.add(text.replace(/ \(.*/, ""));
+          return;
+        }
         coverage.add("a message was refused");
         claim(this.#world.isAnythingDamaged(), () => `node ${this.id}: ${text}`);
       },
@@ -234,6 +240,10 @@ export class SimProcess {
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
     const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
+    claim(
+      !(error instanceof DiskError && error.code === "ENOSPC"),
+      () => `node ${this.id} ends because its disk is full: ${error.message}`,
+    );
     const name = error instanceof DiskError ? error.code : error.name;
     coverage.add(`ended by ${name}`);
     trace.note(time.nowMs, "ends:", this.id, error.message);
@@ -414,12 +424,17 @@ class WatchedLog implements LogStore {
     return this.#log.entries(from, through, bytesMax);
   }
 
-  append(entries: readonly Entry[]): void {
+  append(entries: readonly Entry[]): "written" | "full" {
     const { id, checks, coverage } = this.#watched;
     const first = entries[0]?.index ?? index(0);
     if (first <= this.#log.lastIndex) coverage.add("conflicting entries were cut off");
     checks.appending(id, entries);
-    this.#log.append(entries);
+    const written = this.#log.append(entries);
+    if (written === "full") {
+      coverage.add("the log found no room");
+      checks.refused(id, first, this.#log);
+    }
+    return written;
   }
 
   compact(through: Index): void {

@@ -85,7 +85,7 @@ test("bytes that are no command are refused, and the entries after them applied"
   withScene((scene) => {
     const wrong = [none, utf8("not a command"), framed({ op: "delete", key: "" }), none];
     const entries = wrong.map((data) => scene.entry("command", data));
-    const results = scene.store.apply([...entries, scene.putEntry("k", "v")]);
+    const results = scene.apply(...entries, scene.putEntry("k", "v"));
     assert.equal(
       results.map((result) => result?.op),
       ["refused", "refused", "refused", "refused", "put"],
@@ -111,32 +111,58 @@ test("a gap is refused and leaves nothing of its batch", () => {
   });
 });
 
-test("a batch that failed in the database leaves nothing and can be applied again", () => {
+test("a batch that the disk has no room for leaves nothing and can be applied again", () => {
   withScene((scene) => {
     scene.put("k", "v");
     scene.store.commit();
     const before = scene.store.digest();
     const batch = [scene.putEntry("a", "1"), scene.putEntry("b", "2"), scene.deleteEntry("k")];
     failing.sql = "DELETE FROM kv";
-    assert.throws(() => scene.store.apply(batch), /SQLITE_FULL/);
+    assert.is(scene.store.apply(batch), "full");
     failing.sql = null;
     assert.equal(scene.store.digest(), before);
     assert.equal(scene.keys(), ["k"]);
-    assert.is(scene.store.apply(batch).length, 3);
+    assert.is(scene.apply(...batch).length, 3);
     assert.equal(scene.keys(), ["a", "b"]);
   });
 });
 
-test("a commit that failed leaves nothing and can be repeated", () => {
+test("a checkpoint that the disk has no room for says what is durable, and can be repeated", () => {
+  withScene((scene) => {
+    scene.put("a", "1");
+    assert.is(scene.store.sync(), 1);
+    scene.put("b", "2");
+    failing.sql = "PRAGMA main.wal_checkpoint";
+    assert.is(scene.store.sync(), 1);
+    failing.sql = null;
+    assert.equal(scene.keys(), ["a", "b"]);
+    assert.is(scene.store.sync(), 2);
+  });
+});
+
+test("pages that hold nothing any more are told from those that are needed", () => {
+  withScene((scene) => {
+    scene.put("a", new Uint8Array(400_000).fill(7));
+    scene.store.sync();
+    const { total, reusable } = scene.store.fileBytes;
+    assert.ok(total > 400_000 && reusable === 0, `${total}, ${reusable}`);
+    scene.delete("a");
+    scene.store.sync();
+    assert.is(scene.store.fileBytes.total, total);
+    assert.ok(scene.store.fileBytes.reusable > 390_000);
+  });
+});
+
+test("a commit that the disk has no room for leaves nothing and can be repeated", () => {
   withScene((scene) => {
     const batch = [scene.putEntry("a", "1")];
     failing.sql = "COMMIT";
     scene.store.apply(batch);
-    assert.throws(() => scene.store.commit(), /SQLITE_FULL/);
+    assert.is(scene.store.commit(), "full");
     failing.sql = null;
     assert.equal(scene.keys(), []);
     assert.is(scene.store.applied.appliedIndex, 0);
-    assert.is(scene.store.apply(batch).length, 1);
+    assert.is(scene.apply(...batch).length, 1);
     assert.equal(scene.keys(), ["a"]);
   });
 });

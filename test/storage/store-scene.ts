@@ -41,6 +41,12 @@ export const members = configuration([
   { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0" },
 ]);
 
+/** Of a disk that has room. */
+export function roomy<T>(result: T | "full"): T {
+  assert.ok(result !== "full", "the disk has room");
+  return result as T;
+}
+
 /** A store in a directory of its own, with a log of entries that it is given. */
 export class Scene {
   readonly path: string;
@@ -66,12 +72,16 @@ export class Scene {
     return this.entry("command", framed({ op: "delete", key }));
   }
 
+  apply(...entries: readonly Entry[]): (CommandResult | null)[] {
+    return roomy(this.store.apply(entries));
+  }
+
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
-    return must(this.store.apply([this.putEntry(key, value, contentType)])[0], "a command answers");
+    return must(this.apply(this.putEntry(key, value, contentType))[0], "a command answers");
   }
 
   delete(key: string): CommandResult {
-    return must(this.store.apply([this.deleteEntry(key)])[0], "a command answers");
+    return must(this.apply(this.deleteEntry(key))[0], "a command answers");
   }
 
   get(key: string): Row | null {
@@ -125,14 +135,19 @@ export class Scene {
 function withFaults(real: SqliteDriver): SqliteDriver {
   const prepare = (database: SqliteDatabase, sql: string): SqliteStatement => {
     const statement = database.prepare(sql);
+    const failWhereAsked = (): void => {
+      if (failing.sql === null || !sql.startsWith(failing.sql)) return;
+      throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
+    };
     return {
       run: (...values) => {
-        if (failing.sql !== null && sql.startsWith(failing.sql)) {
-          throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
-        }
+        failWhereAsked();
         statement.run(...values);
       },
-      get: (...values) => statement.get(...values),
+      get: (...values) => {
+        failWhereAsked();
+        return statement.get(...values);
+      },
       all: (...values) => statement.all(...values),
       release: () => statement.release(),
     };
