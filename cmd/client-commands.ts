@@ -4,6 +4,7 @@ import type { ClientPort, Failure, Result } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { renderGet, renderList, renderStatus } from "../repl/answers.ts";
+import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
@@ -92,7 +93,8 @@ export async function runClientCommand(
   const said = await commands[name](store, words);
   if ("ok" in said) {
     const doubt = said.outcome === "unknown" ? "; the write may have happened" : "";
-    const line = format === "json" ? JSON.stringify(said) : `kv: ${said.detail}${doubt}`;
+    const line =
+      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${doubt}`;
     await write(process.stderr, `${line}\n`);
     process.exit(exitCodeOf(said));
   }

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import type { PlannedMember } from "../server/formation.ts";
+import { defaultLimits, type Limits } from "../server/limits.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
 import { UsageError } from "./arguments.ts";
 
@@ -29,6 +30,7 @@ export interface NodeConfig {
   readonly secret: Uint8Array | null;
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  readonly limits: Limits;
 }
 
 export const builtInCluster =
@@ -57,6 +59,14 @@ export const nodeFlags = {
   raft: { usage: "--raft <ADDR>", help: "Listen for peers here instead of the address in SPEC" },
   "log-level": { usage: "--log-level <LEVEL>", help: "debug, info, warn or error (default: info)" },
   "log-format": { usage: "--log-format <FORMAT>", help: "text or json (default: text)" },
+  "log-entries-max": {
+    usage: "--log-entries-max <N>",
+    help: `Writes kept in the log for nodes that come back (default: ${defaultLimits.logEntriesMax})`,
+  },
+  "log-bytes-max": {
+    usage: "--log-bytes-max <N>",
+    help: `Bytes of the log beyond which none are kept (default: ${defaultLimits.logBytesMax})`,
+  },
   "secret-file": {
     usage: "--secret-file <FILE>",
     help: "Shared secret of the cluster's nodes (or KV_SECRET); needed beyond loopback",
@@ -105,6 +115,11 @@ export function nodeConfig(
     secret: readSecret(read("secret-file"), environment),
     allowedHosts: splitList(read("allowed-hosts")?.text),
     allowedOrigins: splitList(read("allowed-origins")?.text),
+    limits: {
+      ...defaultLimits,
+      logEntriesMax: positive(read("log-entries-max"), 1, defaultLimits.logEntriesMax),
+      logBytesMax: positive(read("log-bytes-max"), logBytesMin, defaultLimits.logBytesMax),
+    },
   };
   refuseOpenWithoutSecret(config);
   return config;
@@ -199,6 +214,20 @@ function oneOf<T extends string>(
   const found = choices.find((choice) => choice === given.text);
   if (found) return found;
   throw new UsageError(`${given.from} ${given.text} is not one of ${choices.join(", ")}`);
+}
+
+/** Less would not hold a few of the largest writes. */
+const logBytesMin = 4 << 20;
+
+function positive(
+  given: { text: string; from: string } | null,
+  min: number,
+  fallback: number,
+): number {
+  if (!given) return fallback;
+  const value = Number(given.text);
+  if (/^\d{1,15}$/.test(given.text) && value >= min) return value;
+  throw new UsageError(`${given.from} ${given.text} is not a whole number from ${min}`);
 }
 
 const splitList = (text: string | undefined): string[] =>

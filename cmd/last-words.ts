@@ -1,5 +1,6 @@
 /** What a process says when it has to end at once, and with which exit code. */
 
+import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { DiskError } from "../storage/disk.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
@@ -7,10 +8,15 @@ import { LogDamaged } from "../storage/raft-log.ts";
 import { SqliteError } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError, type ExitCode } from "./exit.ts";
 
-/** One line for what a person can mend; the stack only for a bug of ours, where it is what helps. */
+/**
+ * One line for what a person can mend, whatever was typed that it repeats; the stack only for a bug of
+ * ours, where it is what helps.
+ */
 export function lastWords(error: unknown): { line: string; code: ExitCode } {
-  if (error instanceof UsageError) return { line: `kv: ${error.message}`, code: exitCodes.usage };
-  if (error instanceof StartError) return { line: `kv: ${error.message}`, code: error.exitCode };
+  if (error instanceof UsageError || error instanceof StartError) {
+    const code = error instanceof UsageError ? exitCodes.usage : error.exitCode;
+    return { line: `kv: ${renderLine(error.message)}`, code };
+  }
   if (error instanceof DiskError || error instanceof SqliteError) {
     const line = `kv: the disk failed and nothing more can be promised: ${oneLine(error.message)}`;
     return { line, code: exitCodes.refused };
@@ -23,4 +29,4 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
   return { line: `kv: a bug, please report it: ${stack}`, code: exitCodes.refused };
 }
 
-const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ");
+const oneLine = (text: string): string => renderLine(text.replaceAll(/\s+/g, " "));

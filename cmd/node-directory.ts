@@ -3,6 +3,9 @@
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
 import type { DiskSpace } from "../server/ports.ts";
+import type { Limits } from "../server/limits.ts";
+import { must } from "../server/raft/assert.ts";
+import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
@@ -11,11 +14,13 @@ import {
   openGroup,
   type FileDamage,
   type GroupFiles,
+  type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
 import { ReservedSpace } from "../storage/reserved-space.ts";
+import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -26,6 +31,7 @@ const group = 0;
 
 export interface OpenedGroup extends GroupFiles<KeyValueStore> {
   readonly space: DiskSpace;
+  readonly snapshots: SnapshotFiles;
 }
 
 interface Parts {
@@ -96,22 +102,35 @@ export class NodeDirectory {
   }
 
   /** Opens the group's files and checks that they belong together. */
-  openGroup(): OpenedGroup {
+  openGroup(formed: Configuration, limits: Limits): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
       directory: groupDirectory(path),
       group,
       drawSalt,
+      logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     });
     if (!opened.ok) throw damaged(opened.damage);
-    this.#group = { ...opened.files, space: new ReservedSpace(disk, path) };
+    const { log, machine } = opened.files;
+    const snapshots = new SnapshotFiles({
+      disk,
+      directory: groupDirectory(path),
+      group,
+      clusterId: must(this.#identity.clusterId, "a group belongs to a cluster"),
+      drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
+      machine,
+      log,
+      formed,
+    });
+    this.#group = { ...opened.files, snapshots, space: new ReservedSpace(disk, path) };
     return this.#group;
   }
 
   close(): void {
     if (this.#group) {
+      this.#group.snapshots.close();
       this.#group.machine.sync();
       this.#group.machine.close();
       this.#group.log.close();
@@ -120,6 +139,12 @@ export class NodeDirectory {
     this.#parts.lock.release();
   }
 }
+
+/** Whole segments are dropped, so several have to fit into what may stay. */
+const logSizes = ({ logBytesMax, logEntriesMax }: Limits): LogSizes => ({
+  segmentBytes: Math.min(4 << 20, Math.ceil(logBytesMax / 8)),
+  segmentEntries: Math.min(1 << 16, Math.ceil(logEntriesMax / 4)),
+});
 
 const groupDirectory = (path: string): string => `${path}/group-${group}`;
 

@@ -6,7 +6,6 @@ import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, type HttpApp } from "../server/http.ts";
 import { listen, type Listener } from "../server/listen/listen.ts";
-import { defaultLimits } from "../server/limits.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
@@ -72,7 +71,7 @@ class Server {
     this.#client = new NodeClient({
       self: config.nodeId,
       version,
-      limits: defaultLimits,
+      limits: config.limits,
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#transport.isConnected(peer),
@@ -302,12 +301,16 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const { log, hardState, machine, space, verdict } = directory.openGroup();
+    const members = configuration(formed.members);
+    const { log, hardState, machine, snapshots, space, verdict } = directory.openGroup(
+      members,
+      this.#config.limits,
+    );
     this.#log.info(verdict);
     const node = new Node({
       self: nodeId,
-      formed: configuration(formed.members),
-      limits: defaultLimits,
+      formed: members,
+      limits: this.#config.limits,
       clock: systemClock,
       random: systemRandom,
       network: this.#transport,
@@ -315,6 +318,7 @@ class Server {
       hardState,
       machine,
       space,
+      snapshots,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       warn: (text) => this.#log.warn(text),

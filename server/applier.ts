@@ -99,7 +99,9 @@ export class Applier {
     const { machine, limits, disk, checkpoint } = this.#options;
     const part = disk.own === "ok" ? 1 : shortCheckpointPart;
     if (this.#isPaused || machine.unsyncedBytes < limits.checkpointBytes * part) return;
-    if (checkpoint() >= machine.applied.appliedIndex) disk.foundRoom("checkpoint");
+    // Where it finds no room it may take back what was not committed: `applied` tells nothing then.
+    const { appliedIndex } = machine.applied;
+    if (checkpoint() >= appliedIndex) disk.foundRoom("checkpoint");
     // What follows would only make the next one larger.
     else if (!disk.foundFull("checkpoint")) this.#isPaused = true;
   }

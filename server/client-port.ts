@@ -107,6 +107,7 @@ export interface Status {
   readonly appliedIndex: Index;
   readonly firstLogIndex: Index;
   readonly lastLogIndex: Index;
+  /** Up to where the state on disk stands for the log, which may be compacted so far. */
   readonly snapshotIndex: Index;
   readonly stateHash: string;
   readonly members: readonly MemberStatus[];

@@ -9,6 +9,7 @@ import type { Room } from "./peer-message.ts";
 import type { DiskSpace } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import type { NodeId } from "./raft/entry.ts";
+import { takesRoom } from "./state-machine/codec.ts";
 
 export interface DiskWatchOptions {
   readonly self: NodeId;
@@ -95,8 +96,26 @@ export class DiskWatch {
     this.#reports.set(from, { room, atMs: nowMs });
   }
 
+  /**
+   * Which commands some voter has no room for; null where there is room for all. What makes room is
+   * refused by a full disk only.
+   */
+  refusal(voters: readonly NodeId[], nowMs: number): ((command: Uint8Array) => boolean) | null {
+    const room = this.#among(voters, nowMs);
+    switch (room) {
+      case "ok":
+        return null;
+      case "low":
+        return takesRoom;
+      case "full":
+        return () => true;
+      default:
+        return unreachable(room);
+    }
+  }
+
   /** The worst that `voters` say, this node among them. Who has gone silent says nothing. */
-  among(voters: readonly NodeId[], nowMs: number): Room {
+  #among(voters: readonly NodeId[], nowMs: number): Room {
     const oldestMs = nowMs - this.#options.limits.leaderlessHoldMs;
     let room = this.own;
     for (const [id, report] of this.#reports) {

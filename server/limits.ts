@@ -49,6 +49,26 @@ export interface Limits {
   readonly diskReserveBytes: number;
   /** Between two looks at the disk, and two tries to write to a full one. */
   readonly diskCheckMs: number;
+  /** Entries that stay in the log behind the state, for followers that come back. */
+  readonly logEntriesMax: number;
+  /** Bytes of the log beyond which no follower's needs keep entries in it. */
+  readonly logBytesMax: number;
+  /** Bytes of a snapshot in one message. */
+  readonly snapshotChunkBytes: number;
+  /** Bytes of a snapshot on the way to one follower without an answer. */
+  readonly snapshotWindowBytes: number;
+  /** Bytes of snapshots sent in a tick, to all followers together. */
+  readonly snapshotTickBytes: number;
+  /** Pieces of work on a snapshot, of 128 KiB or one row, in a tick. */
+  readonly snapshotTickSteps: number;
+  /** Followers that are sent a snapshot at the same time. */
+  readonly snapshotTransfersMax: number;
+  /** Silence after which what was sent of a snapshot is sent again. */
+  readonly snapshotRetryMs: number;
+  /** Silence after which a transfer is given up. */
+  readonly snapshotTimeoutMs: number;
+  /** How long a snapshot that nobody is being sent is kept for the next one. */
+  readonly snapshotKeptMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -79,5 +99,15 @@ export const defaultLimits: Limits = {
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
   diskCheckMs: 250,
+  logEntriesMax: 65_536,
+  logBytesMax: 64 << 20,
+  snapshotChunkBytes: 128 << 10,
+  snapshotWindowBytes: 2 << 20,
+  snapshotTickBytes: 1 << 20,
+  snapshotTickSteps: 8,
+  snapshotTransfersMax: 2,
+  snapshotRetryMs: 1_000,
+  snapshotTimeoutMs: 10_000,
+  snapshotKeptMs: 30_000,
   inboxMessagesMax: 100_000,
 };

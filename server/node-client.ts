@@ -126,7 +126,7 @@ export class NodeClient implements ClientPort {
       appliedIndex,
       firstLogIndex: node.firstLogIndex,
       lastLogIndex: node.lastLogIndex,
-      snapshotIndex: index(0),
+      snapshotIndex: node.snapshotIndex,
       stateHash,
       members: this.#members(node),
       disk: { freeBytes: node.disk.freeBytes, state: node.disk.room === "ok" ? "ok" : "low" },

@@ -16,19 +16,20 @@ import type {
   LogStore,
   Network,
   Random,
+  SnapshotStore,
   Timer,
 } from "./ports.ts";
-import { assert, must, unreachable } from "./raft/assert.ts";
+import { must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
 import { type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
-import { takesRoom } from "./state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
+import { Upkeep } from "./upkeep.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -42,11 +43,12 @@ export interface NodeOptions {
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
   readonly space: DiskSpace;
+  readonly snapshots: SnapshotStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
-  /** A sentence for the log about a peer; each comes once, however often its reason does. */
+  /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
 
@@ -74,6 +76,7 @@ export class Node {
   readonly #reads: PendingReads;
   readonly #disk: DiskWatch;
   readonly #applier: Applier;
+  readonly #upkeep: Upkeep;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
@@ -93,6 +96,12 @@ export class Node {
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
+    this.#upkeep = new Upkeep({
+      ...options,
+      raft: () => this.#raft,
+      mayCheckpoint: () => !this.#applier.isPaused,
+      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+    });
     this.#raft = new Raft({
       self: options.self,
       configuration: machine.applied.configuration ?? options.formed,
@@ -107,7 +116,8 @@ export class Node {
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
-      latestSnapshot: () => null,
+      latestSnapshot: () => this.#upkeep.latestSnapshot(),
+      appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
     });
     this.#writes = new PendingWrites({
@@ -127,7 +137,7 @@ export class Node {
       raft: this.#raft,
       disk: this.#disk,
       answer: (entries, results) => this.#answer(entries, results),
-      checkpoint: () => machine.sync(),
+      checkpoint: () => this.#upkeep.checkpoint(),
     });
     this.#leadership = this.#currentLeadership();
   }
@@ -195,6 +205,11 @@ export class Node {
   /** This node's own disk. */
   get disk(): { readonly freeBytes: number; readonly room: Room } {
     return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
+  }
+
+  /** How far the state on disk stands for the log: it may be compacted up to here. */
+  get snapshotIndex(): Index {
+    return this.#upkeep.syncedIndex;
   }
 
   /** On the leader: how far `peer`'s log is known to equal ours. */
@@ -274,6 +289,7 @@ export class Node {
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
+      this.#upkeep.tick(() => this.#handleReady());
     });
     this.#schedule();
   }
@@ -286,11 +302,7 @@ export class Node {
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
-      for (;;) {
-        const ready = this.#raft.ready();
-        if (!ready) break;
-        this.#handle(ready);
-      }
+      this.#handleReady();
       this.#noteLeadership();
       this.#apply();
     });
@@ -328,8 +340,10 @@ export class Node {
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
-        case "snapshot":
-          // No log is compacted yet, so no leader has a reason to send one.
+        case "snapshotOffer":
+        case "snapshotChunk":
+        case "snapshotProgress":
+          this.#upkeep.receive(from, message);
           break;
         default:
           // What cannot be written is not gathered in memory: the leader sends it again.
@@ -354,11 +368,15 @@ export class Node {
     this.#options.warn(text);
   }
 
+  #handleReady(): void {
+    for (let ready = this.#raft.ready(); ready; ready = this.#raft.ready()) this.#handle(ready);
+  }
+
   #handle(ready: Ready): void {
     const { log, hardState, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    assert(ready.snapshot === null, "no snapshot is taken in");
+    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
@@ -381,33 +399,22 @@ export class Node {
 
   /** What found no room is tried again; a leader hears how this disk is while there is little. */
   #lookAfterDisk(): void {
-    this.#raft.resumeWrites();
-    this.#applier.resume();
     const { leaderId } = this.#raft;
     const { own } = this.#disk;
+    if (own === "full") this.#upkeep.makeRoom();
+    this.#raft.resumeWrites();
+    this.#applier.resume();
     if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
     this.#options.network.send(leaderId, { type: "diskReport", room: own });
     this.#options.network.flush();
   }
 
-  /** Whether some voter has no room for the command; what makes room is refused only by a full disk. */
-  #refusal(): ((command: Uint8Array) => boolean) | null {
-    const room = this.#disk.among(this.#raft.voters, this.#nowMs());
-    switch (room) {
-      case "ok":
-        return null;
-      case "low":
-        return takesRoom;
-      case "full":
-        return () => true;
-      default:
-        return unreachable(room);
-    }
-  }
-
   #send(envelopes: readonly Envelope[]): void {
     if (envelopes.length === 0) return;
-    for (const { to, message } of envelopes) this.#options.network.send(to, message);
+    for (const { to, message } of envelopes) {
+      if (message.type === "snapshot") this.#upkeep.send(to, message);
+      else this.#options.network.send(to, message);
+    }
     this.#options.network.flush();
   }
 
@@ -443,7 +450,7 @@ export class Node {
     const timeMs = this.#options.clock.wallMs();
     const { role } = this.#raft;
     if (role.kind !== "leader" || role.transfer !== null) return;
-    const refusal = this.#refusal();
+    const refusal = this.#disk.refusal(this.#raft.voters, this.#nowMs());
     if (refusal) this.#writes.refuseWaiting(refusal);
     const { writes, frames } = this.#writes.takeWaiting();
     if (frames.length === 0) return;
@@ -482,7 +489,7 @@ export class Node {
 
   #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
     const all = commands.filter((command) => this.#isFresh(from, command));
-    const refusal = this.#refusal();
+    const refusal = this.#disk.refusal(this.#raft.voters, this.#nowMs());
     const isRefused = (frame: Uint8Array): boolean => refusal?.(commandBytes(frame)) ?? false;
     const fresh = refusal ? all.filter((frame) => !isRefused(frame)) : all;
     if (fresh.length < all.length) this.#refuse(from, "noSpace", all.filter(isRefused));
@@ -532,6 +539,7 @@ export class Node {
     const isSame =
       before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
     if (isSame) return;
+    if (before.role === "leader") this.#upkeep.leadershipLost();
     this.#leadership = now;
     this.#options.leadershipChanged(now);
     // Writes and reads that waited for a leader can go now.

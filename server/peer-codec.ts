@@ -8,7 +8,13 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
-import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
+import type {
+  ForwardRefused,
+  PeerMessage,
+  Room,
+  SnapshotOffer,
+  SnapshotProgress,
+} from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import { decodeConfiguration, type Member } from "./raft/configuration.ts";
 import {
@@ -21,7 +27,7 @@ import {
   type NodeId,
   type Term,
 } from "./raft/entry.ts";
-import type { Append, Snapshot } from "./raft/message.ts";
+import type { Append } from "./raft/message.ts";
 
 /** Entries, commands or sequence numbers in one message. */
 export const listLengthMax = 1 << 17;
@@ -48,13 +54,15 @@ const typeNumbers = {
   appendRejected: 7,
   heartbeat: 8,
   heartbeatResponse: 9,
-  snapshot: 10,
+  snapshotOffer: 10,
   timeoutNow: 11,
   readIndex: 12,
   readIndexResponse: 13,
   forward: 14,
   forwardRefused: 15,
-  diskReport: 20,
+  snapshotChunk: 16,
+  snapshotProgress: 17,
+  diskReport: 18,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -66,6 +74,8 @@ const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
 const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
 const rooms = namesByNumber<Room>(roomNumbers);
+const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
+const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
 function namesByNumber<Name extends string>(
   numbers: Record<Name, number>,
@@ -155,8 +165,12 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.term, m.commitIndex, m.readRound];
     case "heartbeatResponse":
       return [type, m.term, m.readRound];
-    case "snapshot":
-      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple)];
+    case "snapshotOffer":
+      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple), m.id, m.bytes];
+    case "snapshotChunk":
+      return [type, m.id, m.offset, m.data];
+    case "snapshotProgress":
+      return [type, m.id, m.offset, phaseNumbers[m.phase]];
     case "timeoutNow":
       return [type, m.term];
     case "readIndex":
@@ -255,8 +269,12 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, term: f.term(), commitIndex: f.index(), readRound: f.integer() };
     case "heartbeatResponse":
       return { type, term: f.term(), readRound: f.integer() };
-    case "snapshot":
-      return readSnapshot(f);
+    case "snapshotOffer":
+      return readOffer(f);
+    case "snapshotChunk":
+      return { type, id: f.integer(), offset: f.integer(), data: f.bytes() };
+    case "snapshotProgress":
+      return { type, id: f.integer(), offset: f.integer(), phase: f.oneOf(phases) };
     case "timeoutNow":
       return { type, term: f.term() };
     case "readIndex":
@@ -275,12 +293,14 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
 }
 
 /** The snapshot's last entry is no newer than its leader. */
-function readSnapshot(f: Fields): Snapshot {
+function readOffer(f: Fields): SnapshotOffer {
   const termOfLeader = f.term();
   const lastIndex = f.index();
   const lastTerm = f.term();
   if (lastTerm > termOfLeader) throw new Malformed("a snapshot's term is newer than its leader's");
-  return { type: "snapshot", term: termOfLeader, lastIndex, lastTerm, members: readMembers(f) };
+  const members = readMembers(f);
+  const [id, bytes] = [f.integer(), f.integer()];
+  return { type: "snapshotOffer", term: termOfLeader, lastIndex, lastTerm, members, id, bytes };
 }
 
 /** Beyond the fields: the entries follow each other, and no term is newer than the leader's. */

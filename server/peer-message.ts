@@ -1,6 +1,6 @@
 /** Everything that travels between two nodes: the core's messages, and forwarded proposals. */
 
-import type { Message } from "./raft/message.ts";
+import type { Message, Snapshot } from "./raft/message.ts";
 
 /** A follower passes a client's command on. The answer comes through the log, not as a message. */
 export interface Forward {
@@ -28,4 +28,47 @@ export interface DiskReport {
  */
 export type Room = "ok" | "low" | "full";
 
-export type PeerMessage = Message | Forward | ForwardRefused | DiskReport;
+/**
+ * What the core calls a snapshot, and the file that goes with it: the receiver's core hears of it only
+ * once the file is there and a state was made of it.
+ */
+export interface SnapshotOffer extends Omit<Snapshot, "type"> {
+  readonly type: "snapshotOffer";
+  /** Names the file: one that is offered again goes on where it stopped. */
+  readonly id: number;
+  readonly bytes: number;
+}
+
+export interface SnapshotChunk {
+  readonly type: "snapshotChunk";
+  readonly id: number;
+  /** Where in the file `data` stands. */
+  readonly offset: number;
+  readonly data: Uint8Array;
+}
+
+/** Answers offers and chunks. */
+export interface SnapshotProgress {
+  readonly type: "snapshotProgress";
+  readonly id: number;
+  /** Everything before it is here. */
+  readonly offset: number;
+  /**
+   * - `receiving`: more is welcome.
+   * - `building`: it is all here, and a state is being made of it.
+   * - `installed`: the receiver has what the snapshot stands for.
+   * - `refused`: it is not taken now.
+   * - `damaged`: the file is not what its checksums say.
+   */
+  readonly phase: "receiving" | "building" | "installed" | "refused" | "damaged";
+}
+
+export type SnapshotMessage = SnapshotOffer | SnapshotChunk | SnapshotProgress;
+
+/** The core's own `snapshot` does not travel without its file. */
+export type PeerMessage =
+  | Exclude<Message, Snapshot>
+  | Forward
+  | ForwardRefused
+  | SnapshotMessage
+  | DiskReport;

@@ -19,6 +19,11 @@ export type OpenedMachine<M extends StateMachine> =
   | { readonly ok: true; readonly store: M }
   | { readonly ok: false; readonly damage: FileDamage };
 
+export type LogSizes = Pick<
+  RaftLogOptions,
+  "segmentBytes" | "segmentEntries" | "preallocateBytes" | "cacheBytes"
+>;
+
 export interface GroupOptions {
   readonly disk: Disk;
   /** The group's own directory. */
@@ -26,7 +31,7 @@ export interface GroupOptions {
   readonly group: number;
   /** A random 32-bit number for each new log segment. */
   readonly drawSalt: () => number;
-  readonly logSizes?: Pick<RaftLogOptions, "segmentBytes" | "preallocateBytes" | "cacheBytes">;
+  readonly logSizes?: LogSizes;
 }
 
 export interface GroupFiles<M extends StateMachine> {

@@ -28,6 +28,12 @@ export interface Segment {
   bytes: number;
 }
 
+/** Its name is all there is of it, and tells where the file before it ends. */
+export interface HalfMade {
+  readonly path: string;
+  readonly firstIndex: number;
+}
+
 type Failed = { readonly ok: false; readonly damage: LogDamage };
 
 export type OpenSegments =
@@ -35,7 +41,7 @@ export type OpenSegments =
       readonly ok: true;
       readonly segments: Segment[];
       /** A last file that a crash left before anything in it counted; to be removed. */
-      readonly halfMade: string | null;
+      readonly halfMade: HalfMade | null;
       /** Where a crash interrupted a truncation; to be finished. */
       readonly until: number | undefined;
     }
@@ -68,7 +74,9 @@ export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
     const path = `${directory}/${segmentName(firstIndex)}`;
     const { header, isBlank, bytes } = readHeader(disk, path);
     if (!header) {
-      if (isLast && i > 0 && isBlank) return { ok: true, segments, halfMade: path, until };
+      if (isLast && i > 0 && isBlank) {
+        return { ok: true, segments, halfMade: { path, firstIndex }, until };
+      }
       return damaged(path, 0, "its header is damaged");
     }
     // Those before the first are compacted. They may not be missed: nothing in them is needed.
@@ -107,11 +115,11 @@ function readHeader(disk: Disk, path: string): FoundHeader {
 
 /**
  * Reads the whole segment, gives it its table, and checks that its successor follows from it.
- * `halfMade`: a file that was begun after this one had been synced, and has no header yet.
+ * A half-made one was begun after this one had been synced, and has no header yet.
  */
 export function verify(
   segment: Segment,
-  next: Segment | "halfMade" | undefined,
+  next: Segment | HalfMade | undefined,
   until?: number,
 ): Verified {
   const { path, header } = segment;
@@ -127,10 +135,11 @@ export function verify(
   return { ok: true, droppedBytes: result.kind === "torn" ? result.droppedBytes : 0 };
 }
 
-function follows(next: Segment | "halfMade", header: SegmentHeader, table: SegmentTable): boolean {
-  if (next === "halfMade") return true;
+function follows(next: Segment | HalfMade, header: SegmentHeader, table: SegmentTable): boolean {
+  const end = header.firstIndex + table.offsets.length;
+  if (!("header" in next)) return next.firstIndex === end;
   return (
-    next.header.firstIndex === header.firstIndex + table.offsets.length &&
+    next.header.firstIndex === end &&
     next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
     next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm)
   );

@@ -159,8 +159,7 @@ export class RaftLog implements LogReader {
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
       if (!isNeeded) continue;
       segment.file = disk.open(segment.path, "readWrite");
-      const follower = next ?? (halfMade === null ? undefined : "halfMade");
-      const verified = verify(segment, follower, until);
+      const verified = verify(segment, next ?? halfMade ?? undefined, until);
       if (!verified.ok) {
         for (const { file } of segments) file?.close();
         return verified;
@@ -176,7 +175,7 @@ export class RaftLog implements LogReader {
       return { ok: false, damage: { path, offset: log.#writeOffset, detail } };
     }
     // Only now are files changed. While it stands, the one before it is known to be synced as a whole.
-    if (halfMade !== null) disk.remove(halfMade);
+    if (halfMade !== null) disk.remove(halfMade.path);
     log.#settle(droppedBytes > 0 || until !== undefined);
     return { ok: true, log, droppedBytes };
   }

@@ -75,17 +75,22 @@ export function scanSegment(
  * this holds; anything else is damage:
  * - the file ends inside the record, or one of its sectors was never written from there on (is zeros);
  * - no record, before or behind it, says that this place had been synced. Records of the same
- *   unsynced write may well have survived behind it: sectors reach the disk in any order.
+ *   unsynced write may well have survived behind it: sectors reach the disk in any order;
+ * - the record is not found behind its place: a disk that wrote it somewhere else leaves its own place
+ *   as blank as one that never wrote it.
  */
 function judge(bytes: Buffer, header: SegmentHeader, table: SegmentTable): ScanResult {
   const at = table.end;
-  const synced = Math.max(table.synced, syncedBehind(bytes, at, header.salt));
-  if (synced > at) {
-    return { kind: "damaged", offset: at, detail: "a record that had been synced is not whole" };
+  const damaged = (detail: string): ScanResult => ({ kind: "damaged", offset: at, detail });
+  const next = header.firstIndex + table.offsets.length;
+  const behind = lookBehind(bytes, { at, next, salt: header.salt });
+  if (Math.max(table.synced, behind.synced) > at) {
+    return damaged("a record that had been synced is not whole");
   }
+  if (behind.isNextElsewhere) return damaged("its record was written to another place");
   return isTorn(bytes, at, header.salt)
     ? torn(bytes, table)
-    : { kind: "damaged", offset: at, detail: "a record contradicts its checksum" };
+    : damaged("a record contradicts its checksum");
 }
 
 function isTorn(bytes: Buffer, at: number, salt: number): boolean {
@@ -100,13 +105,22 @@ function torn(bytes: Buffer, table: SegmentTable): ScanResult {
   return { kind: "torn", table, droppedBytes: Math.max(0, written - table.end) };
 }
 
-/** The furthest place that a record behind `at` knew to be synced. */
-function syncedBehind(bytes: Buffer, at: number, salt: number): number {
+/**
+ * What the records behind `at` say: the furthest place that one of them knew to be synced, and whether
+ * one of them is the record of entry `next`, which belongs to `at`.
+ */
+function lookBehind(
+  bytes: Buffer,
+  { at, next, salt }: { at: number; next: number; salt: number },
+): { synced: number; isNextElsewhere: boolean } {
   let synced = 0;
+  let isNextElsewhere = false;
   const last = bytes.length - recordHeaderBytes;
   for (let offset = at + recordAlignment; offset <= last; offset += recordAlignment) {
     const record = decodeHeader(bytes, offset, salt);
-    if (record) synced = Math.max(synced, record.syncedOffset);
+    if (!record) continue;
+    synced = Math.max(synced, record.syncedOffset);
+    isNextElsewhere ||= record.index === next;
   }
-  return synced;
+  return { synced, isNextElsewhere };
 }

@@ -62,8 +62,8 @@ export function decodeSegmentHeader(bytes: Buffer): SegmentHeader | null {
     chain: bytes.readUInt32LE(32),
     previousFirstIndex: readUint64(bytes, 40),
   };
-  const isSane =
-    Number.isSafeInteger(header.firstIndex) && Number.isSafeInteger(header.previousTerm);
+  const { firstIndex, previousTerm, previousFirstIndex } = header;
+  const isSane = [firstIndex, previousTerm, previousFirstIndex].every(Number.isSafeInteger);
   return isSane ? header : null;
 }
 

@@ -2,7 +2,7 @@
 
 import { assert, must } from "./assert.ts";
 import { configuration } from "./configuration.ts";
-import { index, type Index, type NodeId } from "./entry.ts";
+import { index, type Index, type NodeId, type Term } from "./entry.ts";
 import type { Append, Heartbeat, Snapshot } from "./message.ts";
 import type { Raft } from "./raft.ts";
 
@@ -32,17 +32,17 @@ export function handleHeartbeat(raft: Raft, from: NodeId, message: Heartbeat): v
   raft.send(from, { type: "heartbeatResponse", term: raft.term, readRound });
 }
 
+/** Whether this node lacks what a snapshot up to there stands for. */
+export const needsSnapshot = ({ log }: Raft, lastIndex: Index, lastTerm: Term): boolean =>
+  lastIndex > log.commitIndex && !log.matches(lastIndex, lastTerm);
+
 export function handleSnapshot(raft: Raft, from: NodeId, message: Snapshot): void {
   const { log } = raft;
   const { lastIndex, lastTerm } = message;
-  if (lastIndex <= log.commitIndex) {
-    accept(raft, from, log.commitIndex);
-    return;
-  }
-  if (log.matches(lastIndex, lastTerm)) {
-    // Raft figure 13, rule 6: the log has it all; it is only news that it is committed.
+  if (!needsSnapshot(raft, lastIndex, lastTerm)) {
+    // Raft figure 13, rule 6: the log has it all; it may be news that it is committed.
     raft.commitTo(lastIndex);
-    accept(raft, from, lastIndex);
+    accept(raft, from, log.commitIndex);
     return;
   }
   const members = configuration(message.members);

@@ -277,8 +277,9 @@ function sendAppend(
 }
 
 function sendSnapshot(raft: Raft, id: NodeId, progress: Progress): boolean {
-  const snapshot = raft.options.latestSnapshot();
-  if (!snapshot || !progress.recentlyActive) return false;
+  // Asked in this order: a snapshot may be made because it is asked for.
+  const snapshot = progress.recentlyActive ? raft.options.latestSnapshot() : null;
+  if (!snapshot) return false;
   raft.send(id, { type: "snapshot", term: raft.term, ...snapshot });
   progress.becomeSnapshot(snapshot.lastIndex);
   return true;

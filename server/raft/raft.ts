@@ -62,7 +62,13 @@ import { contradiction } from "./contradiction.ts";
 import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
-import { answerStaleLeader, handleAppend, handleHeartbeat, handleSnapshot } from "./follower.ts";
+import {
+  answerStaleLeader,
+  handleAppend,
+  handleHeartbeat,
+  handleSnapshot,
+  needsSnapshot,
+} from "./follower.ts";
 import * as leading from "./leader.ts";
 import type { ProposeResult, Proposal } from "./leader.ts";
 import type { LogReader } from "./log-reader.ts";
@@ -101,7 +107,7 @@ export interface RaftOptions {
   readonly inflight: InflightLimits;
   /** Entry bytes a leader holds uncommitted before it refuses proposals. */
   readonly uncommittedBytesMax: number;
-  /** The newest snapshot there is to send, or null. */
+  /** The newest snapshot there is to send, or null; asked for while a follower that answers needs one. */
   readonly latestSnapshot: () => Omit<Snapshot, "type" | "term"> | null;
   /**
    * The log time of the newest applied entry, kept with the state machine; asked for where compaction
@@ -327,6 +333,11 @@ export class Raft {
     return envelopes.filter(
       ({ message }) => message.type !== "appendAccepted" || message.matchIndex <= stableIndex,
     );
+  }
+
+  /** Whether a snapshot up to there would bring this node anything. A `snapshot` that does not is harmless. */
+  needsSnapshot(lastIndex: Index, lastTerm: Term): boolean {
+    return needsSnapshot(this, lastIndex, lastTerm);
   }
 
   /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */

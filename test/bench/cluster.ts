@@ -29,10 +29,15 @@ export class BenchCluster {
   /** On the disk that is measured: in the current directory, not in a temporary one in memory. */
   readonly directory = mkdtempSync(join(process.cwd(), "kv-data-bench-"));
   readonly nodes: Running[] = [];
+  readonly #flags: readonly string[];
   #spec = "";
 
-  static async start(count: number): Promise<BenchCluster> {
-    const cluster = new BenchCluster();
+  private constructor(flags: readonly string[]) {
+    this.#flags = flags;
+  }
+
+  static async start(count: number, flags: readonly string[] = []): Promise<BenchCluster> {
+    const cluster = new BenchCluster(flags);
     const members: { id: number; raft: number; http: number }[] = [];
     for (let id = 1; id <= count; id++) {
       members.push({ id, raft: await freePort(), http: await freePort() });
@@ -47,11 +52,19 @@ export class BenchCluster {
     return cluster;
   }
 
-  /** kill -9, and start again. */
-  async restart(node: Running): Promise<void> {
+  async kill(node: Running): Promise<void> {
     node.process.kill("SIGKILL");
     await once(node.process, "exit");
+  }
+
+  start(node: Running): void {
     node.process = this.#spawn(node.id);
+  }
+
+  /** kill -9, and start again. */
+  async restart(node: Running): Promise<void> {
+    await this.kill(node);
+    this.start(node);
   }
 
   /** Polls until `condition` gives a value. */
@@ -95,7 +108,7 @@ export class BenchCluster {
   #spawn(id: number): ChildProcess {
     const words = ["--nodeid", String(id), "--no-repl", "--log-level", "warn"];
     const where = ["--data-dir", this.directory, "--cluster", this.#spec];
-    return spawn(join(root, "kv"), [...words, ...where], {
+    return spawn(join(root, "kv"), [...words, ...where, ...this.#flags], {
       stdio: ["ignore", "ignore", "inherit"],
     });
   }

@@ -19,6 +19,9 @@ export interface Status {
   leaderId: number | null;
   commitIndex: number;
   appliedIndex: number;
+  firstLogIndex: number;
+  lastLogIndex: number;
+  snapshotIndex: number;
   stateHash: string;
   members: { id: number; role: string; raft: string; http: string }[];
 }
@@ -27,6 +30,8 @@ export interface ClusterOptions {
   readonly size?: number;
   /** Of each node in the order of ids; default: the executable everywhere. */
   readonly forms?: readonly Form[];
+  /** Given to every node at every start. */
+  readonly flags?: readonly string[];
 }
 
 export interface StartOptions {
@@ -81,7 +86,8 @@ export class ClusterNode {
 
   get command(): string[] {
     const own = ["--nodeid", String(this.id), "--data-dir", this.#cluster.dataDirectory];
-    return [...commandOf(this.form), ...own, "--cluster", this.#cluster.spec];
+    const common = ["--cluster", this.#cluster.spec, ...this.#cluster.flags];
+    return [...commandOf(this.form), ...own, ...common];
   }
 
   start(options: StartOptions = {}): KvProcess {
@@ -153,11 +159,13 @@ export class Cluster {
   /** What `--cluster` is given. */
   readonly spec: string;
   dataDirectory: string;
+  readonly flags: readonly string[];
   readonly #scope: Scope;
 
   private constructor(scope: Scope, ports: readonly number[], options: ClusterOptions) {
-    const { size = 3, forms = [] } = options;
+    const { size = 3, forms = [], flags = [] } = options;
     this.#scope = scope;
+    this.flags = flags;
     this.dataDirectory = join(scope.temporaryDirectory(), "data");
     this.nodes = Array.from({ length: size }, (_, offset) => {
       const [raftPort = 0, httpPort = 0] = ports.slice(2 * offset);

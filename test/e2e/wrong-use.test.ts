@@ -101,6 +101,8 @@ scenario("wrong levels, formats and addresses", async (scope) => {
     ["--log-level", "loud"],
     ["--log-level", "INFO!"],
     ["--log-format", "xml"],
+    ["--log-entries-max", "0"],
+    ["--log-bytes-max", "1k"],
     ["--http", "nonsense"],
     ["--http", "127.0.0.1:http"],
     ["--raft", "127.0.0.1:70000"],

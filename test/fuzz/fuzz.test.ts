@@ -8,7 +8,7 @@ import { targets } from "./targets.ts";
 const fixedSeed = 20_261_121;
 const freshSeed = Date.now() % 2 ** 32;
 /** For each target, with the fresh seed. */
-const freshMs = 200;
+const freshMs = 60;
 
 async function run(target: Target, seed: number, isOver: (runs: number) => boolean): Promise<void> {
   const { finding, runs } = await fuzz(target, { seed, isOver });

@@ -207,6 +207,10 @@ export async function checkApp(tape: Tape): Promise<void> {
     if (method !== "PUT" || response.status >= 300) continue;
     const back = await app.fetch(new Request("http://localhost/"), { target: asked.target });
     assert.is(back.status, 200, `what was put at ${asked.target.slice(0, 80)} is there`);
+    for (const key of store.rows.keys()) {
+      const size = Buffer.byteLength(key);
+      assert.ok(size > 0 && size <= keyBytesMax && key.isWellFormed() && !key.includes("\0"));
+    }
     const stored = new Uint8Array(await back.arrayBuffer());
     assert.is(Buffer.compare(stored, asked.body ?? new Uint8Array(0)), 0, "as it was put");
     const listing = await app.fetch(new Request("http://localhost/"), { target: "/v1/kv" });

@@ -160,11 +160,13 @@ class Scene {
         return { type: "heartbeatResponse", term: now, readRound: this.#count() };
       case 10:
         return {
-          type: "snapshot",
+          type: "snapshotOffer",
           term: now,
           lastIndex: index(this.#index()),
           lastTerm: term(this.#term()),
           members: [member],
+          id: this.#count(),
+          bytes: this.#count(),
         };
       case 11:
         return { type: "timeoutNow", term: now };

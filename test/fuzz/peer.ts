@@ -26,7 +26,7 @@ import { nodeId } from "../../server/raft/entry.ts";
 import { defaultTransportLimits } from "../../server/transport-limits.ts";
 import { identityOf } from "../server/peer-identities.ts";
 import { everyPeerMessage } from "../server/peer-messages.ts";
-import { largestAllocation } from "./allocation.ts";
+import { allocations, largestAllocation } from "./allocation.ts";
 import { chunksOf, mutate } from "./mutation.ts";
 import type { Tape } from "./tape.ts";
 
@@ -53,11 +53,23 @@ function drawPayload(tape: Tape): Uint8Array {
   if (tape.once(8)) return tape.bytes(tape.below(200));
   const payload = mutate(anyPayload(tape), tape, anyPayload(tape));
   if (!tape.once(6)) return payload;
-  // Arrays in arrays, as deep as the bytes go: each head opens one more.
-  const heads = new Uint8Array(tape.pick([7, 8, 9, 100, 20_000])).fill(
-    tape.pick([0x91, 0x92, 0x9f]),
-  );
-  return new Uint8Array(Buffer.concat([heads, payload]));
+  return nested(payload, tape);
+}
+
+/** Arrays in arrays, as deep as the bytes go; some claim as many values as bytes are left. */
+function nested(payload: Uint8Array, tape: Tape): Uint8Array {
+  const depth = tape.pick([7, 8, 9, 100, 5_000]);
+  if (tape.once(2)) {
+    const heads = new Uint8Array(depth).fill(tape.pick([0x91, 0x92, 0x9f]));
+    return new Uint8Array(Buffer.concat([heads, payload]));
+  }
+  const bytes = Buffer.alloc(3 * depth + payload.byteLength);
+  for (let at = 0; at < 3 * depth; at += 3) {
+    bytes[at] = 0xdc;
+    bytes.writeUInt16BE(Math.min(0xffff, bytes.byteLength - at - 3), at + 1);
+  }
+  bytes.set(payload, 3 * depth);
+  return new Uint8Array(bytes);
 }
 
 // ------------------------------------------------------------------ the codec
@@ -67,10 +79,10 @@ export function checkCodec(tape: Tape): void {
   const payload = drawPayload(tape);
   const size = payload.byteLength;
   let decoded = decodePeerMessage(payload.slice());
-  const largest = largestAllocation(() => {
+  const { sum } = allocations(() => {
     decoded = decodePeerMessage(payload.slice());
   });
-  assert.ok(largest <= Math.max(64 << 10, 4 * size), `${size} bytes made a buffer of ${largest}`);
+  assert.ok(sum <= Math.max(64 << 10, 16 * size), `${size} bytes made ${sum} of room`);
   if (!decoded.ok) {
     assert.ok(decoded.detail.length > 0 && decoded.detail.length < 500, "a refusal has a sentence");
     return;
@@ -95,10 +107,13 @@ function checkNumbers(value: unknown): void {
 /** Frames come out whole, the same however the stream was cut, or the stream is refused. */
 export function checkFrames(tape: Tape): void {
   const frames: Uint8Array[] = [];
-  for (let count = 1 + tape.below(4); count > 0; count--) frames.push(frameOf(anyPayload(tape)));
+  const sent = Array.from({ length: 1 + tape.below(4) }, () => anyPayload(tape));
+  for (const payload of sent) frames.push(frameOf(payload));
   let stream: Uint8Array = new Uint8Array(Buffer.concat(frames));
-  if (!tape.once(4)) stream = mutate(stream, tape);
+  const isTouched = !tape.once(4);
+  if (isTouched) stream = mutate(stream, tape);
   const whole = assemble([stream]);
+  if (!isTouched) assert.equal(whole, { payloads: sent, violation: null });
   const cut = assemble(chunksOf(stream, tape));
   assert.equal(cut, whole, "the cuts of a stream change nothing");
   let bytes = 0;
@@ -262,13 +277,22 @@ export function checkSession(tape: Tape): void {
   assert.ok(acceptor.isAuthenticated, "a genuine handshake is accepted");
   let expected = 0;
   while (!tape.isAtEnd && !acceptor.socket.isDestroyed) {
-    const payload = tape.once(2) ? anyPayload(tape) : drawPayload(tape);
-    if (decodePeerMessage(payload.slice()).ok) expected++;
-    const frame = tape.once(8) ? mutate(frameOf(payload), tape) : null;
-    acceptor.receive(chunksOf(frame ?? frameOf(payload), tape));
+    const frames: Uint8Array[] = [];
+    let isOver = false;
+    for (let count = 1 + tape.below(3); count > 0; count--) {
+      const payload = tape.once(2) ? anyPayload(tape) : drawPayload(tape);
+      frames.push(frameOf(payload));
+      if (payload.byteLength === 0) continue;
+      if (!decodePeerMessage(payload.slice()).ok) isOver = true;
+      if (!isOver) expected++;
+    }
+    const stream = new Uint8Array(Buffer.concat(frames));
+    const isTorn = tape.once(8);
+    acceptor.receive(chunksOf(isTorn ? mutate(stream, tape) : stream, tape));
     // From a torn frame on nothing can be foretold but that it does not throw.
-    if (frame !== null) return;
+    if (isTorn) return;
     assert.is(acceptor.messages.length, expected);
+    assert.is(acceptor.socket.isDestroyed, isOver, "the first wrong message is the last");
   }
   assert.ok(acceptor.closedCount <= 1);
 }

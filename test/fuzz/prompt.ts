@@ -152,6 +152,7 @@ export function checkRendering(tape: Tape): void {
   const shownValue = renderValue(value);
   assertSafe(renderLine(shownValue), "a value above the prompt");
   assertSafe(shownValue, "a value");
+  assert.ok(shownValue !== "not found" && !shownValue.startsWith("error: "), "a value is a value");
   if (value.byteLength > 100_000) return;
   const text = decoded(value);
   if (shownValue !== text) {
@@ -299,6 +300,7 @@ export async function checkTerminal(tape: Tape): Promise<void> {
   const session = runTerminal({ store, prompt, input, output, historyPath: null });
   const typed = new TextEncoder().encode(`get k\r${drawText(tape)}`.slice(0, 1 << 15));
   for (const chunk of chunksOf(typed, tape).slice(0, 200)) input.emit("data", chunk);
+  session.printAbove(drawText(tape));
   for (let turns = 0; turns < 5; turns++) await new Promise((resolve) => setImmediate(resolve));
   session.close();
   // oxlint-disable-next-line no-control-regex

@@ -43,26 +43,27 @@ async function serve({ name, listen }: NamedListen): Promise<Serving> {
 /** Fuzzes each of `listens`; where there is more than one, what they store and answer must agree. */
 export function rawHttpTarget(listens: readonly NamedListen[]): Target {
   let servings: Serving[] = [];
-  let rssBefore = 0;
+  let growth = 0;
   return {
     name: "http-raw",
     tapeBytesMax: 512,
     testRuns: 10,
     async open() {
-      rssBefore = process.memoryUsage().rss;
+      growth = 0;
       servings = [];
       for (const listen of listens) servings.push(await serve(listen));
     },
     async close() {
       for (const { listener } of servings) await listener.close(0);
-      const growth = process.memoryUsage().rss - rssBefore;
       assert.ok(growth < growthBytesMax, `the process grew by ${growth} bytes`);
     },
     async check(input) {
+      const before = process.memoryUsage().rss;
       const outcomes: Outcome[] = [];
       for (const serving of servings) outcomes.push(await provoke(serving, new Tape(input)));
       const [first, ...others] = outcomes;
       if (first) for (const other of others) assertAgree(first, other);
+      growth += process.memoryUsage().rss - before;
     },
   };
 }

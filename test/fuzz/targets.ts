@@ -1,6 +1,7 @@
 /** Every fuzz target by name. */
 
 import { listen } from "../../server/listen/listen.ts";
+import * as commandLine from "./command-line.ts";
 import { checkApp } from "./http.ts";
 import * as peer from "./peer.ts";
 import { checkNode } from "./peer-node.ts";
@@ -26,26 +27,29 @@ function onTape(
 }
 
 export const targets: readonly Target[] = [
-  onTape("peer-codec", { tapeBytesMax: 256, testRuns: 20000 }, peer.checkCodec),
-  onTape("peer-frames", { tapeBytesMax: 128, testRuns: 1500 }, peer.checkFrames),
-  onTape("peer-stranger", { tapeBytesMax: 128, testRuns: 1500 }, peer.checkStranger),
-  onTape("peer-dialer", { tapeBytesMax: 128, testRuns: 1500 }, peer.checkDialer),
-  onTape("peer-session", { tapeBytesMax: 512, testRuns: 500 }, peer.checkSession),
-  onTape("peer-node", { tapeBytesMax: 1024, testRuns: 50 }, checkNode),
-  onTape("log-crashes", { tapeBytesMax: 512, testRuns: 50 }, record.checkCrashes),
-  onTape("log-flips", { tapeBytesMax: 256, testRuns: 100 }, record.checkFlips),
-  onTape("log-losses", { tapeBytesMax: 256, testRuns: 100 }, record.checkLosses),
-  onTape("log-anything", { tapeBytesMax: 512, testRuns: 100 }, record.checkAnything),
-  onTape("hard-state", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkHardState),
-  onTape("identity", { tapeBytesMax: 128, testRuns: 1_000 }, smallFiles.checkIdentity),
-  onTape("truncation-note", { tapeBytesMax: 64, testRuns: 2_000 }, smallFiles.checkNote),
-  onTape("http-app", { tapeBytesMax: 256, testRuns: 200 }, checkApp),
-  onTape("prompt-parser", { tapeBytesMax: 64, testRuns: 500 }, prompt.checkParser),
-  onTape("prompt-rendering", { tapeBytesMax: 128, testRuns: 500 }, prompt.checkRendering),
-  onTape("prompt-keys", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkKeys),
-  onTape("prompt-editor", { tapeBytesMax: 256, testRuns: 50 }, prompt.checkEditor),
-  onTape("prompt-completion", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkCompletion),
-  onTape("prompt-pipe", { tapeBytesMax: 128, testRuns: 200 }, prompt.checkPipe),
-  onTape("prompt-terminal", { tapeBytesMax: 128, testRuns: 50 }, prompt.checkTerminal),
+  onTape("peer-codec", { tapeBytesMax: 256, testRuns: 5_000 }, peer.checkCodec),
+  onTape("peer-frames", { tapeBytesMax: 128, testRuns: 200 }, peer.checkFrames),
+  onTape("peer-stranger", { tapeBytesMax: 128, testRuns: 400 }, peer.checkStranger),
+  onTape("peer-dialer", { tapeBytesMax: 128, testRuns: 400 }, peer.checkDialer),
+  onTape("peer-session", { tapeBytesMax: 512, testRuns: 100 }, peer.checkSession),
+  onTape("peer-node", { tapeBytesMax: 1024, testRuns: 20 }, checkNode),
+  onTape("log-crashes", { tapeBytesMax: 512, testRuns: 20 }, record.checkCrashes),
+  onTape("log-flips", { tapeBytesMax: 256, testRuns: 40 }, record.checkFlips),
+  onTape("log-losses", { tapeBytesMax: 256, testRuns: 40 }, record.checkLosses),
+  onTape("log-anything", { tapeBytesMax: 512, testRuns: 40 }, record.checkAnything),
+  onTape("hard-state", { tapeBytesMax: 128, testRuns: 200 }, smallFiles.checkHardState),
+  onTape("identity", { tapeBytesMax: 128, testRuns: 300 }, smallFiles.checkIdentity),
+  onTape("truncation-note", { tapeBytesMax: 64, testRuns: 1_000 }, smallFiles.checkNote),
+  onTape("http-app", { tapeBytesMax: 256, testRuns: 50 }, checkApp),
+  onTape("prompt-parser", { tapeBytesMax: 64, testRuns: 150 }, prompt.checkParser),
+  onTape("prompt-rendering", { tapeBytesMax: 128, testRuns: 100 }, prompt.checkRendering),
+  onTape("prompt-keys", { tapeBytesMax: 128, testRuns: 10 }, prompt.checkKeys),
+  onTape("prompt-editor", { tapeBytesMax: 256, testRuns: 20 }, prompt.checkEditor),
+  onTape("prompt-completion", { tapeBytesMax: 128, testRuns: 60 }, prompt.checkCompletion),
+  onTape("prompt-pipe", { tapeBytesMax: 128, testRuns: 60 }, prompt.checkPipe),
+  onTape("prompt-terminal", { tapeBytesMax: 128, testRuns: 20 }, prompt.checkTerminal),
+  onTape("config", { tapeBytesMax: 64, testRuns: 500 }, commandLine.checkConfig),
+  onTape("arguments", { tapeBytesMax: 64, testRuns: 500 }, commandLine.checkArguments),
+  onTape("command-line", { tapeBytesMax: 64, testRuns: 1 }, commandLine.checkProcess),
   rawHttpTarget([{ name: "listen", listen }]),
 ];

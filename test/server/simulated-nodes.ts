@@ -25,6 +25,8 @@ interface Task {
 /** Time that moves only when somebody runs it. */
 export class VirtualTime {
   nowMs = 0;
+  /** The system's clock is ahead of the monotonic one by this. */
+  wallOffsetMs = 0;
   #lastNumber = 0;
   #due: Task[] = [];
 
@@ -42,7 +44,7 @@ export class VirtualTime {
   clock(): Clock {
     return {
       monotonicMs: () => this.nowMs,
-      wallMs: () => this.nowMs,
+      wallMs: () => this.nowMs + this.wallOffsetMs,
       after: (ms, run) => this.at(this.nowMs + ms, run),
       every: (ms, run) => this.#every(ms, run),
       soon: (run) => void this.at(this.nowMs, run),
@@ -132,8 +134,11 @@ class Host {
 export class SimulatedNodes {
   readonly time = new VirtualTime();
   readonly ids: readonly NodeId[];
-  /** What a test may do to a message on its way: let it pass, lose it, or deliver it twice. */
-  onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 = () => 1;
+  /**
+   * What a test may do to a message: refuse to send it, let it pass, deliver it twice, or lose it on
+   * its way, so that the sender does not know.
+   */
+  onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 | "lost" = () => 1;
   readonly warnings: string[] = [];
   readonly #hosts = new Map<NodeId, Host>();
   readonly #limits: Limits;
@@ -167,7 +172,7 @@ export class SimulatedNodes {
       incarnation: String(member),
     }));
     const formed = configuration(members);
-    const { files } = host.open(formed);
+    const { files, snapshots } = host.open(formed);
     host.node = new Node({
       self: id,
       formed,
@@ -178,8 +183,8 @@ export class SimulatedNodes {
       log: files.log,
       hardState: files.hardState,
       machine: files.machine,
+      snapshots,
       space: new ReservedSpace(host.disk, directory),
-      //SNAP snapshots,
       fatal: (error) => {
         host.died = error;
         this.crash(id);
@@ -246,13 +251,14 @@ export class SimulatedNodes {
   #network(from: NodeId): Network {
     return {
       send: (to, message) => {
-        const copies = this.onMessage(from, to, message);
+        const fate = this.onMessage(from, to, message);
+        const copies = fate === "lost" ? 0 : fate;
         for (let copy = 0; copy < copies; copy++) {
           this.time.at(this.time.nowMs + 1, () =>
             this.#hosts.get(to)?.node?.receive(from, message),
           );
         }
-        return copies > 0;
+        return fate !== 0;
       },
       flush: () => {},
       isConnected: (peer) => this.host(peer).node !== null,

@@ -92,7 +92,11 @@ export class Faults {
   interfere(process: SimProcess, operation: DiskOperation): Interference {
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
     const { random } = this.#world;
-    if (trouble.crashIn > 0 && (operation === "sync" || !trouble.crashAtSync)) {
+    // Between the parts of a short write a kill would leave half a record in one sector. That looks
+    // like damage, and no log could tell; it takes a disk that is full to the byte and that moment.
+    const isPart = operation === "write" && process.disk.writeBytesMax !== Infinity;
+    const counts = !isPart && (operation === "sync" || !trouble.crashAtSync);
+    if (trouble.crashIn > 0 && counts) {
       trouble.crashIn--;
       if (trouble.crashIn === 0) return { kind: "crash" };
     }
@@ -128,7 +132,7 @@ export class Faults {
 
   #strike(kind: FaultKind): void {
     const { random, processes, trace, time, options } = this.#world;
-    const process = random.pick(processes);
+    const process = this.#target();
     const lastsMs = options.limits.electionTimeoutMs * random.pick([0.2, 1, 3, 8]) * random.float();
     this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
     trace.note(time.nowMs, `fault: ${kind}`, process.id, Math.round(lastsMs));
@@ -167,6 +171,14 @@ export class Faults {
     }
   }
 
+  /** Often the leader: what happens to it says most. */
+  #target(): SimProcess {
+    const { random, processes } = this.#world;
+    const anyone = random.pick(processes);
+    const isLeader = ({ life }: SimProcess): boolean => life?.node.leadership.role === "leader";
+    return random.float() < 0.4 ? (processes.find(isLeader) ?? anyone) : anyone;
+  }
+
   #strikeNetwork(kind: FaultKind, process: SimProcess, lastsMs: number): void {
     const { network, random, processes } = this.#world;
     const others = processes.filter((other) => other !== process);
@@ -175,7 +187,8 @@ export class Faults {
     };
     switch (kind) {
       case "partition": {
-        const side = processes.filter(() => random.float() < 0.5);
+        const isAlone = random.float() < 0.5;
+        const side = isAlone ? [process] : processes.filter(() => random.float() < 0.5);
         for (const a of processes) {
           for (const b of processes) {
             if (a !== b && side.includes(a) !== side.includes(b)) {

@@ -267,9 +267,15 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
-    const { high, low } = this.#hash;
-    this.#onApplied({ index: at, history: this.#history, hashHigh: high, hashLow: low });
+    this.#onApplied(this.point);
     return result;
+  }
+
+  /** How far it has come, and what it looks like there. */
+  get point(): AppliedPoint {
+    const { high, low } = this.#hash;
+    const { appliedIndex } = this.applied;
+    return { index: appliedIndex, history: this.#history, hashHigh: high, hashLow: low };
   }
 
   #applyCommand({ data, index: revision }: Entry): CommandResult {

@@ -18,7 +18,14 @@ import {
   type Term,
 } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
-import { createGroup, openGroup, type GroupOptions } from "../../storage/group-files.ts";
+import {
+  createGroup,
+  openGroup,
+  type GroupFiles,
+  type GroupOptions,
+} from "../../storage/group-files.ts";
+import type { LogBase } from "../../storage/log-reset.ts";
+import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
@@ -193,37 +200,42 @@ export class SimProcess {
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;
     this.#backlog = [];
-    const life: Life = { node: this.#createNode({ log, hardState, machine }), number: this.#lives };
+    const life: Life = { node: this.#createNode(opened.files), number: this.#lives };
     this.life = life;
     this.enter(life, () => life.node.start());
   }
 
-  #createNode(files: { log: RaftLog; hardState: HardStateFile; machine: SimMachine }): Node {
-    const { options, checks, coverage, members } = this.#world;
+  #createNode({ hardState, ...files }: GroupFiles<SimMachine>): Node {
+    const { options, checks, coverage, members, clusterId } = this.#world;
+    const { machine } = files;
+    const formed = configuration(members);
+    const log = new WatchedLog({ ...files, id: this.id, checks, coverage, disk: this.disk });
+    const snapshots = new SnapshotFiles({
+      ...this.#groupOptions(),
+      clusterId,
+      drawId: () => this.#random.below(2 ** 48),
+      machine,
+      log,
+      formed,
+    });
     const number = this.#lives;
     const isCurrent = (): boolean => this.life?.number === number;
     return new Node({
       self: this.id,
-      formed: configuration(members),
+      formed,
       limits: options.limits,
       clock: this.#clock(isCurrent),
       random: { fraction: () => this.#random.float(), bytes: (count) => new Uint8Array(count) },
       network: this.#network(isCurrent),
-      log: new WatchedLog({ log: files.log, id: this.id, checks, coverage, disk: this.disk }),
-      hardState: new WatchedHardState({
-        file: files.hardState,
-        id: this.id,
-        checks,
-        disk: this.disk,
-      }),
-      machine: files.machine,
+      log,
+      hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
+      machine,
+      snapshots,
       space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),
       warn: (text) => {
-        if (text.startsWith("the disk ")) {
-          coverage.add(text.replace(/ \(.*/, ""));
-          return;
-        }
+        if (text.startsWith("the disk ")) coverage.add(text.replace(/ \(.*/, ""));
+        if (!text.startsWith("refused a message")) return;
         coverage.add("a message was refused");
         claim(this.#world.isAnythingDamaged(), () => `node ${this.id}: ${text}`);
       },
@@ -398,12 +410,17 @@ interface Watched {
   readonly disk: SimDisk;
 }
 
+interface LogSurroundings extends Watched {
+  readonly coverage: Coverage;
+  readonly machine: SimMachine;
+}
+
 /** The real log, and an observer who is told of everything. */
 class WatchedLog implements LogStore {
   readonly #log: RaftLog;
-  readonly #watched: Watched & { readonly coverage: Coverage };
+  readonly #watched: LogSurroundings;
 
-  constructor(options: Watched & { log: RaftLog; coverage: Coverage }) {
+  constructor(options: LogSurroundings & { log: RaftLog }) {
     this.#log = options.log;
     this.#watched = options;
   }
@@ -438,7 +455,20 @@ class WatchedLog implements LogStore {
   }
 
   compact(through: Index): void {
+    const { firstIndex } = this.#log;
     this.#log.compact(through);
+    if (this.#log.firstIndex > firstIndex) this.#watched.coverage.add("the log was compacted");
+  }
+
+  prepareReset(base: LogBase): void {
+    this.#log.prepareReset(base);
+  }
+
+  reset(base: LogBase): void {
+    const { id, checks, coverage, machine } = this.#watched;
+    this.#log.reset(base);
+    checks.installed(id, { ...machine.point, term: base.lastTerm });
+    coverage.add("a snapshot was installed");
   }
 
   get bytes(): number {

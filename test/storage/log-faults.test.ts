@@ -1,5 +1,6 @@
 /** Faults that come in pairs: a kill and then a power loss, a full disk and then a power loss. */
 
+import { crc32 } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index, term, type Entry } from "../../server/raft/entry.ts";
@@ -219,6 +220,29 @@ test("a synced sector lost before a half-made segment is damage, not a torn writ
   assert.not.ok(open(disk).ok, "and it is damage still when asked again");
 });
 
+test("a segment header whose checksum fits numbers that no log wrote is damage, and no crash", () => {
+  for (const at of [16, 24, 40]) {
+    const { disk, log } = created();
+    append(log, entries(1, 3));
+    disk.edit(firstFile, (bytes) => {
+      const header = Buffer.from(bytes.buffer, bytes.byteOffset, segmentHeaderBytes);
+      header.writeUInt8(0xdf, at + 6);
+      header.writeUInt32LE(crc32(header.subarray(0, 60)), 60);
+    });
+    assert.not.ok(open(disk).ok, `number at ${at}`);
+  }
+});
+
+test("a half-made segment tells by its name where the one before it ended", () => {
+  const { disk, log } = created();
+  append(log, entries(1, 3));
+  disk.open(`${directory}/${segmentName(4)}`, "create");
+  // Lost from the beginning of a record on, so that the file looks as if it ended there.
+  disk.edit(firstFile, (bytes) => void bytes.fill(0, segmentHeaderBytes + 48 + 24));
+  const result = open(disk);
+  assert.ok(!result.ok && result.damage.path === firstFile);
+});
+
 test("a bit flipped in the last record is damage, wherever the record stands and whatever it holds", () => {
   const values = [0, 1, 8, 40, 700].map((length) => new Uint8Array(length));
   const sparse = new Uint8Array(1600);
@@ -253,6 +277,20 @@ test("a record lost from a sector that kept what was written later is damage", (
   const second = segmentHeaderBytes + recordBytes;
   disk.edit(firstFile, (bytes) => void bytes.fill(0, second, second + recordBytes));
   assert.not.ok(open(disk).ok);
+});
+
+test("a last record that the disk wrote to another place is damage, not a torn write", () => {
+  const { disk, log } = created();
+  append(log, [entry(1)]);
+  const end = disk.bytes(firstFile).findLastIndex((byte) => byte !== 0) + 1;
+  append(log, [entry(2)]);
+  disk.edit(firstFile, (bytes) => {
+    const record = bytes.slice(end, end + 80);
+    bytes.fill(0, end, end + 80);
+    bytes.set(record, 768);
+  });
+  const result = open(disk);
+  assert.is(result.ok, false);
 });
 
 test("a log that ends before what is applied is refused by name, and left as it was found", () => {

@@ -44,7 +44,7 @@ export const members = configuration([
 /** Of a disk that has room. */
 export function roomy<T>(result: T | "full"): T {
   assert.ok(result !== "full", "the disk has room");
-  return result as T;
+  return result;
 }
 
 /** A store in a directory of its own, with a log of entries that it is given. */

@@ -1,0 +1,39 @@
+/** How much of the log may go, and when. */
+
+import type { Limits } from "./limits.ts";
+import type { LogStore } from "./ports.ts";
+import { index, type Index } from "./raft/entry.ts";
+
+export interface CompactionBounds {
+  /** What the state machine holds whatever happens: nothing behind it ever goes. */
+  readonly syncedIndex: Index;
+  /** Where a follower will go on that is being sent a snapshot; null where none is. */
+  readonly pinnedIndex: Index | null;
+  /** The furthest that every member which answers is known to be; null where nobody has to be fed. */
+  readonly matchIndex: Index | null;
+  readonly limits: Pick<Limits, "logEntriesMax" | "logBytesMax">;
+}
+
+/**
+ * Up to where the log should be dropped. A tail of `logEntriesMax` stays for followers that come back,
+ * and more for one that is here and behind, but not more than `logBytesMax`: whoever needs what is
+ * gone is sent the state.
+ */
+export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index {
+  const { limits, matchIndex, pinnedIndex } = bounds;
+  const behindTail = log.lastIndex - limits.logEntriesMax;
+  const wanted = Math.max(
+    Math.min(behindTail, matchIndex ?? Infinity),
+    log.lastBeyond(limits.logBytesMax),
+  );
+  return index(Math.min(wanted, pinnedIndex ?? Infinity));
+}
+
+/**
+ * A checkpoint comes by itself with every few megabytes of changes. It is asked for where that is so
+ * much that it alone keeps the log long.
+ */
+export const isCheckpointDue = (
+  target: Index,
+  { syncedIndex, limits }: Pick<CompactionBounds, "syncedIndex" | "limits">,
+): boolean => target - syncedIndex > Math.max(16, limits.logEntriesMax / 2);

@@ -1,0 +1,130 @@
+/**
+ * The follower's side of a snapshot: takes the pieces in, lets a new state be made of them, and only
+ * then tells the core. Until then this node votes, acknowledges and serves as before.
+ */
+
+import type { Limits } from "./limits.ts";
+import type { PeerMessage, SnapshotChunk, SnapshotOffer } from "./peer-message.ts";
+import type { SnapshotInfo, SnapshotStore } from "./ports.ts";
+import { assert, must } from "./raft/assert.ts";
+import type { NodeId } from "./raft/entry.ts";
+import type { Snapshot } from "./raft/message.ts";
+
+export interface SnapshotReceiverOptions {
+  readonly store: SnapshotStore;
+  readonly limits: Limits;
+  readonly send: (to: NodeId, message: PeerMessage) => boolean;
+  /** A sentence for the log. */
+  readonly warn: (text: string) => void;
+}
+
+interface Incoming {
+  readonly from: NodeId;
+  readonly message: Snapshot;
+  readonly info: SnapshotInfo;
+  offset: number;
+  heardMs: number;
+  /** When the sender was last told how far it is. */
+  toldMs: number;
+}
+
+export class SnapshotReceiver {
+  readonly #options: SnapshotReceiverOptions;
+  #incoming: Incoming | null = null;
+
+  constructor(options: SnapshotReceiverOptions) {
+    this.#options = options;
+  }
+
+  /** Takes the place of whatever comes in, unless it is the same file: then that goes on. */
+  offer(from: NodeId, offer: SnapshotOffer, nowMs: number): void {
+    const { term, lastIndex, lastTerm, members, id, bytes } = offer;
+    const info = { id, bytes, lastIndex, lastTerm, members };
+    const message = { type: "snapshot", term, lastIndex, lastTerm, members } as const;
+    const offset = this.#options.store.accept(info);
+    this.#incoming = { from, message, info, offset, heardMs: nowMs, toldMs: nowMs };
+    this.#tell(this.#incoming, nowMs);
+  }
+
+  /** Nobody needs it: the core has answered for itself. */
+  decline(from: NodeId, { id, bytes }: SnapshotOffer): void {
+    const { send } = this.#options;
+    send(from, { type: "snapshotProgress", id, offset: bytes, phase: "installed" });
+  }
+
+  chunk(from: NodeId, { id, offset, data }: SnapshotChunk, nowMs: number): void {
+    const incoming = this.#incoming;
+    if (incoming?.from !== from || incoming.info.id !== id) {
+      this.#options.send(from, { type: "snapshotProgress", id, offset: 0, phase: "refused" });
+      return;
+    }
+    incoming.heardMs = nowMs;
+    // Twice, or behind one that was lost: the answer says where to go on.
+    const isNext = offset === incoming.offset && offset + data.byteLength <= incoming.info.bytes;
+    if (isNext && data.byteLength > 0) {
+      if (this.#options.store.write(data) === "full") {
+        this.#end("refused", "there is no room on the disk for a snapshot");
+        return;
+      }
+      incoming.offset += data.byteLength;
+    }
+    this.#tell(incoming, nowMs);
+  }
+
+  /** Returns the core's message once a state has been made of the snapshot. */
+  tick(nowMs: number): { from: NodeId; message: Snapshot } | null {
+    const incoming = this.#incoming;
+    if (!incoming) return null;
+    if (incoming.offset === incoming.info.bytes) return this.#build(incoming, nowMs);
+    if (nowMs - incoming.heardMs >= this.#options.limits.snapshotTimeoutMs) this.drop();
+    return null;
+  }
+
+  /** The core has taken the snapshot: state and log are replaced. */
+  install(lastIndex: number): void {
+    const { from, info } = must(this.#incoming, "a snapshot was built");
+    assert(info.lastIndex === lastIndex, "the core takes the snapshot that is here");
+    this.#options.store.install();
+    this.#incoming = null;
+    const { id, bytes } = info;
+    this.#options.send(from, { type: "snapshotProgress", id, offset: bytes, phase: "installed" });
+  }
+
+  drop(): void {
+    if (!this.#incoming) return;
+    this.#incoming = null;
+    this.#options.store.drop();
+  }
+
+  #build(incoming: Incoming, nowMs: number): { from: NodeId; message: Snapshot } | null {
+    const { limits, store } = this.#options;
+    if (nowMs - incoming.toldMs >= limits.snapshotRetryMs) this.#tell(incoming, nowMs);
+    for (let step = 0; step < limits.snapshotTickSteps; step++) {
+      const result = store.build();
+      if (result === "more") continue;
+      if (result === "built") return incoming;
+      if (result === "full") this.#end("refused", "there is no room on the disk for a snapshot");
+      else
+        this.#end(
+          "damaged",
+          `node ${incoming.from} sent a snapshot that is damaged: ${result.damage}`,
+        );
+      return null;
+    }
+    return null;
+  }
+
+  #tell(incoming: Incoming, nowMs: number): void {
+    const { from, info, offset } = incoming;
+    incoming.toldMs = nowMs;
+    const phase = offset === info.bytes ? "building" : "receiving";
+    this.#options.send(from, { type: "snapshotProgress", id: info.id, offset, phase });
+  }
+
+  #end(phase: "refused" | "damaged", why: string): void {
+    const { from, info } = must(this.#incoming, "a snapshot comes in");
+    this.#incoming = null;
+    this.#options.warn(why);
+    this.#options.send(from, { type: "snapshotProgress", id: info.id, offset: 0, phase });
+  }
+}

@@ -1,0 +1,198 @@
+/**
+ * The leader's side of snapshots: has one made when a follower needs entries that are compacted, and
+ * carries its file over in pieces, no more of them on the way than a window holds.
+ */
+
+import type { Limits } from "./limits.ts";
+import type { PeerMessage, SnapshotProgress } from "./peer-message.ts";
+import type { SnapshotInfo, SnapshotStore } from "./ports.ts";
+import { assert } from "./raft/assert.ts";
+import type { Index, NodeId } from "./raft/entry.ts";
+import type { Snapshot } from "./raft/message.ts";
+
+export interface SnapshotSenderOptions {
+  readonly store: SnapshotStore;
+  readonly limits: Limits;
+  readonly send: (to: NodeId, message: PeerMessage) => boolean;
+  /** The transfer is over; nothing more of it is sent. */
+  readonly finished: (to: NodeId, arrived: boolean) => void;
+}
+
+/** Invariant: acknowledged ≤ sent ≤ info.bytes. */
+interface Transfer {
+  readonly offer: PeerMessage;
+  readonly info: SnapshotInfo;
+  /** The receiver has answered the offer. */
+  isTaken: boolean;
+  acknowledged: number;
+  sent: number;
+  heardMs: number;
+  /** When something was sent anew, or the receiver got further. */
+  movedMs: number;
+}
+
+export class SnapshotSender {
+  readonly #options: SnapshotSenderOptions;
+  readonly #transfers = new Map<NodeId, Transfer>();
+  #isWanted = false;
+  /** Before this none is begun: the disk had no room for the last one. */
+  #notBeforeMs = 0;
+  #usedMs = 0;
+  /** Bytes that may still be sent before the next tick. */
+  #budget = 0;
+
+  constructor(options: SnapshotSenderOptions) {
+    this.#options = options;
+  }
+
+  /** What may not be compacted: a follower will go on behind this index. */
+  get pinnedIndex(): Index | null {
+    const { store } = this.#options;
+    return store.newest?.lastIndex ?? store.makingIndex;
+  }
+
+  /**
+   * A follower needs a snapshot that ends at `firstNeeded` or later: gives it, or sees to it that there
+   * will be one.
+   */
+  want(firstNeeded: Index): Omit<Snapshot, "type" | "term"> | null {
+    const { newest } = this.#options.store;
+    if (newest && newest.lastIndex >= firstNeeded) {
+      const { lastIndex, lastTerm, members } = newest;
+      return { lastIndex, lastTerm, members };
+    }
+    this.#isWanted = true;
+    return null;
+  }
+
+  start(to: NodeId, message: Snapshot, nowMs: number): void {
+    const { limits, finished, send, store } = this.#options;
+    const info = store.newest;
+    const isFull = !this.#transfers.has(to) && this.#transfers.size >= limits.snapshotTransfersMax;
+    if (info?.lastIndex !== message.lastIndex || isFull) {
+      finished(to, false);
+      return;
+    }
+    const { term, lastIndex, lastTerm, members } = message;
+    const { id, bytes } = info;
+    const offer = { type: "snapshotOffer", term, lastIndex, lastTerm, members, id, bytes } as const;
+    const places = { isTaken: false, acknowledged: 0, sent: 0, heardMs: nowMs, movedMs: nowMs };
+    this.#transfers.set(to, { offer, info, ...places });
+    send(to, offer);
+  }
+
+  progress(from: NodeId, message: SnapshotProgress, nowMs: number): void {
+    const transfer = this.#transfers.get(from);
+    if (transfer?.info.id !== message.id || message.offset > transfer.info.bytes) return;
+    transfer.heardMs = nowMs;
+    this.#usedMs = nowMs;
+    switch (message.phase) {
+      case "installed":
+        this.#finish(from, true);
+        return;
+      case "refused":
+        this.#finish(from, false);
+        return;
+      case "damaged":
+        // The file is not what it was: nobody gets it.
+        this.abandon();
+        return;
+      case "receiving":
+      case "building":
+        this.#acknowledge(transfer, message.offset, nowMs);
+        this.#fill(from, transfer);
+    }
+  }
+
+  /** Only while this node leads. */
+  tick(nowMs: number): void {
+    const { limits } = this.#options;
+    this.#budget = limits.snapshotTickBytes;
+    this.#make(nowMs);
+    for (const [to, transfer] of this.#transfers) {
+      if (nowMs - transfer.heardMs >= limits.snapshotTimeoutMs) {
+        this.#finish(to, false);
+        continue;
+      }
+      if (nowMs - transfer.movedMs >= limits.snapshotRetryMs) this.#sendAgain(to, transfer, nowMs);
+      this.#fill(to, transfer);
+    }
+    const { newest } = this.#options.store;
+    if (this.#transfers.size > 0) this.#usedMs = nowMs;
+    else if (newest && nowMs - this.#usedMs >= limits.snapshotKeptMs) this.#options.store.discard();
+  }
+
+  /** This node does not lead any more, or leads another term: transfers begin anew, if at all. */
+  stop(): void {
+    this.#transfers.clear();
+    this.#isWanted = false;
+    if (this.pinnedIndex !== null) this.#options.store.discard();
+  }
+
+  /** Nobody gets it, and the next one who asks has a new one made. */
+  abandon(): void {
+    for (const to of this.#transfers.keys()) this.#finish(to, false);
+    if (this.pinnedIndex !== null) this.#options.store.discard();
+  }
+
+  // ------------------------------------------------------------------ making
+
+  #make(nowMs: number): void {
+    const { limits, store } = this.#options;
+    if (store.makingIndex === null) {
+      const isBusy = this.#transfers.size > 0 || nowMs < this.#notBeforeMs;
+      if (!this.#isWanted || isBusy) return;
+      store.make();
+      if (store.makingIndex === null) {
+        this.#notBeforeMs = nowMs + limits.snapshotTimeoutMs;
+        return;
+      }
+    }
+    for (let step = 0; step < limits.snapshotTickSteps; step++) {
+      const result = store.work();
+      if (result === "more") continue;
+      if (result === "full") this.#notBeforeMs = nowMs + limits.snapshotTimeoutMs;
+      // Whoever asked while it was being made is served as well.
+      this.#isWanted = false;
+      this.#usedMs = nowMs;
+      return;
+    }
+  }
+
+  // ------------------------------------------------------------------ sending
+
+  /** The receiver has everything before `offset`: less than it once had, where it has started anew. */
+  #acknowledge(transfer: Transfer, offset: number, nowMs: number): void {
+    if (!transfer.isTaken || offset !== transfer.acknowledged) transfer.movedMs = nowMs;
+    if (!transfer.isTaken || offset < transfer.acknowledged) transfer.sent = offset;
+    transfer.isTaken = true;
+    transfer.acknowledged = offset;
+    transfer.sent = Math.max(transfer.sent, offset);
+  }
+
+  #sendAgain(to: NodeId, transfer: Transfer, nowMs: number): void {
+    transfer.movedMs = nowMs;
+    if (transfer.isTaken) transfer.sent = transfer.acknowledged;
+    else this.#options.send(to, transfer.offer);
+  }
+
+  #fill(to: NodeId, transfer: Transfer): void {
+    if (!transfer.isTaken) return;
+    const { limits, send, store } = this.#options;
+    const { id, bytes } = transfer.info;
+    assert(store.newest?.id === id, "a snapshot stays while it is sent");
+    while (transfer.sent < bytes && this.#budget > 0) {
+      if (transfer.sent - transfer.acknowledged >= limits.snapshotWindowBytes) return;
+      const data = store.read(transfer.sent, limits.snapshotChunkBytes);
+      const chunk = { type: "snapshotChunk", id, offset: transfer.sent, data } as const;
+      if (!send(to, chunk)) return;
+      transfer.sent += data.byteLength;
+      this.#budget -= data.byteLength;
+    }
+  }
+
+  #finish(to: NodeId, arrived: boolean): void {
+    this.#transfers.delete(to);
+    this.#options.finished(to, arrived);
+  }
+}

@@ -1,0 +1,171 @@
+/**
+ * What lets a node live for years: checkpoints of the state machine, compaction of the log behind
+ * them, and snapshots for whoever needs what is compacted. Driven by the node's ticks and messages.
+ */
+
+import { compactionTarget, isCheckpointDue, type CompactionBounds } from "./compaction.ts";
+import type { Limits } from "./limits.ts";
+import type { SnapshotMessage, SnapshotOffer } from "./peer-message.ts";
+import type { Clock, LogStore, Network, SnapshotStore } from "./ports.ts";
+import { unreachable } from "./raft/assert.ts";
+import { index, type Index, type NodeId } from "./raft/entry.ts";
+import type { Snapshot } from "./raft/message.ts";
+import type { Raft } from "./raft/raft.ts";
+import type { SnapshotToInstall } from "./raft/ready.ts";
+import { SnapshotReceiver } from "./snapshot-receiver.ts";
+import { SnapshotSender } from "./snapshot-sender.ts";
+import type { StateMachine } from "./state-machine/port.ts";
+
+export interface UpkeepOptions {
+  readonly self: NodeId;
+  /** Asked later than this is made. */
+  readonly raft: () => Raft;
+  readonly limits: Limits;
+  readonly clock: Clock;
+  readonly network: Network;
+  readonly log: LogStore;
+  readonly machine: StateMachine;
+  readonly snapshots: SnapshotStore;
+  /** When a member last answered this leader, by the monotonic clock; null: never. */
+  readonly answeredMs: (id: NodeId) => number | null;
+  /** False while the disk is full. */
+  readonly mayCheckpoint: () => boolean;
+  readonly warn: (text: string) => void;
+}
+
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #sender: SnapshotSender;
+  readonly #receiver: SnapshotReceiver;
+  #syncedIndex = index(0);
+
+  constructor(options: UpkeepOptions) {
+    const { limits, network, snapshots, warn } = options;
+    this.#options = options;
+    const transfers = {
+      store: snapshots,
+      limits,
+      send: network.send.bind(network),
+    };
+    this.#receiver = new SnapshotReceiver({ ...transfers, warn });
+    this.#sender = new SnapshotSender({
+      ...transfers,
+      finished: (to, arrived) => options.raft().snapshotFinished(to, arrived),
+    });
+  }
+
+  /** What the state machine is known to keep through a power loss. */
+  get syncedIndex(): Index {
+    return this.#syncedIndex;
+  }
+
+  /** For the core: a snapshot to send, or null until there is one. */
+  latestSnapshot(): Omit<Snapshot, "type" | "term"> | null {
+    return this.#sender.want(index(this.#options.log.firstIndex - 1));
+  }
+
+  /** Returns up to where the state machine keeps its state now, whatever happens. */
+  checkpoint(): Index {
+    this.#syncedIndex = this.#options.machine.sync();
+    return this.#syncedIndex;
+  }
+
+  /** The disk is full: a snapshot for others is the first that can be spared. */
+  makeRoom(): void {
+    this.#sender.abandon();
+  }
+
+  /** Before `handleReady` is called the core may have been told of a snapshot that is here. */
+  tick(handleReady: () => void): void {
+    const raft = this.#options.raft();
+    const nowMs = this.#nowMs();
+    if (raft.role.kind === "leader") this.#sender.tick(nowMs);
+    const built = this.#receiver.tick(nowMs);
+    if (built) {
+      raft.step(built.from, built.message);
+      handleReady();
+      // Another leader, or the log after all, was faster: then it is of no use any more.
+      this.#receiver.drop();
+    }
+    this.#options.network.flush();
+    this.#compact();
+  }
+
+  receive(from: NodeId, message: SnapshotMessage): void {
+    switch (message.type) {
+      case "snapshotOffer":
+        this.#takeOffer(from, message);
+        return;
+      case "snapshotChunk":
+        this.#receiver.chunk(from, message, this.#nowMs());
+        return;
+      case "snapshotProgress":
+        if (this.#options.raft().role.kind !== "leader") return;
+        this.#sender.progress(from, message, this.#nowMs());
+        return;
+      default:
+        unreachable(message);
+    }
+  }
+
+  /** The core sends `to` a snapshot: its file goes with it. */
+  send(to: NodeId, message: Snapshot): void {
+    this.#sender.start(to, message, this.#nowMs());
+  }
+
+  /** The core takes the snapshot that was built: state and log are replaced when this returns. */
+  install({ lastIndex, lastTerm }: SnapshotToInstall): void {
+    this.#receiver.install(lastIndex);
+    this.#options.raft().snapshotInstalled(lastIndex, lastTerm);
+    this.#syncedIndex = lastIndex;
+  }
+
+  leadershipLost(): void {
+    this.#sender.stop();
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #takeOffer(from: NodeId, offer: SnapshotOffer): void {
+    const raft = this.#options.raft();
+    const { term, lastIndex, lastTerm, members } = offer;
+    const isUseful = raft.needsSnapshot(lastIndex, lastTerm);
+    if (term >= raft.term && isUseful) {
+      this.#receiver.offer(from, offer, this.#nowMs());
+      return;
+    }
+    // The core answers what it has already, and a leader that is one no more.
+    raft.step(from, { type: "snapshot", term, lastIndex, lastTerm, members });
+    if (!isUseful) this.#receiver.decline(from, offer);
+  }
+
+  #compact(): void {
+    const { limits, log } = this.#options;
+    const bounds: CompactionBounds = {
+      syncedIndex: this.#syncedIndex,
+      pinnedIndex: this.#sender.pinnedIndex,
+      matchIndex: this.#slowestMatch(),
+      limits,
+    };
+    const target = compactionTarget(log, bounds);
+    if (target < log.firstIndex) return;
+    if (isCheckpointDue(target, bounds) && this.#options.mayCheckpoint()) this.checkpoint();
+    log.compact(index(Math.min(target, this.#syncedIndex)));
+  }
+
+  /** Of the members that answer; null where this node does not lead. */
+  #slowestMatch(): Index | null {
+    const { answeredMs, limits, raft, self } = this.#options;
+    const { role } = raft();
+    if (role.kind !== "leader") return null;
+    const liveMs = this.#nowMs() - limits.snapshotTimeoutMs;
+    let slowest: Index | null = null;
+    for (const [id, { match }] of role.progress) {
+      const isLive = id === self || (answeredMs(id) ?? -Infinity) >= liveMs;
+      if (isLive && (slowest === null || match < slowest)) slowest = match;
+    }
+    return slowest;
+  }
+}
