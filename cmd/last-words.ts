@@ -4,7 +4,7 @@ import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { DiskError } from "../storage/disk.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
-import { LogDamaged } from "../storage/raft-log.ts";
+import { LogDamaged } from "../storage/log-damage.ts";
 import { SqliteError } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError, type ExitCode } from "./exit.ts";
 

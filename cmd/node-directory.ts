@@ -14,6 +14,7 @@ import {
   openGroup,
   type FileDamage,
   type GroupFiles,
+  type Suspect,
   type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
@@ -22,6 +23,7 @@ import { NodeDisk } from "../storage/node-disk.ts";
 import { ReservedSpace } from "../storage/reserved-space.ts";
 import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
+import { setStateAside } from "../storage/state-aside.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { systemRandom } from "./system.ts";
@@ -101,8 +103,11 @@ export class NodeDirectory {
     writeIdentity(disk, path, this.#identity);
   }
 
-  /** Opens the group's files and checks that they belong together. */
-  openGroup(formed: Configuration, limits: Limits): OpenedGroup {
+  /**
+   * Opens the group's files, checks that they belong together, and mends what can be mended. `suspect`:
+   * what a running node has found damaged; its group was closed by `leaveGroup`.
+   */
+  openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
@@ -111,8 +116,11 @@ export class NodeDirectory {
       drawSalt,
       logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
+      setMachineAside: setStateAside,
+      hasPeers: this.#identity.members.length > 1,
+      ...(suspect && { suspect }),
     });
-    if (!opened.ok) throw damaged(opened.damage);
+    if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
     const { log, machine } = opened.files;
     const snapshots = new SnapshotFiles({
       disk,
@@ -126,6 +134,20 @@ export class NodeDirectory {
     });
     this.#group = { ...opened.files, snapshots, space: new ReservedSpace(disk, path) };
     return this.#group;
+  }
+
+  /** Gives up the group's files as they are: something in them cannot be vouched for. */
+  leaveGroup(): void {
+    const left = this.#group;
+    this.#group = null;
+    if (!left) return;
+    left.log.close();
+    left.hardState.close();
+    try {
+      left.machine.close();
+    } catch {
+      // It may be what is damaged. What it had not committed is applied again.
+    }
   }
 
   close(): void {
@@ -189,9 +211,12 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
   return identity;
 }
 
-function damaged({ path, detail }: FileDamage): StartError {
+function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
+  const advice = hasPeers
+    ? "the others go on without it; keep its directory, and bring back the file if there is a copy"
+    : "there is no other node that has the data: bring back the directory from a copy";
   return new StartError(
-    `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served`,
+    `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,
   );
 }

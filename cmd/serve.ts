@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
-import { createApp, type HttpApp } from "../server/http.ts";
-import { listen, type Listener } from "../server/listen/listen.ts";
+import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
+import { listen } from "../server/listen/http1.ts";
+import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
@@ -106,7 +107,7 @@ class Server {
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -149,7 +150,7 @@ class Server {
     }
     node?.stop();
     await this.#listener?.close(200);
-    await this.#transport.close();
+    this.#transport.close();
     this.#directory?.close();
   }
 
@@ -160,9 +161,13 @@ class Server {
     await this.#transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
-    const app = this.#createApp();
+    const options = this.#httpOptions();
+    const app = createApp(options);
     this.#listener = await listen({
+      direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      bodyBytesMax: this.#config.limits.valueBytesMax,
+      clock: systemClock,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
@@ -170,7 +175,7 @@ class Server {
     });
   }
 
-  #createApp(): HttpApp {
+  #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
     const hosts = [
@@ -179,7 +184,7 @@ class Server {
       parseAddress(advertised, "--cluster").host,
       ...allowedHosts,
     ];
-    return createApp({
+    return {
       store: this.#client,
       version,
       live: () => true,
@@ -189,7 +194,7 @@ class Server {
       ),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
-    });
+    };
   }
 
   #createTransport(): PeerTransport {
@@ -302,7 +307,7 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, space, verdict } = directory.openGroup(
+    const { log, hardState, machine, snapshots, note, space, verdict } = directory.openGroup(
       members,
       this.#config.limits,
     );
@@ -319,6 +324,7 @@ class Server {
       machine,
       space,
       snapshots,
+      mending: note,
       fatal: (error) => this.#die(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       warn: (text) => this.#log.warn(text),

@@ -11,17 +11,22 @@ export interface CompactionBounds {
   readonly pinnedIndex: Index | null;
   /** The furthest that every member which answers is known to be; null where nobody has to be fed. */
   readonly matchIndex: Index | null;
-  readonly limits: Pick<Limits, "logEntriesMax" | "logBytesMax">;
+  readonly stateBytes: number;
+  readonly limits: Pick<Limits, "logEntriesMax" | "logTailBytesMin" | "logBytesMax">;
 }
 
 /**
- * Up to where the log should be dropped. A tail of `logEntriesMax` stays for followers that come back,
- * and more for one that is here and behind, but not more than `logBytesMax`: whoever needs what is
- * gone is sent the state.
+ * Up to where the log should be dropped. A tail stays for followers that come back, and more for one
+ * that is here and behind, but not more than `logBytesMax`: whoever needs what is gone is sent the
+ * state.
  */
 export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index {
-  const { limits, matchIndex, pinnedIndex } = bounds;
-  const behindTail = log.lastIndex - limits.logEntriesMax;
+  const { limits, matchIndex, pinnedIndex, stateBytes } = bounds;
+  const tailBytesMax = Math.max(limits.logTailBytesMin, stateBytes / 2);
+  const behindTail = Math.max(
+    log.lastIndex - limits.logEntriesMax,
+    log.lastBeyond(Math.min(tailBytesMax, limits.logBytesMax)),
+  );
   const wanted = Math.max(
     Math.min(behindTail, matchIndex ?? Infinity),
     log.lastBeyond(limits.logBytesMax),

@@ -9,14 +9,14 @@ import type { Room } from "./peer-message.ts";
 import type { DiskSpace } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import type { NodeId } from "./raft/entry.ts";
+import type { StateMachine } from "./state-machine/port.ts";
 import { takesRoom } from "./state-machine/codec.ts";
 
 export interface DiskWatchOptions {
   readonly self: NodeId;
   readonly space: DiskSpace;
   readonly limits: Limits;
-  /** Bytes of the state machine's files, and how many of them will be used again. */
-  readonly fileBytes: () => { readonly total: number; readonly reusable: number };
+  readonly machine: Pick<StateMachine, "stateBytes" | "reusableBytes">;
   readonly warn: (text: string) => void;
 }
 
@@ -126,17 +126,16 @@ export class DiskWatch {
   }
 
   #measure(): void {
-    const { space, limits, fileBytes } = this.#options;
+    const { space, limits, machine } = this.#options;
     const { freeBytes, totalBytes } = space.measure();
     assert(freeBytes >= 0 && totalBytes >= 0, "a disk has a size");
     this.#freeBytes = freeBytes;
-    const { total, reusable } = fileBytes();
-    const kept = Math.max(limits.diskFreeBytesMin, total);
+    const kept = Math.max(limits.diskFreeBytesMin, machine.stateBytes);
     const watermark = Math.min(kept, totalBytes * watermarkPart);
     const needed = this.#isLow ? watermark * easedFactor : watermark;
     // Deleted rows leave room inside the state's file. The log and the next checkpoint need some
     // outside of it all the same.
-    this.#isLow = freeBytes + reusable < needed || freeBytes < needed / 2;
+    this.#isLow = freeBytes + machine.reusableBytes < needed || freeBytes < needed / 2;
     const reserve = Math.min(limits.diskReserveBytes, totalBytes * reservePart);
     if (this.#full.size === 0 && freeBytes >= 2 * reserve) space.reserve(Math.floor(reserve));
   }

@@ -1,13 +1,12 @@
 /** The HTTP interface of a node: which path is answered by what, behind one guard against strangers. */
 
 import { type Context, Hono } from "hono";
+import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
-import { pathOf, queryOf, targetOf } from "./key-path.ts";
-import { badRequest, problem } from "./problem.ts";
+import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { badRequest, problem, refusal } from "./problem.ts";
 import { answerRange } from "./range-routes.ts";
-import { BodyReader } from "./request-body.ts";
-import { valueBytesMax as valueBytesMaxDefault } from "./state-machine/command.ts";
 import { admitOrigin, preflight, refusalOf, type WebGuardOptions } from "./web-guard.ts";
 
 export interface HttpOptions extends WebGuardOptions {
@@ -17,7 +16,6 @@ export interface HttpOptions extends WebGuardOptions {
   /** Whether it knows a leader, so that requests make sense here. */
   ready(): boolean;
   readonly version: string;
-  readonly valueBytesMax?: number;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -26,11 +24,16 @@ export interface HttpOptions extends WebGuardOptions {
 export interface HttpEnv {
   /** The request target as it came over the wire; without it, it is taken from the request's URL. */
   readonly target?: string;
+  /** The body, or why it was not read; without it, it is read from the request. */
+  readonly body?: Uint8Array | Failure;
 }
 
 export type HttpApp = Hono<{ Bindings: HttpEnv }>;
 
-type Answerer = (request: Request, target: string) => Response | Promise<Response>;
+type Answerer = (request: Request, env: Known) => Response | Promise<Response>;
+
+/** The environment with its gaps filled. */
+type Known = Required<Pick<HttpEnv, "target">> & Pick<HttpEnv, "body">;
 
 const noLeader: Failure = {
   ok: false,
@@ -58,51 +61,94 @@ function isWrite(method: string): boolean {
 function readOnly(answer: () => Response | Promise<Response>): Answerer {
   return (request) => {
     const { method } = request;
-    return method === "GET" || method === "HEAD" ? answer() : methodNotAllowed(method, "GET, HEAD");
+    const isRead = method === "GET" || method === "HEAD";
+    return isRead ? answer() : responseOf(methodNotAllowed(method, "GET, HEAD"));
   };
+}
+
+/** Why a request is not answered, whatever it asks for; null where it is. */
+function refusedFor(head: RequestHead, target: string, options: HttpOptions): Failure | null {
+  return refusalOf(head, options) ?? (target.startsWith("/") ? null : notOriginForm);
 }
 
 /** Puts the guard before `answer`, and the browser's questions of allowed pages behind the guard. */
 function guarded(options: HttpOptions, answer: Answerer): Answerer {
-  return (request, target) => {
-    const refusal = refusalOf(request, options);
-    if (refusal !== null) return problem(refusal, { write: isWrite(request.method) });
-    if (!target.startsWith("/")) return problem(notOriginForm, { write: isWrite(request.method) });
-    if (!request.headers.has("origin")) return answer(request, target);
-    return answerPage(request, target, { options, answer });
+  return (request, env) => {
+    const refused = refusedFor(request, env.target, options);
+    if (refused !== null) return problem(refused, { write: isWrite(request.method) });
+    if (!request.headers.has("origin")) return answer(request, env);
+    return answerPage(request, env, { options, answer });
   };
 }
 
 async function answerPage(
   request: Request,
-  target: string,
+  env: Known,
   { options, answer }: { readonly options: HttpOptions; readonly answer: Answerer },
 ): Promise<Response> {
   const asks = request.method === "OPTIONS" && request.headers.has("access-control-request-method");
-  const response = asks ? preflight("GET, HEAD, PUT, DELETE") : await answer(request, target);
+  const response = asks ? preflight("GET, HEAD, PUT, DELETE") : await answer(request, env);
   admitOrigin(request, response, options);
   return response;
 }
 
 /** Hono gives no environment at all where it was given none. */
-function targetIn(c: Context<{ Bindings: HttpEnv }>): string {
-  return targetOf(c.req.raw, (c.env as HttpEnv | undefined)?.target);
+function knownIn(c: Context<{ Bindings: HttpEnv }>): Known {
+  const env = c.env as HttpEnv | undefined;
+  return { ...env, target: targetOf(c.req.raw, env?.target) };
+}
+
+async function answerKeyResponse(
+  request: Request,
+  { target, body }: Known,
+  store: ClientPort,
+): Promise<Response> {
+  const bytes = body ?? new Uint8Array(await request.arrayBuffer());
+  return responseOf(await answerKey({ head: request, target, body: bytes }, store));
+}
+
+export type DirectAnswerer = (
+  head: RequestHead & { readonly target: string },
+  body: Uint8Array | Failure,
+) => Answer | Promise<Answer> | null;
+
+/**
+ * The short way for requests on a key that come from no page: the same answers as the application's,
+ * without the standard's classes and without routing. Null: the request is the application's. Never
+ * throws and never rejects.
+ */
+export function createDirect(options: HttpOptions): DirectAnswerer {
+  const failed = (error: unknown, method: string): Answer => {
+    options.onBug?.(error);
+    return refusal(fault, { write: isWrite(method) });
+  };
+  return (head, body) => {
+    const { method, target } = head;
+    if (!target.startsWith(keyPathPrefix) || head.headers.has("origin")) return null;
+    const refused = refusedFor(head, target, options);
+    if (refused !== null) return refusal(refused, { write: isWrite(method) });
+    try {
+      const answer = answerKey({ head, target, body }, options.store);
+      return answer instanceof Promise ? answer.catch((error) => failed(error, method)) : answer;
+    } catch (error) {
+      return failed(error, method);
+    }
+  };
 }
 
 /** The application; it needs nothing but `Request` and `Response`, and throws nothing. */
 export function createApp(options: HttpOptions): HttpApp {
   const { store } = options;
-  const bodies = new BodyReader(options.valueBytesMax ?? valueBytesMaxDefault);
   // Routing looks at the target itself: in a parsed URL another path may be left of it.
   const app: HttpApp = new Hono<{ Bindings: HttpEnv }>({
     getPath: (request, context) => pathOf(targetOf(request, context?.env?.target)),
   });
   const route = (path: string, answerer: Answerer) => {
     const answer = guarded(options, answerer);
-    app.all(path, (c) => answer(c.req.raw, targetIn(c)));
+    app.all(path, (c) => answer(c.req.raw, knownIn(c)));
   };
-  route("/v1/kv", (request, target) => answerRange(request, queryOf(target), store));
-  route("/v1/kv/*", (request, target) => answerKey(request, target, { store, bodies }));
+  route("/v1/kv", (request, { target }) => answerRange(request, queryOf(target), store));
+  route("/v1/kv/*", (request, env) => answerKeyResponse(request, env, store));
   route(
     "/v1/status",
     readOnly(async () => {
@@ -125,7 +171,7 @@ export function createApp(options: HttpOptions): HttpApp {
   const otherwise = guarded(options, (request) =>
     problem(noSuchPath, { write: isWrite(request.method) }),
   );
-  app.notFound((c) => otherwise(c.req.raw, targetIn(c)));
+  app.notFound((c) => otherwise(c.req.raw, knownIn(c)));
   app.onError((error, c) => {
     options.onBug?.(error);
     return problem(fault, { write: isWrite(c.req.method) });

@@ -1,12 +1,12 @@
 /** A connection that somebody opened to our peer port: a handshake, then messages to us. */
 
-import type { Socket } from "node:net";
 import { emptyFrame, FrameAssembler } from "./frame.ts";
 import { AcceptorHandshake, type HandshakeOptions, type PeerIdentity } from "./handshake.ts";
 import { decodePeerMessage } from "./peer-codec.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import type { Clock, Timer } from "./ports.ts";
 import type { NodeId } from "./raft/entry.ts";
+import type { SocketEvents, StreamSocket } from "./socket/socket.ts";
 import type { TransportLimits } from "./transport-limits.ts";
 
 export interface InboundOptions {
@@ -28,8 +28,8 @@ export interface InboundEvents {
 /** Bytes of answers to pings that may wait for a peer that does not read them. */
 const pongBytesMax = 4_096;
 
-export class Inbound {
-  readonly #socket: Socket;
+export class Inbound implements SocketEvents {
+  readonly #socket: StreamSocket;
   readonly #options: InboundOptions;
   readonly #handshake: AcceptorHandshake;
   readonly #frames = new FrameAssembler();
@@ -41,17 +41,12 @@ export class Inbound {
   #isClosed = false;
   #idlePings = 0;
 
-  constructor(socket: Socket, options: InboundOptions) {
+  constructor(socket: StreamSocket, options: InboundOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#handshake = new AcceptorHandshake(options.handshake);
-    this.#origin = `${socket.remoteAddress}:${socket.remotePort}`;
+    this.#origin = socket.remote;
     this.#deadline = options.clock.after(options.limits.handshakeMs, () => this.close());
-    socket.setNoDelay(true);
-    socket.on("data", (chunk: Uint8Array) => this.#receive(chunk));
-    socket.on("end", () => this.close());
-    socket.on("error", () => this.close());
-    socket.on("close", () => this.close());
   }
 
   /** Null until the handshake is done. */
@@ -72,7 +67,19 @@ export class Inbound {
     this.#options.events.closed(this);
   }
 
-  #receive(chunk: Uint8Array): void {
+  // ------------------------------------------------------------------ what the socket says
+
+  drained(): void {}
+
+  ended(): void {
+    this.close();
+  }
+
+  closed(): void {
+    this.close();
+  }
+
+  data(chunk: Uint8Array): void {
     if (this.#isClosed || this.#isRefused) return;
     this.#idlePings = 0;
     if (this.#peer === null) this.#greet(chunk);
@@ -86,8 +93,12 @@ export class Inbound {
       this.#options.events.warn(`refused a peer at ${this.#origin}: ${reason}: ${detail}`);
       // The deadline stands: nobody keeps the socket by not reading the answer.
       this.#isRefused = true;
-      if (step.send) this.#socket.end(step.send);
-      else this.close();
+      if (step.send) {
+        this.#socket.write(step.send);
+        this.#socket.end();
+      } else {
+        this.close();
+      }
       return;
     }
     if (step.send) this.#socket.write(step.send);
@@ -105,7 +116,7 @@ export class Inbound {
   /** Answers whether more is wanted: an event may have closed this connection. */
   #take(from: NodeId, payload: Uint8Array): boolean {
     if (payload.byteLength === 0) {
-      if (this.#socket.writableLength < pongBytesMax) this.#socket.write(emptyFrame);
+      if (this.#socket.waitingBytes < pongBytesMax) this.#socket.write(emptyFrame);
       return true;
     }
     const decoded = decodePeerMessage(payload);

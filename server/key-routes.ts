@@ -1,10 +1,10 @@
 /** `/v1/kv/<key>`: one row as an HTTP resource, its value the body and its revision the ETag. */
 
+import type { Answer, RequestHead } from "./answer.ts";
 import type { ClientPort, Failure, ReadMeta } from "./client-port.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
-import { badRequest, notImplemented, problem } from "./problem.ts";
+import { badRequest, notImplemented, refusal } from "./problem.ts";
 import { type KnownParameters, parseLevel, parseQuery } from "./query.ts";
-import type { BodyReader } from "./request-body.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
 const putParameters: KnownParameters = { taken: [], later: ["ttl", "lease"] };
@@ -34,99 +34,98 @@ const valueHeaders = {
 
 const keyMethods = "GET, HEAD, PUT, DELETE, POST";
 
-export interface KeyRouteOptions {
-  readonly store: ClientPort;
-  readonly bodies: BodyReader;
+export interface KeyRequest {
+  readonly head: RequestHead;
+  readonly target: string;
+  /** The bytes, or why they were not read. */
+  readonly body: Uint8Array | Failure;
 }
 
 /** Answers every method on the key that `target` names. */
-export async function answerKey(
-  request: Request,
-  target: string,
-  options: KeyRouteOptions,
-): Promise<Response> {
-  const method = request.method;
+export function answerKey(request: KeyRequest, store: ClientPort): Answer | Promise<Answer> {
+  const { head, target, body } = request;
+  const { method } = head;
   const write = method !== "GET" && method !== "HEAD";
   const path = keyOfPath(pathOf(target));
-  if (!path.ok) return problem(path, { write });
-  const call: KeyCall = { request, key: path.key, query: queryOf(target) };
+  if (!path.ok) return refusal(path, { write });
+  const call: KeyCall = { head, body, key: path.key, query: queryOf(target) };
   switch (method) {
     case "GET":
     case "HEAD":
-      return get(call, options.store);
+      return get(call, store);
     case "PUT":
-      return put(call, options);
+      return put(call, store);
     case "DELETE":
-      return remove(call, options.store);
+      return remove(call, store);
     case "POST":
-      return problem(post(call.query), { write });
+      return refusal(post(call.query), { write });
     default:
       return methodNotAllowed(method, keyMethods);
   }
 }
 
 /** The refusal of a method, with those that are taken. */
-export function methodNotAllowed(method: string, allowed: string): Response {
+export function methodNotAllowed(method: string, allowed: string): Answer {
   const detail = `use one of ${allowed}`;
   const write = method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
-  return problem(
+  return refusal(
     { ok: false, code: "method_not_allowed", detail },
     { write, headers: { Allow: allowed } },
   );
 }
 
 interface KeyCall {
-  readonly request: Request;
+  readonly head: RequestHead;
+  readonly body: Uint8Array | Failure;
   readonly key: string;
   readonly query: string;
 }
 
-async function put(call: KeyCall, { store, bodies }: KeyRouteOptions): Promise<Response> {
-  const { request, key } = call;
-  const query = parseQuery(call.query, putParameters);
-  if (!query.ok) return problem(query, { write: true });
-  const contentType = request.headers.get("content-type");
-  const refused = refusedHeader(request) ?? refusedForm(request, contentType);
-  if (refused !== null) return problem(refused, { write: true });
-  const value = await bodies.read(request);
-  if (!(value instanceof Uint8Array)) return problem(value, { write: true });
-  const answer = await store.put(key, value, { contentType });
-  if (!answer.ok) return problem(answer, { write: true });
+async function put({ head, body, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+  const parsed = parseQuery(query, putParameters);
+  if (!parsed.ok) return refusal(parsed, { write: true });
+  const contentType = head.headers.get("content-type");
+  const refused = refusedHeader(head) ?? refusedForm(head, contentType);
+  if (refused !== null) return refusal(refused, { write: true });
+  if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
+  const answer = await store.put(key, body, { contentType });
+  if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
-  return new Response(`{"key":${JSON.stringify(key)},"revision":${revision}}`, {
+  return {
     status: created ? 201 : 200,
     headers: {
       "Content-Type": "application/json",
       ETag: `"${revision}"`,
       "X-KV-Revision": String(revision),
     },
-  });
+    body: `{"key":${JSON.stringify(key)},"revision":${revision}}`,
+  };
 }
 
-async function remove(call: KeyCall, store: ClientPort): Promise<Response> {
-  const query = parseQuery(call.query, deleteParameters);
-  if (!query.ok) return problem(query, { write: true });
-  const refused = refusedHeader(call.request);
-  if (refused !== null) return problem(refused, { write: true });
-  const answer = await store.delete(call.key);
-  if (!answer.ok) return problem(answer, { write: true });
-  return new Response(`{"deleted":${answer.deleted},"revision":${answer.revision}}`, {
+async function remove({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+  const parsed = parseQuery(query, deleteParameters);
+  if (!parsed.ok) return refusal(parsed, { write: true });
+  const refused = refusedHeader(head);
+  if (refused !== null) return refusal(refused, { write: true });
+  const answer = await store.delete(key);
+  if (!answer.ok) return refusal(answer, { write: true });
+  return {
+    status: 200,
     headers: { "Content-Type": "application/json", "X-KV-Revision": String(answer.revision) },
-  });
+    body: `{"deleted":${answer.deleted},"revision":${answer.revision}}`,
+  };
 }
 
-async function get(call: KeyCall, store: ClientPort): Promise<Response> {
-  const { request } = call;
-  const query = parseQuery(call.query, getParameters);
-  if (!query.ok) return problem(query);
-  const level = parseLevel(query.parameters);
-  if (!level.ok) return problem(level);
-  const condition = request.headers.get("if-match");
-  if (condition !== null) return problem(laterHeader("if-match"));
-  const answer = await store.get(call.key, { level: level.level });
-  if (!answer.ok) return problem(answer);
-  if (answer.row === null) return problem(notFound, { headers: readHeaders(answer) });
-  return rowResponse(request, answer.row, readHeaders(answer));
+async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+  const parsed = parseQuery(query, getParameters);
+  if (!parsed.ok) return refusal(parsed);
+  const level = parseLevel(parsed.parameters);
+  if (!level.ok) return refusal(level);
+  if (head.headers.has("if-match")) return refusal(laterHeader("if-match"));
+  const answer = await store.get(key, { level: level.level });
+  if (!answer.ok) return refusal(answer);
+  if (answer.row === null) return refusal(notFound, { headers: readHeaders(answer) });
+  return rowAnswer(head, answer.row, readHeaders(answer));
 }
 
 function post(query: string): Failure {
@@ -151,24 +150,19 @@ export function readHeaders(answer: ReadMeta): Record<string, string> {
   return headers;
 }
 
-function rowResponse(request: Request, row: Row, read: Record<string, string>): Response {
+function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): Answer {
   const etag = `"${row.revision}"`;
   const headers: Record<string, string> = {
-    "Content-Type": contentTypeOf(row),
-    "Content-Length": String(row.value.length),
     ETag: etag,
     "X-KV-Revision": String(row.revision),
     ...read,
     ...valueHeaders,
   };
-  const known = request.headers.get("if-none-match");
-  if (known !== null && matches(known, etag)) {
-    delete headers["Content-Length"];
-    delete headers["Content-Type"];
-    return new Response(null, { status: 304, headers });
-  }
-  const body = request.method === "HEAD" ? null : (row.value as Uint8Array<ArrayBuffer>);
-  return new Response(body, { status: 200, headers });
+  const known = head.headers.get("if-none-match");
+  if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
+  headers["Content-Type"] = contentTypeOf(row);
+  headers["Content-Length"] = String(row.value.length);
+  return { status: 200, headers, body: head.method === "HEAD" ? null : row.value };
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */
@@ -187,23 +181,23 @@ function laterHeader(name: string): Failure {
   return notImplemented(`the header \`${name}\` is not implemented yet; leave it out`, name);
 }
 
-function refusedHeader(request: Request): Failure | null {
-  for (const name of laterHeaders) if (request.headers.has(name)) return laterHeader(name);
+function refusedHeader({ headers }: RequestHead): Failure | null {
+  for (const name of laterHeaders) if (headers.has(name)) return laterHeader(name);
   return null;
 }
 
 /** RFC 9110 §9.3.4 forbids to take part of a value for the whole; a coding would be lost on reading. */
-function refusedForm(request: Request, contentType: string | null): Failure | null {
+function refusedForm({ headers }: RequestHead, contentType: string | null): Failure | null {
   if (contentType !== null) {
     if (contentType.length > contentTypeBytesMax || !contentTypeForm.test(contentType)) {
       const detail = `the content type is not 1 to ${contentTypeBytesMax} printable ASCII characters`;
       return badRequest(detail, "content-type");
     }
   }
-  if (request.headers.has("content-range")) {
+  if (headers.has("content-range")) {
     return badRequest("a part of a value cannot be put; send the whole", "content-range");
   }
-  const coding = request.headers.get("content-encoding");
+  const coding = headers.get("content-encoding");
   if (coding === null || coding.toLowerCase() === "identity") return null;
   return {
     ok: false,

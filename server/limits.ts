@@ -40,6 +40,8 @@ export interface Limits {
   readonly commitBytes: number;
   /** Unsynced database bytes after which a checkpoint is made. */
   readonly checkpointBytes: number;
+  /** The same after so long without anything to apply, however little is unsynced. */
+  readonly checkpointIdleMs: number;
   /**
    * With less than this free on any voter's disk the cluster takes no writes that need room; at most an
    * eighth of the disk. Where the state is larger, its size counts, so that a snapshot finds room.
@@ -49,8 +51,13 @@ export interface Limits {
   readonly diskReserveBytes: number;
   /** Between two looks at the disk, and two tries to write to a full one. */
   readonly diskCheckMs: number;
-  /** Entries that stay in the log behind the state, for followers that come back. */
+  /** Entries that stay in the log for followers that come back. */
   readonly logEntriesMax: number;
+  /**
+   * Where the state is small, so is the tail of the log: it gets no longer than half of the state, nor
+   * has it to be shorter than this. Sending the state is no dearer than sending the tail then.
+   */
+  readonly logTailBytesMin: number;
   /** Bytes of the log beyond which no follower's needs keep entries in it. */
   readonly logBytesMax: number;
   /** Bytes of a snapshot in one message. */
@@ -61,6 +68,8 @@ export interface Limits {
   readonly snapshotTickBytes: number;
   /** Pieces of work on a snapshot, of 128 KiB or one row, in a tick. */
   readonly snapshotTickSteps: number;
+  /** Once they have taken this long, the rest of them waits for the next tick. */
+  readonly snapshotTickMs: number;
   /** Followers that are sent a snapshot at the same time. */
   readonly snapshotTransfersMax: number;
   /** Silence after which what was sent of a snapshot is sent again. */
@@ -99,12 +108,15 @@ export const defaultLimits: Limits = {
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
   diskCheckMs: 250,
+  checkpointIdleMs: 5_000,
   logEntriesMax: 65_536,
+  logTailBytesMin: 4 << 20,
   logBytesMax: 64 << 20,
   snapshotChunkBytes: 128 << 10,
   snapshotWindowBytes: 2 << 20,
-  snapshotTickBytes: 1 << 20,
+  snapshotTickBytes: 512 << 10,
   snapshotTickSteps: 8,
+  snapshotTickMs: 4,
   snapshotTransfersMax: 2,
   snapshotRetryMs: 1_000,
   snapshotTimeoutMs: 10_000,

@@ -221,6 +221,10 @@ export class NodeClient implements ClientPort {
     const waiting = this.#node();
     const node = waiting instanceof Promise ? await waiting : waiting;
     if (!node) return this.#noLeader();
+    if (level === "local" && node.mending?.state) {
+      const detail = "this node's state was damaged and is being made anew; ask another one";
+      return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
+    }
     if (level === "local") {
       const meta: ReadMeta = { level, ageMs: node.ageMs };
       return { ok: true, answer: node.machine.lookup(query), meta, revision: node.appliedIndex };

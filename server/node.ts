@@ -4,6 +4,7 @@
  */
 
 import { Applier } from "./applier.ts";
+import { Currency } from "./currency.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
@@ -14,6 +15,8 @@ import type {
   DiskSpace,
   HardStateStore,
   LogStore,
+  Mending,
+  MendingStore,
   Network,
   Random,
   SnapshotStore,
@@ -23,7 +26,6 @@ import { must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
 import { type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
-import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
 import { commandBytes, readCommandHeader } from "./state-machine/command-header.ts";
@@ -44,6 +46,7 @@ export interface NodeOptions {
   readonly machine: StateMachine;
   readonly space: DiskSpace;
   readonly snapshots: SnapshotStore;
+  readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
@@ -79,18 +82,14 @@ export class Node {
   readonly #upkeep: Upkeep;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
-  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
-  readonly #answeredMs = new Map<NodeId, number>();
+  readonly #currency: Currency;
   #leadership: Leadership;
   #isScheduled = false;
   /** Waiting writes were refused: they are tried again with the next tick. */
   #isHeldBack = false;
-  /** What the leader of that term called committed in its last append. */
-  #leaderCommit = { term: -1, index: 0 };
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
-  #currentMs: number | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -100,7 +99,7 @@ export class Node {
       ...options,
       raft: () => this.#raft,
       mayCheckpoint: () => !this.#applier.isPaused,
-      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      answeredMs: (id) => this.#currency.answeredMs(id),
     });
     this.#raft = new Raft({
       self: options.self,
@@ -119,6 +118,8 @@ export class Node {
       latestSnapshot: () => this.#upkeep.latestSnapshot(),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
+      lifeId: Math.floor(random.fraction() * 2 ** 48),
+      isRecovering: options.mending.current.log !== null,
     });
     this.#writes = new PendingWrites({
       self: options.self,
@@ -130,7 +131,8 @@ export class Node {
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
-    this.#disk = new DiskWatch({ ...options, fileBytes: () => machine.fileBytes });
+    this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
+    this.#disk = new DiskWatch(options);
     this.#applier = new Applier({
       machine,
       limits,
@@ -220,8 +222,7 @@ export class Node {
 
   /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
   get ageMs(): number | null {
-    if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+    return this.#currency.ageMs;
   }
 
   /**
@@ -232,7 +233,7 @@ export class Node {
     const { role } = this.#raft;
     if (role.kind !== "leader") return null;
     const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#answeredMs.get(id) ?? 0;
+    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
     // Who has not answered for two heartbeats may be frozen, however complete its log is.
     const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
     const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
@@ -242,6 +243,12 @@ export class Node {
     if (best === undefined || !this.#raft.transferLeadership(best)) return null;
     this.#schedule();
     return best;
+  }
+
+  /** What is damaged here and not yet whole again; null where nothing is. */
+  get mending(): Mending | null {
+    const { current } = this.#options.mending;
+    return current.log === null && current.state === null ? null : current;
   }
 
   /** Requests that have no answer yet. */
@@ -305,6 +312,7 @@ export class Node {
       this.#handleReady();
       this.#noteLeadership();
       this.#apply();
+      this.#noteMending();
     });
   }
 
@@ -351,10 +359,10 @@ export class Node {
             continue;
           }
           if (message.type === "append") {
-            this.#leaderCommit = { term: message.term, index: message.commitIndex };
+            this.#currency.leaderCommitted(message.term, message.commitIndex);
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
-            this.#answeredMs.set(from, this.#nowMs());
+            this.#currency.answered(from);
           }
           this.#raft.step(from, message);
       }
@@ -421,7 +429,28 @@ export class Node {
   #apply(): void {
     if (this.#applier.run() === "more") this.#schedule();
     this.#reads.applied(this.appliedIndex);
-    this.#noteCurrency();
+    this.#currency.note();
+  }
+
+  /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
+  #noteMending(): void {
+    const { mending } = this.#options;
+    const { log, state } = mending.current;
+    if (this.#raft.recovery !== null) {
+      if (log === null) mending.add("log", "it has lost entries that a leader was told of");
+      return;
+    }
+    if (log === null && state === null) return;
+    if (state !== null && !this.#isCaughtUp()) return;
+    mending.clear();
+    this.#options.warn("what was damaged is whole again");
+  }
+
+  /** Has applied what the current leader calls committed: no earlier life of this state had more. */
+  #isCaughtUp(): boolean {
+    const { log, role, term } = this.#raft;
+    const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
+    return isOfTerm && (role.kind === "leader" || this.#currency.wasEverCurrent);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {
@@ -520,7 +549,7 @@ export class Node {
     return true;
   }
 
-  // ------------------------------------------------------------------ who leads, and how old we are
+  // ------------------------------------------------------------------ who leads
 
   #currentLeadership(): Leadership {
     const { role, term, leaderId } = this.#raft;
@@ -544,40 +573,6 @@ export class Node {
     this.#options.leadershipChanged(now);
     // Writes and reads that waited for a leader can go now.
     if (now.leaderId !== null) this.#schedule();
-  }
-
-  /**
-   * A follower is current when it has applied all that its leader ever sent or called committed: what
-   * the leader has committed without us it had sent us before. A leader is when a majority has
-   * answered it. What is known then outlives the role.
-   */
-  #noteCurrency(): void {
-    const { role, log } = this.#raft;
-    if (role.kind === "leader") {
-      const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
-      return;
-    }
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    const { term, index: leaderCommit } = this.#leaderCommit;
-    const { appliedIndex } = this;
-    const hasAll = appliedIndex === log.lastIndex && appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
-  }
-
-  /** A leader was current when the last member of a majority answered it. */
-  #leaderAgeMs(): number | null {
-    const nowMs = this.#nowMs();
-    const ages = this.#raft.voters
-      .map((id) => {
-        if (id === this.#options.self) return 0;
-        const answered = this.#answeredMs.get(id);
-        return answered === undefined ? Infinity : nowMs - answered;
-      })
-      .sort((a, b) => a - b);
-    const age = ages[majority(ages.length) - 1] ?? Infinity;
-    return Number.isFinite(age) ? age : null;
   }
 
   /** The index a local read is made at. */

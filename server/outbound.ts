@@ -3,7 +3,6 @@
  * answers to pings comes back here; what the peer has to say comes over the connection that it opens.
  */
 
-import { connect, type Socket } from "node:net";
 import { emptyFrame, FrameAssembler } from "./frame.ts";
 import {
   DialerHandshake,
@@ -15,16 +14,13 @@ import {
 import { Outbox, type FramePieces } from "./outbox.ts";
 import type { Clock, Random, Timer } from "./ports.ts";
 import type { NodeId } from "./raft/entry.ts";
+import { sockets } from "./socket/runtime.ts";
+import type { SocketAddress, StreamSocket } from "./socket/socket.ts";
 import type { TransportLimits } from "./transport-limits.ts";
-
-export interface PeerAddress {
-  readonly host: string;
-  readonly port: number;
-}
 
 export interface OutboundOptions {
   readonly to: NodeId;
-  readonly address: PeerAddress;
+  readonly address: SocketAddress;
   readonly handshake: Omit<HandshakeOptions, "nonce">;
   readonly limits: TransportLimits;
   readonly clock: Clock;
@@ -44,13 +40,13 @@ type State =
   | { readonly kind: "pausing"; readonly timer: Timer }
   | {
       readonly kind: "dialing";
-      readonly socket: Socket;
+      readonly socket: StreamSocket;
       readonly handshake: DialerHandshake;
       readonly deadline: Timer;
     }
   | {
       readonly kind: "connected";
-      readonly socket: Socket;
+      readonly socket: StreamSocket;
       readonly pongs: FrameAssembler;
       readonly sinceMs: number;
     };
@@ -59,7 +55,7 @@ const closed: State = { kind: "closed" };
 const pingFrame: FramePieces = [emptyFrame, new Uint8Array(0), null];
 
 export class Outbound {
-  readonly address: PeerAddress;
+  readonly address: SocketAddress;
   readonly #options: OutboundOptions;
   readonly #outbox: Outbox;
   #state: State = closed;
@@ -104,8 +100,8 @@ export class Outbound {
     while (!this.#isBlocked) {
       const bytes = this.#outbox.take(this.#options.limits.writeBytesMax);
       if (bytes === null) return;
-      // False alone may only mean that the piece was large; what counts is whether some of it is left.
-      this.#isBlocked = !socket.write(bytes) && socket.writableLength > 0;
+      socket.write(bytes);
+      this.#isBlocked = socket.waitingBytes > 0;
     }
   }
 
@@ -127,19 +123,16 @@ export class Outbound {
     if (this.#state.kind === "pausing") this.#state.timer.cancel();
     const { address, clock, handshake, limits, random, to } = this.#options;
     this.#attempts++;
-    const socket = connect({ host: address.host, port: address.port });
     const meeting = new DialerHandshake({ ...handshake, to, nonce: random.bytes(nonceBytes) });
+    const socket: StreamSocket = sockets.dial(address, {
+      connected: () => socket.write(meeting.hello),
+      data: (chunk) => this.#receive(socket, chunk),
+      drained: () => this.#drained(socket),
+      ended: () => this.#lose(socket),
+      closed: () => this.#lose(socket),
+    });
     const deadline = clock.after(limits.handshakeMs, () => this.#lose(socket));
     this.#state = { kind: "dialing", socket, handshake: meeting, deadline };
-    socket.on("connect", () => {
-      socket.setNoDelay(true);
-      socket.write(meeting.hello);
-    });
-    socket.on("data", (chunk: Uint8Array) => this.#receive(socket, chunk));
-    socket.on("drain", () => this.#drained(socket));
-    socket.on("end", () => this.#lose(socket));
-    socket.on("error", () => this.#lose(socket));
-    socket.on("close", () => this.#lose(socket));
   }
 
   /** The connection is dropped, whatever its state, and made anew at once. */
@@ -166,13 +159,13 @@ export class Outbound {
     if (before.kind === "connected") this.#options.events.disconnected(this.#options.to);
   }
 
-  #isCurrent(socket: Socket): boolean {
+  #isCurrent(socket: StreamSocket): boolean {
     const state = this.#state;
     return (state.kind === "dialing" || state.kind === "connected") && state.socket === socket;
   }
 
   /** The connection is no more. Events of a socket that was given up already change nothing. */
-  #lose(socket: Socket): void {
+  #lose(socket: StreamSocket): void {
     if (!this.#isCurrent(socket)) return;
     const { clock, limits, random } = this.#options;
     const state = this.#state;
@@ -187,14 +180,14 @@ export class Outbound {
     this.#state = { kind: "pausing", timer: clock.after(pauseMs, () => this.dial()) };
   }
 
-  #drained(socket: Socket): void {
+  #drained(socket: StreamSocket): void {
     if (!this.#isCurrent(socket)) return;
     this.#isBlocked = false;
     this.#unansweredPings = 0;
     this.flush();
   }
 
-  #receive(socket: Socket, chunk: Uint8Array): void {
+  #receive(socket: StreamSocket, chunk: Uint8Array): void {
     if (!this.#isCurrent(socket)) return;
     if (this.#state.kind === "dialing") this.#greet(this.#state, chunk);
     else if (this.#state.kind === "connected") this.#readPongs(this.#state, chunk);

@@ -8,6 +8,7 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
+import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
 import type {
   ForwardRefused,
   PeerMessage,
@@ -63,6 +64,8 @@ const typeNumbers = {
   snapshotChunk: 16,
   snapshotProgress: 17,
   diskReport: 18,
+  recoveryPoint: 20,
+  recoveryPointResponse: 21,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
@@ -97,24 +100,21 @@ export interface EncodedMessage {
  */
 export class PeerEncoder {
   readonly #encoder = new Encoder();
-  readonly #entries = new Map<string, Uint8Array>();
+  #known: EncodedEntries[] = [];
   /** Entry lists that are kept; beyond it the oldest goes. */
   static readonly entryListsMax = 16;
 
   encode(message: PeerMessage): EncodedMessage {
-    if (message.type === "append" && message.entries.length > 0) return this.#encodeAppend(message);
-    return { head: this.#encoder.encode(tuple(message)), tail: null };
+    if (message.type !== "append")
+      return { head: this.#encoder.encode(tuple(message)), tail: null };
+    const head = encodeAppendHead(message);
+    return message.entries.length === 0
+      ? { head, tail: null }
+      : { head, tail: this.#encodeEntries(message.entries) };
   }
 
   forgetEntries(): void {
-    if (this.#entries.size > 0) this.#entries.clear();
-  }
-
-  /** The tuple with an empty list at its end; the entries' own bytes take that list's place. */
-  #encodeAppend(message: Append): EncodedMessage {
-    const bytes = this.#encoder.encode(tuple({ ...message, entries: [] }));
-    const head = bytes.subarray(0, bytes.byteLength - 1);
-    return { head, tail: this.#encodeEntries(message.entries) };
+    if (this.#known.length > 0) this.#known = [];
   }
 
   #encodeEntries(entries: readonly Entry[]): Uint8Array {
@@ -122,23 +122,59 @@ export class PeerEncoder {
     const last = entries[entries.length - 1];
     assert(first !== undefined && last !== undefined, "there are entries");
     assert(entries.length <= listLengthMax, "an append holds no more entries than may be sent");
-    // (index, term) of the last entry determines all before it (log matching, Raft §5.3).
-    const key = `${first.index}-${last.index}/${last.term}`;
-    const known = this.#entries.get(key);
-    if (known) return known;
-    const encoded = this.#encoder.encode(entries.map(entryTuple));
-    if (this.#entries.size >= PeerEncoder.entryListsMax) {
-      for (const oldest of this.#entries.keys()) {
-        this.#entries.delete(oldest);
-        break;
-      }
+    for (const known of this.#known) {
+      // (index, term) of the last entry determines all before it (log matching, Raft §5.3).
+      const isSame = known.first === first.index && known.last === last.index;
+      if (isSame && known.term === last.term) return known.bytes;
     }
-    this.#entries.set(key, encoded);
-    return encoded;
+    const bytes = encodeEntries(entries);
+    if (this.#known.length >= PeerEncoder.entryListsMax) this.#known.shift();
+    this.#known.push({ first: first.index, last: last.index, term: last.term, bytes });
+    return bytes;
   }
 }
 
-function tuple(m: PeerMessage): unknown[] {
+/** A list of entries from `first` to `last`, the latter of `term`. */
+interface EncodedEntries {
+  readonly first: Index;
+  readonly last: Index;
+  readonly term: Term;
+  readonly bytes: Uint8Array;
+}
+
+/** The tuple up to the list of entries, which is its last field; an empty one is part of it. */
+function encodeAppendHead(message: Append): Uint8Array {
+  const writer = new MsgpackWriter(2 * headBytesMax + 5 * uintBytesMax);
+  writer.list(6);
+  writer.uint(typeNumbers.append);
+  writer.uint(message.term);
+  writer.uint(message.previousIndex);
+  writer.uint(message.previousTerm);
+  writer.uint(message.commitIndex);
+  if (message.entries.length === 0) writer.list(0);
+  return writer.done();
+}
+
+const entryOverheadBytes = 2 * headBytesMax + 4 * uintBytesMax;
+
+function encodeEntries(entries: readonly Entry[]): Uint8Array {
+  let bytes = headBytesMax;
+  for (const entry of entries) bytes += entryOverheadBytes + entry.data.byteLength;
+  const writer = new MsgpackWriter(bytes);
+  writer.list(entries.length);
+  for (const entry of entries) {
+    writer.list(5);
+    writer.uint(entry.index);
+    writer.uint(entry.term);
+    writer.uint(kindNumbers[entry.kind]);
+    writer.uint(entry.timeMs);
+    writer.bytes(entry.data);
+  }
+  return writer.done();
+}
+
+/** Of everything but appends, which are written by hand. */
+function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
   const type = typeNumbers[m.type];
   switch (m.type) {
     case "preVote":
@@ -148,15 +184,6 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.term, m.granted];
     case "vote":
       return [type, m.term, m.lastLogIndex, m.lastLogTerm, m.transfer];
-    case "append":
-      return [
-        type,
-        m.term,
-        m.previousIndex,
-        m.previousTerm,
-        m.commitIndex,
-        m.entries.map(entryTuple),
-      ];
     case "appendAccepted":
       return [type, m.term, m.matchIndex];
     case "appendRejected":
@@ -177,6 +204,9 @@ function tuple(m: PeerMessage): unknown[] {
       return [type, m.term, m.requestId];
     case "readIndexResponse":
       return [type, m.term, m.requestId, m.readIndex];
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return [type, m.term, m.requestId, m.lastIndex];
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
@@ -186,12 +216,6 @@ function tuple(m: PeerMessage): unknown[] {
     default:
       return unreachable(m);
   }
-}
-
-function entryTuple(entry: Entry): unknown[] {
-  // A clock with fractions would make it a float, which every receiver refuses.
-  assert(Number.isSafeInteger(entry.timeMs), "log time is in whole milliseconds");
-  return [entry.index, entry.term, kindNumbers[entry.kind], entry.timeMs, entry.data];
 }
 
 const memberTuple = (member: Member): unknown[] => [
@@ -281,6 +305,9 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, term: f.term(), requestId: f.integer() };
     case "readIndexResponse":
       return { type, term: f.term(), requestId: f.integer(), readIndex: f.index() };
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return { type, term: f.term(), requestId: f.integer(), lastIndex: f.index() };
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":

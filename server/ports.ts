@@ -78,6 +78,23 @@ export interface DiskSpace {
   release(): boolean;
 }
 
+/** What was found damaged, in words for a person; null where that part is whole. */
+export interface Mending {
+  /** The log may lack entries that this node has acknowledged: it has no vote (`raft/recovery.ts`). */
+  readonly log: string | null;
+  /** The state is being made anew, and is older than what this node has answered before. */
+  readonly state: string | null;
+}
+
+/** Damage that is being mended, noted on disk so that a restart goes on with it. */
+export interface MendingStore {
+  readonly current: Mending;
+  /** Durable when it returns. What was noted first stays. */
+  add(part: keyof Mending, detail: string): void;
+  /** Everything is there again, on disk. */
+  clear(): void;
+}
+
 export interface HardStateStore {
   readonly current: HardState;
   /** On disk when it returns. */

@@ -1,5 +1,6 @@
 /** Failures as RFC 9457 problem documents; the status follows from the code alone. */
 
+import { type Answer, responseOf } from "./answer.ts";
 import type { Failure, FailureCode } from "./client-port.ts";
 
 interface Kind {
@@ -32,6 +33,8 @@ const retryAfterSecondsDefault = 1;
 export interface ProblemOptions {
   /** Whether the request would have changed something: its answer then always names the outcome. */
   readonly write?: boolean;
+  /** Where HTTP has a closer one than the code's. */
+  readonly status?: number;
   /** Further headers; `Allow` belongs to 405. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -52,26 +55,10 @@ function outcomeOf(failure: Failure, write: boolean): string | undefined {
   return failure.code === "timeout" || failure.code === "internal" ? "unknown" : "not_applied";
 }
 
-/** The document alone, for a listener that has no `Response` to put it into. */
-export function problemBody(
-  failure: Failure,
-  { write, status }: { readonly write: boolean; readonly status: number },
-): string {
-  return JSON.stringify({
-    type: "about:blank",
-    title: kinds[failure.code].title,
-    status,
-    code: failure.code,
-    detail: failure.detail,
-    outcome: outcomeOf(failure, write),
-    field: failure.field,
-    leader: failure.leader,
-  });
-}
-
 /** The answer for `failure`, `Retry-After` in whole seconds included where RFC 9110 wants one. */
-export function problem(failure: Failure, options: ProblemOptions = {}): Response {
-  const { status } = kinds[failure.code];
+export function refusal(failure: Failure, options: ProblemOptions = {}): Answer {
+  const { title } = kinds[failure.code];
+  const status = options.status ?? statusOf(failure.code);
   const headers: Record<string, string> = {
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
@@ -82,8 +69,22 @@ export function problem(failure: Failure, options: ProblemOptions = {}): Respons
     const seconds = failure.retryAfterSeconds ?? retryAfterSecondsDefault;
     headers["Retry-After"] = String(Math.max(1, Math.ceil(seconds)));
   }
-  const body = problemBody(failure, { write: options.write ?? false, status });
-  return new Response(body, { status, headers });
+  const body = JSON.stringify({
+    type: "about:blank",
+    title,
+    status,
+    code: failure.code,
+    detail: failure.detail,
+    outcome: outcomeOf(failure, options.write ?? false),
+    field: failure.field,
+    leader: failure.leader,
+  });
+  return { status, headers, body };
+}
+
+/** The same as the standard's `Response`. */
+export function problem(failure: Failure, options: ProblemOptions = {}): Response {
+  return responseOf(refusal(failure, options));
 }
 
 /** A refusal of a request that cannot be executed as it stands. */

@@ -1,6 +1,7 @@
 /** `/v1/kv`: many rows, selected by a prefix of their keys, as JSON. */
 
 import { Buffer } from "node:buffer";
+import { responseOf } from "./answer.ts";
 import type { ClientPort, Failure, ListOptions, Result } from "./client-port.ts";
 import { methodNotAllowed, readHeaders } from "./key-routes.ts";
 import { defaultLimits } from "./limits.ts";
@@ -39,7 +40,7 @@ export async function answerRange(
       return problem(parsed.ok ? unselected : parsed, { write: true });
     }
     default:
-      return methodNotAllowed(request.method, rangeMethods);
+      return responseOf(methodNotAllowed(request.method, rangeMethods));
   }
 }
 

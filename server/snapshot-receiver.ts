@@ -5,7 +5,7 @@
 
 import type { Limits } from "./limits.ts";
 import type { PeerMessage, SnapshotChunk, SnapshotOffer } from "./peer-message.ts";
-import type { SnapshotInfo, SnapshotStore } from "./ports.ts";
+import type { Clock, SnapshotInfo, SnapshotStore } from "./ports.ts";
 import { assert, must } from "./raft/assert.ts";
 import type { NodeId } from "./raft/entry.ts";
 import type { Snapshot } from "./raft/message.ts";
@@ -13,6 +13,7 @@ import type { Snapshot } from "./raft/message.ts";
 export interface SnapshotReceiverOptions {
   readonly store: SnapshotStore;
   readonly limits: Limits;
+  readonly clock: Clock;
   readonly send: (to: NodeId, message: PeerMessage) => boolean;
   /** A sentence for the log. */
   readonly warn: (text: string) => void;
@@ -97,11 +98,14 @@ export class SnapshotReceiver {
   }
 
   #build(incoming: Incoming, nowMs: number): { from: NodeId; message: Snapshot } | null {
-    const { limits, store } = this.#options;
+    const { clock, limits, store } = this.#options;
     if (nowMs - incoming.toldMs >= limits.snapshotRetryMs) this.#tell(incoming, nowMs);
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.build();
-      if (result === "more") continue;
+      if (result === "more") {
+        if (clock.monotonicMs() - nowMs >= limits.snapshotTickMs) return null;
+        continue;
+      }
       if (result === "built") return incoming;
       if (result === "full") this.#end("refused", "there is no room on the disk for a snapshot");
       else

@@ -5,7 +5,7 @@
 
 import type { Limits } from "./limits.ts";
 import type { PeerMessage, SnapshotProgress } from "./peer-message.ts";
-import type { SnapshotInfo, SnapshotStore } from "./ports.ts";
+import type { Clock, SnapshotInfo, SnapshotStore } from "./ports.ts";
 import { assert } from "./raft/assert.ts";
 import type { Index, NodeId } from "./raft/entry.ts";
 import type { Snapshot } from "./raft/message.ts";
@@ -13,6 +13,7 @@ import type { Snapshot } from "./raft/message.ts";
 export interface SnapshotSenderOptions {
   readonly store: SnapshotStore;
   readonly limits: Limits;
+  readonly clock: Clock;
   readonly send: (to: NodeId, message: PeerMessage) => boolean;
   /** The transfer is over; nothing more of it is sent. */
   readonly finished: (to: NodeId, arrived: boolean) => void;
@@ -138,7 +139,7 @@ export class SnapshotSender {
   // ------------------------------------------------------------------ making
 
   #make(nowMs: number): void {
-    const { limits, store } = this.#options;
+    const { clock, limits, store } = this.#options;
     if (store.makingIndex === null) {
       const isBusy = this.#transfers.size > 0 || nowMs < this.#notBeforeMs;
       if (!this.#isWanted || isBusy) return;
@@ -150,7 +151,10 @@ export class SnapshotSender {
     }
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.work();
-      if (result === "more") continue;
+      if (result === "more") {
+        if (clock.monotonicMs() - nowMs >= limits.snapshotTickMs) return;
+        continue;
+      }
       if (result === "full") this.#notBeforeMs = nowMs + limits.snapshotTimeoutMs;
       // Whoever asked while it was being made is served as well.
       this.#isWanted = false;

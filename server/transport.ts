@@ -4,23 +4,24 @@
  * proved who they are. Delivery is best effort; Raft sends again.
  */
 
-import { createServer, type Server, type Socket } from "node:net";
 import { frameHeader, payloadBytesMax } from "./frame.ts";
 import { nonceBytes, type PeerIdentity, type Refusal } from "./handshake.ts";
 import { Inbound, type InboundEvents } from "./inbound.ts";
-import { Outbound, type OutboundEvents, type PeerAddress } from "./outbound.ts";
+import { Outbound, type OutboundEvents } from "./outbound.ts";
 import { PeerEncoder } from "./peer-codec.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import type { Clock, Network, Random, Timer } from "./ports.ts";
 import type { NodeId } from "./raft/entry.ts";
+import { sockets } from "./socket/runtime.ts";
+import type { SocketAddress, SocketListener, StreamSocket } from "./socket/socket.ts";
 import { defaultTransportLimits, type TransportLimits } from "./transport-limits.ts";
 
 export interface TransportOptions {
   readonly self: NodeId;
   /** Port 0 takes any free one. */
-  readonly listen: PeerAddress;
+  readonly listen: SocketAddress;
   /** Whom to dial, and where. This node itself may be among them. */
-  readonly peers: ReadonlyMap<NodeId, PeerAddress>;
+  readonly peers: ReadonlyMap<NodeId, SocketAddress>;
   /** Null: whoever can connect is believed. Only for addresses nobody else can reach. */
   readonly secret: Uint8Array | null;
   /** Who this node is, at the moment it is asked. */
@@ -62,7 +63,7 @@ export class PeerTransport implements Network {
   /** Those that have not yet proved who they are, oldest first. */
   readonly #strangers = new Set<Inbound>();
   readonly #inbounds = new Map<NodeId, Inbound>();
-  #server: Server | null = null;
+  #listener: SocketListener | null = null;
   #ticker: Timer | null = null;
   #isDialing = false;
   #isClosed = false;
@@ -76,17 +77,7 @@ export class PeerTransport implements Network {
 
   /** Opens the port. Rejects with the system's error where that fails (`code` says `EADDRINUSE`). */
   async listen(): Promise<void> {
-    const server = createServer((socket) => this.#accept(socket));
-    const { host, port } = this.#options.listen;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen({ host, port }, () => {
-        server.off("error", reject);
-        resolve();
-      });
-    });
-    server.on("error", (error) => this.#warn(`the peer port failed: ${error.message}`));
-    this.#server = server;
+    this.#listener = await sockets.listen(this.#options.listen, (socket) => this.#accept(socket));
     this.#ticker = this.#options.clock.every(this.#limits.pingMs, () => this.#tick());
   }
 
@@ -104,19 +95,17 @@ export class PeerTransport implements Network {
 
   /** The port that is open; null before and after. */
   get port(): number | null {
-    const address = this.#server?.address();
-    return typeof address === "object" && address !== null ? address.port : null;
+    return this.#listener?.port ?? null;
   }
 
   /** Closes every connection and the port. What was not flushed is lost. */
-  async close(): Promise<void> {
+  close(): void {
     this.#isClosed = true;
     this.#ticker?.cancel();
     for (const outbound of this.#outbounds.values()) outbound.close();
     for (const inbound of [...this.#strangers, ...this.#inbounds.values()]) inbound.close();
-    const server = this.#server;
-    this.#server = null;
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    this.#listener?.close();
+    this.#listener = null;
   }
 
   // ------------------------------------------------------------------ sending
@@ -152,7 +141,7 @@ export class PeerTransport implements Network {
   // ------------------------------------------------------------------ peers
 
   /** Dials who is new, lets go who is gone, and finds who has moved. */
-  setPeers(peers: ReadonlyMap<NodeId, PeerAddress>): void {
+  setPeers(peers: ReadonlyMap<NodeId, SocketAddress>): void {
     for (const [id, outbound] of this.#outbounds) {
       const address = peers.get(id);
       const { host, port } = outbound.address;
@@ -175,7 +164,7 @@ export class PeerTransport implements Network {
     for (const outbound of this.#outbounds.values()) outbound.redial();
   }
 
-  #createOutbound(to: NodeId, address: PeerAddress): Outbound {
+  #createOutbound(to: NodeId, address: SocketAddress): Outbound {
     const { clock, events, identity, random, secret, self } = this.#options;
     const outboundEvents: OutboundEvents = {
       connected: (peer) => events.connected(peer),
@@ -196,11 +185,7 @@ export class PeerTransport implements Network {
 
   // ------------------------------------------------------------------ receiving
 
-  #accept(socket: Socket): void {
-    if (this.#isClosed) {
-      socket.destroy();
-      return;
-    }
+  #accept(socket: StreamSocket): Inbound {
     const { clock, identity, random, secret, self } = this.#options;
     const nonce = random.bytes(nonceBytes);
     const inbound = new Inbound(socket, {
@@ -211,11 +196,13 @@ export class PeerTransport implements Network {
     });
     this.#strangers.add(inbound);
     // The oldest goes and not the newest: who floods us with idle sockets closes his own.
-    if (this.#strangers.size <= this.#limits.strangersMax) return;
-    for (const oldest of this.#strangers) {
-      oldest.close();
-      break;
+    if (this.#strangers.size > this.#limits.strangersMax) {
+      for (const oldest of this.#strangers) {
+        oldest.close();
+        break;
+      }
     }
+    return inbound;
   }
 
   #judgeInbound(peer: PeerIdentity): Refusal | null {

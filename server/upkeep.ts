@@ -38,13 +38,16 @@ export class Upkeep {
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   #syncedIndex = index(0);
+  /** The index applied last, and since when it is that. */
+  #idle = { index: index(0), sinceMs: 0 };
 
   constructor(options: UpkeepOptions) {
-    const { limits, network, snapshots, warn } = options;
+    const { clock, limits, network, snapshots, warn } = options;
     this.#options = options;
     const transfers = {
       store: snapshots,
       limits,
+      clock,
       send: network.send.bind(network),
     };
     this.#receiver = new SnapshotReceiver({ ...transfers, warn });
@@ -88,6 +91,7 @@ export class Upkeep {
       this.#receiver.drop();
     }
     this.#options.network.flush();
+    this.#checkpointIdle(nowMs);
     this.#compact();
   }
 
@@ -128,6 +132,16 @@ export class Upkeep {
     return this.#options.clock.monotonicMs();
   }
 
+  /** What was written last is not to wait for more before it is in the database and out of the log. */
+  #checkpointIdle(nowMs: number): void {
+    const { limits, machine } = this.#options;
+    const { appliedIndex } = machine.applied;
+    if (appliedIndex !== this.#idle.index) this.#idle = { index: appliedIndex, sinceMs: nowMs };
+    if (appliedIndex === this.#syncedIndex) return;
+    if (!this.#options.mayCheckpoint()) return;
+    if (nowMs - this.#idle.sinceMs >= limits.checkpointIdleMs) this.checkpoint();
+  }
+
   #takeOffer(from: NodeId, offer: SnapshotOffer): void {
     const raft = this.#options.raft();
     const { term, lastIndex, lastTerm, members } = offer;
@@ -142,11 +156,12 @@ export class Upkeep {
   }
 
   #compact(): void {
-    const { limits, log } = this.#options;
+    const { limits, log, machine } = this.#options;
     const bounds: CompactionBounds = {
       syncedIndex: this.#syncedIndex,
       pinnedIndex: this.#sender.pinnedIndex,
       matchIndex: this.#slowestMatch(),
+      stateBytes: machine.stateBytes,
       limits,
     };
     const target = compactionTarget(log, bounds);

@@ -3,6 +3,7 @@
  * requests here, under a name of its own (DNS rebinding) or with an `Origin` that is not ours.
  */
 
+import type { RequestHead } from "./answer.ts";
 import type { Failure } from "./client-port.ts";
 
 export interface WebGuardOptions {
@@ -32,8 +33,8 @@ function isHostOf(origin: string, host: string): boolean {
 }
 
 /** Why the request is not for this server or not from a page it trusts; null where all is well. */
-export function refusalOf(request: Request, options: WebGuardOptions): Failure | null {
-  const host = request.headers.get("host") ?? authorityOf(request.url);
+export function refusalOf(request: RequestHead, options: WebGuardOptions): Failure | null {
+  const host = request.headers.get("host") ?? authorityOf(request.url ?? "");
   if (!options.hosts.has(host)) {
     const lower = host.toLowerCase();
     if (!options.hosts.has(lower) && !options.hosts.has(withoutPort(lower))) {

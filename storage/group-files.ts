@@ -3,16 +3,22 @@
  * Everything but the state machine's own file goes through the disk port.
  */
 
-import { index } from "../server/raft/entry.ts";
+import { index, type Index } from "../server/raft/entry.ts";
 import type { StateMachine } from "../server/state-machine/port.ts";
 import type { Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
-import { RaftLog, type RaftLogOptions } from "./raft-log.ts";
+import { mendLog } from "./log-mending.ts";
+import { MendingNote } from "./mending-note.ts";
+import { type LogDamage } from "./log-damage.ts";
+import { RaftLog, type OpenLogResult, type RaftLogOptions } from "./raft-log.ts";
+import { setAsideDirectory } from "./set-aside.ts";
 
 /** What cannot be vouched for, and where. */
 export interface FileDamage {
   readonly path: string;
   readonly detail: string;
+  /** False where making the file anew would take away something that is of use. Default true. */
+  readonly isMendable?: boolean;
 }
 
 export type OpenedMachine<M extends StateMachine> =
@@ -38,6 +44,7 @@ export interface GroupFiles<M extends StateMachine> {
   readonly log: RaftLog;
   readonly hardState: HardStateFile;
   readonly machine: M;
+  readonly note: MendingNote;
   /** One line: what was found. */
   readonly verdict: string;
 }
@@ -48,6 +55,12 @@ export type OpenGroup<M extends StateMachine> =
 
 const logDirectory = (directory: string): string => `${directory}/log`;
 const hardStatePath = (directory: string): string => `${directory}/hard-state`;
+const statePath = (directory: string): string => `${directory}/state.sqlite`;
+
+const asFileDamage = ({ path, offset, detail }: LogDamage): FileDamage => ({
+  path,
+  detail: `at byte ${offset}, ${detail}`,
+});
 
 /**
  * Makes the files of a member that has promised nothing yet; the state machine makes its own when it
@@ -60,46 +73,148 @@ export function createGroup({ disk, directory, group, drawSalt }: GroupOptions):
   disk.syncDirectory(directory);
 }
 
-/** Opens the group's files. `openMachine` opens the state machine's file at the path it is given. */
-export function openGroup<M extends StateMachine>(
-  options: GroupOptions & { openMachine: (path: string) => OpenedMachine<M> },
-): OpenGroup<M> {
-  const { disk, directory, group, drawSalt, logSizes } = options;
+/** A part of which a running node found that it is damaged. */
+export type Suspect = { readonly part: "log" | "state"; readonly detail: string };
+
+export interface OpenGroupOptions<M extends StateMachine> extends GroupOptions {
+  /** Opens the state machine's file at the given path, or makes an empty one where there is none. */
+  readonly openMachine: (path: string) => OpenedMachine<M>;
+  /** Moves the state machine's file out of the way, into the given directory. */
+  readonly setMachineAside: (path: string, directory: string) => void;
+  /** Whether there are other members, who may give back what is lost here. */
+  readonly hasPeers: boolean;
+  /** Is verified, or made anew, before anything else. */
+  readonly suspect?: Suspect;
+}
+
+/** Attempts at mending in one start. Each goes further back than the one before, or is the last. */
+const mendingsMax = 16;
+
+/**
+ * Opens the group's files. What is damaged and can be mended is mended, or prepared for it: the note
+ * says what is still to come. Damage is what cannot be mended; then nothing was changed.
+ */
+export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>): OpenGroup<M> {
+  const { disk, directory, suspect } = options;
   const hardState = HardStateFile.open(disk, hardStatePath(directory));
   if (!hardState.ok) return hardState;
-  if (!disk.exists(logDirectory(directory))) {
-    return { ok: false, damage: { path: logDirectory(directory), detail: "it is missing" } };
+  const note = new MendingNote(disk, directory);
+  const group = { ...options, note, hardState: hardState.file };
+  if (suspect?.part === "state") {
+    const damage = { path: statePath(directory), detail: suspect.detail };
+    if (!mendState(group, damage)) return closing(group, damage);
   }
-  const state = options.openMachine(`${directory}/state.sqlite`);
-  if (!state.ok) return state;
-  const machine = state.store;
-  const { appliedIndex } = machine.applied;
-  const opened = RaftLog.open({
+  for (let mendings = 0; ; mendings++) {
+    const state = options.openMachine(statePath(directory));
+    if (!state.ok) {
+      if (mendings < mendingsMax && mendState(group, state.damage)) continue;
+      return closing(group, state.damage);
+    }
+    const opened = openLog(group, index(state.store.applied.appliedIndex + 1));
+    if (opened.ok) return together(group, state.store, opened);
+    const isMended = mendings < mendingsMax && mendMachineLog(group, state.store, opened.damage);
+    state.store.close();
+    if (!isMended) return closing(group, asFileDamage(opened.damage));
+  }
+}
+
+type Group<M extends StateMachine> = OpenGroupOptions<M> & {
+  readonly note: MendingNote;
+  readonly hardState: HardStateFile;
+};
+
+function closing<M extends StateMachine>(group: Group<M>, damage: FileDamage): OpenGroup<M> {
+  group.hardState.close();
+  return { ok: false, damage };
+}
+
+function openLog<M extends StateMachine>(group: Group<M>, replayFrom: Index): OpenLogResult {
+  const { disk, directory, drawSalt, logSizes, suspect } = group;
+  const log = logDirectory(directory);
+  if (!disk.exists(log)) {
+    const detail = "it is missing";
+    return { ok: false, damage: { path: log, offset: 0, detail, segment: 0, firstLost: 1 } };
+  }
+  return RaftLog.open({
     disk,
-    directory: logDirectory(directory),
-    group,
+    directory: log,
+    group: group.group,
     drawSalt,
-    replayFrom: index(appliedIndex + 1),
+    replayFrom,
+    verifiesAll: suspect?.part === "log",
     ...logSizes,
   });
-  if (!opened.ok) {
-    const { path, offset, detail } = opened.damage;
-    return { ok: false, damage: { path, detail: `at byte ${offset}, ${detail}` } };
+}
+
+function mendMachineLog<M extends StateMachine>(
+  { disk, directory, note, hasPeers }: Group<M>,
+  machine: M,
+  damage: LogDamage,
+): boolean {
+  return mendLog(
+    {
+      disk,
+      group: directory,
+      log: logDirectory(directory),
+      note,
+      applied: machine.applied,
+      syncMachine: () => void machine.sync(),
+      hasPeers,
+    },
+    damage,
+  );
+}
+
+/**
+ * The state is made anew by applying the log from its first entry on. Where the log does not reach back
+ * so far, or is damaged as well, the others have to help, and where there are none the files stay.
+ */
+function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage): boolean {
+  const { disk, directory, note, hasPeers } = group;
+  if (damage.isMendable === false) return false;
+  if (!hasPeers) {
+    const log = openLog(group, index(1));
+    if (!log.ok) return false;
+    log.log.close();
   }
-  const { log, droppedBytes } = opened;
-  const files = { log, hardState: hardState.file, machine };
+  note.add("state", `${damage.path}: ${damage.detail}`);
+  const aside = setAsideDirectory(directory);
+  disk.makeDirectory(aside);
+  group.setMachineAside(damage.path, aside);
+  disk.syncDirectory(directory);
+  return true;
+}
+
+function together<M extends StateMachine>(
+  { directory, note, hardState }: Group<M>,
+  machine: M,
+  { log, droppedBytes }: OpenLogResult & { ok: true },
+): OpenGroup<M> {
+  const files = { log, hardState, machine, note };
   const contradiction = contradictionIn(files, directory);
-  if (contradiction) return { ok: false, damage: contradiction };
-  const torn = droppedBytes > 0 ? `, ${droppedBytes} bytes of an unfinished write dropped` : "";
+  if (contradiction) {
+    machine.close();
+    log.close();
+    hardState.close();
+    return { ok: false, damage: contradiction };
+  }
+  const { appliedIndex } = machine.applied;
+  const found = [
+    `term ${hardState.current.term}`,
+    `log ${log.firstIndex} to ${log.lastIndex}`,
+    `applied ${appliedIndex}`,
+  ];
+  if (droppedBytes > 0) found.push(`${droppedBytes} bytes of an unfinished write dropped`);
+  const { log: lostLog, state: lostState } = note.current;
+  const damages = [lostLog, lostState].filter((detail) => detail !== null);
   const verdict =
-    `files are whole: term ${hardState.file.current.term}, log ${log.firstIndex} to ` +
-    `${log.lastIndex}, applied ${appliedIndex}${torn}`;
-  return { ok: true, files: { ...files, verdict } };
+    damages.length > 0 ? `damage is being mended (${damages.join("; ")})` : "files are whole";
+  return { ok: true, files: { ...files, verdict: `${verdict}: ${found.join(", ")}` } };
 }
 
 /** Files that are whole, each by itself, and cannot be of one node at one time. */
 function contradictionIn(
-  { log, hardState, machine }: Omit<GroupFiles<StateMachine>, "verdict">,
+  { log, hardState, machine }: Omit<GroupFiles<StateMachine>, "verdict" | "note">,
   directory: string,
 ): FileDamage | null {
   const { appliedIndex, appliedTerm } = machine.applied;

@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync, statSync } from "node:fs";
+import { renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -26,7 +26,9 @@ import type {
   StateRecovery,
   StateView,
 } from "../server/state-machine/port.ts";
+import type { FileDamage } from "./group-files.ts";
 import { afterPrefix } from "./key-range.ts";
+import { RowBuffer } from "./row-buffer.ts";
 import {
   SqliteError,
   type SqliteDatabase,
@@ -36,31 +38,30 @@ import {
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
+import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
-  prepareSaveMeta,
   saveMeta,
   StateDamaged,
+  fileBytes,
   stateTables,
   syncDirectory,
   userTable,
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { configure, prepareStatements, type Statements } from "./state-statements.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore }
-  | { readonly ok: false; readonly damage: { readonly path: string; readonly detail: string } };
+  | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's own default, which no file of ours departs from. */
 const pageBytes = 4096;
-
-/** SQLite's page cache. */
-const cacheKib = 16 << 10;
 
 /** How much the write-ahead log may have grown before its size is looked at again. */
 const walLookBytes = 1 << 20;
@@ -70,6 +71,13 @@ const entryWalBytes = 4 * 4120;
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
+
+/** What is taken out of the hash when a row goes. */
+interface RowVersion {
+  readonly checksum: number;
+  readonly revision: number;
+  readonly createRevision: number;
+}
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -89,7 +97,9 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   #hash: StateHash;
   #syncedIndex: Index | null = null;
-  /** What was committed last, while a transaction is open; null while none is. */
+  /** Applied since the last commit. */
+  readonly #buffer = new RowBuffer();
+  /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
   /** Entry bytes applied since. */
   #uncommittedBytes = 0;
@@ -97,6 +107,8 @@ export class KeyValueStore implements StateMachine {
   #unsyncedBytes: number | null = null;
   /** What may have come to it since, at the most. */
   #grownBytes = 0;
+  /** The database file's size at the last checkpoint; only then does it change. */
+  #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
 
@@ -108,6 +120,7 @@ export class KeyValueStore implements StateMachine {
     this.#applied = appliedState(meta);
     this.#history = meta.history;
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
+    this.#stateBytes = fileBytes(database.path);
   }
 
   /**
@@ -120,6 +133,7 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
+      removeOrphans(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
@@ -128,7 +142,7 @@ export class KeyValueStore implements StateMachine {
       database?.close();
       const cause = asDamage(path, error);
       if (!(cause instanceof StateDamaged)) throw cause;
-      return { ok: false, damage: { path, detail: cause.detail } };
+      return { ok: false, damage: { path, detail: cause.detail, isMendable: cause.isMendable } };
     }
   }
 
@@ -144,20 +158,22 @@ export class KeyValueStore implements StateMachine {
     return this.#unsyncedBytes + this.#grownBytes;
   }
 
+  get stateBytes(): number {
+    return this.#stateBytes;
+  }
+
   get uncommittedBytes(): number {
     return this.#uncommittedBytes;
   }
 
-  /**
-   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back
-   * as well.
-   */
-  apply(entries: readonly Entry[]): (CommandResult | null)[] | "full" {
+  /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
+  apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
       if (this.#committed === null) this.#begin();
       return entries.map((entry) => this.#applyNext(entry));
     } catch (error) {
-      return this.#failed(error);
+      this.#rollBack();
+      throw asDamage(this.#database.path, error);
     }
   }
 
@@ -165,6 +181,8 @@ export class KeyValueStore implements StateMachine {
     if (this.#committed === null) return "done";
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
+      this.#statements.begin.run();
+      this.#writeRows();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
@@ -176,22 +194,24 @@ export class KeyValueStore implements StateMachine {
       });
       this.#statements.commit.run();
     } catch (error) {
-      return this.#failed(error);
+      this.#endTransaction();
+      if (isFull(error)) return "full";
+      this.#rollBack();
+      throw asDamage(this.#database.path, error);
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
     return "done";
   }
 
   lookup(query: Query): Answer {
     try {
       switch (query.type) {
-        case "get": {
-          const found = this.#statements.get.get(query.key);
-          return { type: "get", row: found && this.#checkedRow(found) };
-        }
+        case "get":
+          return { type: "get", row: this.#get(query.key) };
         case "list":
-          return this.#list(query);
+          return this.#listAll(query);
         default:
           return unreachable(query);
       }
@@ -213,27 +233,26 @@ export class KeyValueStore implements StateMachine {
    * the log to nothing.
    */
   sync(): Index {
-    if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     const { appliedIndex } = this.#applied;
+    if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     try {
       this.#checkpoint();
     } catch (error) {
       // What could not be moved is in the write-ahead log still.
-      if (error instanceof SqliteError && error.isFull) return this.#syncedIndex ?? index(0);
+      if (isFull(error)) return this.#syncedIndex ?? index(0);
       throw error;
     }
     this.#syncedIndex = appliedIndex;
+    this.#stateBytes = fileBytes(this.#database.path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
   }
 
-  get fileBytes(): { total: number; reusable: number } {
-    const { path } = this.#database;
-    const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    const free = this.#statements.freePages.get()?.["freelist_count"] ?? 0;
-    return { total: bytes + walBytes(path), reusable: (free as number) * pageBytes };
+  get reusableBytes(): number {
+    const found = this.#statements.freePages.get();
+    return pageBytes * (must(found, "a pragma has a value")["freelist_count"] as number);
   }
 
   #checkpoint(): void {
@@ -334,12 +353,12 @@ export class KeyValueStore implements StateMachine {
     this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
+    this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply
 
   #begin(): void {
-    this.#statements.begin.run();
     this.#committed = {
       applied: this.#applied,
       configuration: this.#configuration,
@@ -348,14 +367,6 @@ export class KeyValueStore implements StateMachine {
     };
   }
 
-  /** Everything since the last commit is taken back; a full disk is told, anything else thrown. */
-  #failed(error: unknown): "full" {
-    this.#rollBack();
-    if (error instanceof SqliteError && error.isFull) return "full";
-    throw asDamage(this.#database.path, error);
-  }
-
-  /** The error that led here is the one to report, so one from here is not. */
   #rollBack(): void {
     if (this.#committed === null) return;
     const { applied, configuration, history, hash } = this.#committed;
@@ -365,6 +376,10 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#buffer.clear();
+  }
+
+  #endTransaction(): void {
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -423,11 +438,13 @@ export class KeyValueStore implements StateMachine {
   }
 
   #put(command: PutCommand, revision: Index): CommandResult {
-    const { key, value, contentType } = command;
+    const { key, contentType } = command;
     const before = this.#forget(key);
-    const createRevision = before ? (before["create_revision"] as number) : revision;
+    const createRevision = before === null ? revision : before.createRevision;
     const checksum = rowChecksum(command, revision, createRevision);
-    this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    // A copy: the entry's bytes are a view into a packet, or the log's.
+    const value = command.value.slice();
+    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
     return { op: "put", created: before === null, revision };
   }
@@ -435,23 +452,59 @@ export class KeyValueStore implements StateMachine {
   #delete({ key }: DeleteCommand, revision: Index): CommandResult {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
-    this.#statements.delete.run(key);
+    this.#buffer.set(key, null);
     return { op: "delete", deleted: 1, revision };
   }
 
   /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): SqliteRow | null {
-    const before = this.#statements.getVersion.get(key);
-    if (before === null) return null;
-    this.#hash.remove(
-      before["checksum"] as number,
-      before["revision"] as number,
-      before["create_revision"] as number,
-    );
+  #forget(key: string): RowVersion | null {
+    const before = this.#versionOf(key);
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
     return before;
   }
 
+  #versionOf(key: string): RowVersion | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered !== undefined) return buffered;
+    const stored = this.#statements.getVersion.get(key);
+    if (stored === null) return null;
+    return {
+      checksum: stored["checksum"] as number,
+      revision: stored["revision"] as number,
+      createRevision: stored["create_revision"] as number,
+    };
+  }
+
+  #writeRows(): void {
+    const { put, delete: remove } = this.#statements;
+    for (const [key, row] of this.#buffer.inOrder()) {
+      if (row === null) {
+        remove.run(key);
+        continue;
+      }
+      const { value, contentType, createRevision, revision, checksum } = row;
+      put.run(key, value, contentType, createRevision, revision, checksum);
+    }
+  }
+
   // ------------------------------------------------------------------ lookup
+
+  #get(key: string): Row | null {
+    const buffered = this.#buffer.get(key);
+    if (buffered === null) return null;
+    if (buffered !== undefined) {
+      const { value, contentType, revision, createRevision } = buffered;
+      return {
+        key,
+        value,
+        contentType,
+        revision: index(revision),
+        createRevision: index(createRevision),
+      };
+    }
+    const found = this.#statements.get.get(key);
+    return found && this.#checkedRow(found);
+  }
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
@@ -460,6 +513,21 @@ export class KeyValueStore implements StateMachine {
       throw new StateDamaged(this.#database.path, detail);
     }
     return row;
+  }
+
+  /**
+   * A scan goes over the table alone. Where the disk has no room for what is not in it yet, a
+   * transaction that is taken back afterwards holds it in memory for so long.
+   */
+  #listAll(query: ListQuery): ListAnswer {
+    if (this.commit() === "done") return this.#list(query);
+    try {
+      this.#statements.begin.run();
+      this.#writeRows();
+      return this.#list(query);
+    } finally {
+      this.#endTransaction();
+    }
   }
 
   /** Without their values, rows cannot be checked: a listing of keys alone takes them as they are. */
@@ -519,51 +587,10 @@ function readRow(found: SqliteRow): Row {
   };
 }
 
+const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;
+
 /** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
 function asDamage(path: string, error: unknown): unknown {
   if (!(error instanceof SqliteError) || !error.isDamage) return error;
   return new StateDamaged(path, error.detail);
 }
-
-function configure(database: SqliteDatabase): void {
-  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
-  database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  database.exec("PRAGMA busy_timeout = 0");
-  database.prepare("PRAGMA journal_mode = WAL").get();
-  // What a power loss takes from the write-ahead log is applied again from the Raft log.
-  database.exec("PRAGMA synchronous = NORMAL");
-  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
-  database.exec(`PRAGMA cache_size = -${cacheKib}`);
-  database.prepare("PRAGMA mmap_size = 0").get();
-  database.exec("PRAGMA cell_size_check = ON");
-}
-
-function prepareStatements(database: SqliteDatabase) {
-  const columns = "content_type, create_revision, revision, checksum";
-  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
-  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
-  return {
-    begin: database.prepare("BEGIN IMMEDIATE"),
-    commit: database.prepare("COMMIT"),
-    rollBack: database.prepare("ROLLBACK"),
-    saveMeta: prepareSaveMeta(database),
-    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
-    getVersion: database.prepare(
-      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
-    ),
-    put: database.prepare(
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, revision = excluded.revision,
-         checksum = excluded.checksum`,
-    ),
-    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
-    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
-    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
-    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-    freePages: database.prepare("PRAGMA main.freelist_count"),
-  };
-}
-
-type Statements = ReturnType<typeof prepareStatements>;

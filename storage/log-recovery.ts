@@ -1,10 +1,12 @@
 /** The log's files at the start: which ones there are, whether they follow each other, what is whole. */
 
 import { must } from "../server/raft/assert.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
-import type { LogDamage, RaftLogOptions } from "./raft-log.ts";
+import { readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
+import type { LogDamage } from "./log-damage.ts";
+import type { RaftLogOptions } from "./raft-log.ts";
 import {
   decodeSegmentHeader,
+  encodeSegmentHeader,
   isAllZero,
   readWhole,
   segmentFirstIndex,
@@ -49,10 +51,7 @@ export type OpenSegments =
 
 export type Verified = { readonly ok: true; readonly droppedBytes: number } | Failed;
 
-const damaged = (path: string, offset: number, detail: string): Failed => ({
-  ok: false,
-  damage: { path, offset, detail },
-});
+const damaged = (damage: LogDamage): Failed => ({ ok: false, damage });
 
 /** Reads the header of every segment; the records are left for later. Finishes a truncation. */
 export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
@@ -66,29 +65,34 @@ export function openSegments(options: Required<RaftLogOptions>): OpenSegments {
   for (const cut of found.slice(firstIndexes.length).toReversed()) {
     removeSegment(disk, directory, `${directory}/${segmentName(cut)}`);
   }
-  if (firstIndexes.length === 0) return damaged(directory, 0, "the log has no files");
+  if (firstIndexes.length === 0) {
+    const detail = "the log has no files";
+    return damaged({ path: directory, offset: 0, detail, segment: 0, firstLost: 1 });
+  }
   const segments: Segment[] = [];
   for (let i = 0; i < firstIndexes.length; i++) {
     const firstIndex = must(firstIndexes[i], "i is in range");
     const isLast = i === firstIndexes.length - 1;
     const path = `${directory}/${segmentName(firstIndex)}`;
+    const damagedHere = (detail: string, firstLost = firstIndex): Failed =>
+      damaged({ path, offset: 0, detail, segment: firstIndex, firstLost });
     const { header, isBlank, bytes } = readHeader(disk, path);
     if (!header) {
       if (isLast && i > 0 && isBlank) {
         return { ok: true, segments, halfMade: { path, firstIndex }, until };
       }
-      return damaged(path, 0, "its header is damaged");
+      return damagedHere("its header is damaged");
     }
     // Those before the first are compacted. They may not be missed: nothing in them is needed.
     if (i === 0 && header.firstIndex > replayFrom) {
-      return damaged(path, 0, `the files before it, with entry ${replayFrom}, are missing`);
+      const detail = `the files before it, with entry ${replayFrom}, are missing`;
+      return damagedHere(detail, replayFrom);
     }
     const previousFirstIndex = segments[i - 1]?.header.firstIndex ?? header.previousFirstIndex;
     if (header.firstIndex !== firstIndex || header.previousFirstIndex !== previousFirstIndex) {
-      const detail = "it does not follow the file before it: a file is missing or misnamed";
-      return damaged(path, 0, detail);
+      return damagedHere("it does not follow the file before it: a file is missing or misnamed");
     }
-    if (header.group !== group) return damaged(path, 0, `it belongs to group ${header.group}`);
+    if (header.group !== group) return damagedHere(`it belongs to group ${header.group}`);
     segments.push({ path, header, file: null, table: null, isVerified: false, bytes });
   }
   return { ok: true, segments, halfMade: null, until };
@@ -125,10 +129,12 @@ export function verify(
   const { path, header } = segment;
   const file = must(segment.file, "a segment is open while it is verified");
   const result = scanSegment(readWhole(file), header, next ? undefined : until);
-  if (result.kind === "damaged") return damaged(path, result.offset, result.detail);
   const { table } = result;
+  const firstLost = header.firstIndex + table.offsets.length;
+  const place = { path, offset: table.end, segment: header.firstIndex, firstLost };
+  if (result.kind === "damaged") return damaged({ ...place, detail: result.detail });
   if (next && (result.kind === "torn" || !follows(next, header, table))) {
-    return damaged(path, table.end, "its last records are missing");
+    return damaged({ ...place, detail: "its last records are missing" });
   }
   segment.table = table;
   segment.isVerified = true;
@@ -143,4 +149,20 @@ function follows(next: Segment | HalfMade, header: SegmentHeader, table: Segment
     next.header.chain === (table.chains[table.chains.length - 1] ?? header.chain) &&
     next.header.previousTerm === (table.terms[table.terms.length - 1] ?? header.previousTerm)
   );
+}
+
+/**
+ * Writes the header again, and every record that no later one knows to be synced: the last batch,
+ * mostly. The sync that the process before died of may have failed: Linux then calls the pages clean,
+ * and a sync of clean pages succeeds and writes nothing (Rebello et al., "Can Applications Recover from
+ * fsync Failures?", ATC 2020).
+ */
+export function rewriteUnvouched({ file, header, table }: Segment): void {
+  const open = must(file, "the last segment is open");
+  const { synced, end } = must(table, "the last segment was scanned");
+  const from = Math.max(synced, segmentHeaderBytes);
+  const records = Buffer.alloc(Math.max(0, end - from));
+  readFully(open, from, records);
+  writeFully(open, 0, encodeSegmentHeader(header));
+  if (records.byteLength > 0) writeFully(open, from, records);
 }

@@ -12,12 +12,12 @@ import {
 import type { LogReader } from "../server/raft/log-reader.ts";
 import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
-import { openSegments, verify, type Segment } from "./log-recovery.ts";
+import { LogDamaged, type LogDamage } from "./log-damage.ts";
+import { openSegments, rewriteUnvouched, verify, type Segment } from "./log-recovery.ts";
 import { recordBytes } from "./record.ts";
 import { decodeRun, encodeRun, type EncodedRun } from "./record-run.ts";
 import {
   createSegment,
-  encodeSegmentHeader,
   removeSegment,
   segmentHeaderBytes,
   segmentName,
@@ -26,23 +26,6 @@ import {
 import { forgetReset, notedReset, noteReset, replaceSegments, type LogBase } from "./log-reset.ts";
 import { emptyTable, type SegmentTable } from "./segment-scan.ts";
 import { forgetTruncation, noteTruncation } from "./truncation.ts";
-
-export interface LogDamage {
-  readonly path: string;
-  readonly offset: number;
-  readonly detail: string;
-}
-
-/** Damage found while the node runs: what cannot be vouched for is not served. */
-export class LogDamaged extends Error {
-  override name = "LogDamaged";
-  readonly damage: LogDamage;
-
-  constructor(damage: LogDamage) {
-    super(`${damage.path}: at byte ${damage.offset}, ${damage.detail}`);
-    this.damage = damage;
-  }
-}
 
 export interface RaftLogOptions {
   readonly disk: Disk;
@@ -63,6 +46,8 @@ export interface RaftLogOptions {
    * acknowledged, so a log that ends earlier has lost some, and is damaged.
    */
   readonly replayFrom: Index;
+  /** Verifies everything at the start. Default: no. */
+  readonly verifiesAll?: boolean;
 }
 
 export type OpenLogResult =
@@ -74,6 +59,7 @@ const defaults = {
   segmentEntries: 1 << 16,
   preallocateBytes: 1 << 20,
   cacheBytes: 4 << 20,
+  verifiesAll: false,
 };
 
 /** Closed segments kept open, with their tables: followers that lag read one place after the other. */
@@ -91,6 +77,12 @@ const isFullDisk = (error: unknown): error is DiskError =>
   error instanceof DiskError &&
   error.code === "ENOSPC" &&
   (error.operation === "write" || error.operation === "open");
+
+function closeSegment(segment: Segment): void {
+  segment.table = null;
+  segment.file?.close();
+  segment.file = null;
+}
 
 /** The state machine has switched to a snapshot, and a crash came before the log could follow. */
 function finishReset(options: Required<RaftLogOptions>): void {
@@ -157,7 +149,7 @@ export class RaftLog implements LogReader {
       const segment = must(segments[i], "i is in range");
       const next = segments[i + 1];
       const isNeeded = next === undefined || next.header.firstIndex > options.replayFrom;
-      if (!isNeeded) continue;
+      if (!isNeeded && !options.verifiesAll) continue;
       segment.file = disk.open(segment.path, "readWrite");
       const verified = verify(segment, next ?? halfMade ?? undefined, until);
       if (!verified.ok) {
@@ -165,14 +157,17 @@ export class RaftLog implements LogReader {
         return verified;
       }
       droppedBytes += verified.droppedBytes;
+      if (!isNeeded) closeSegment(segment);
     }
     const log = new RaftLog(options, segments);
     if (log.lastIndex + 1 < options.replayFrom) {
-      const { path } = log.#active;
+      const { path, header } = log.#active;
       const known = options.replayFrom - 1;
       const detail = `it ends at entry ${log.lastIndex}, but entry ${known} is already applied`;
+      const firstLost = log.lastIndex + 1;
       log.close();
-      return { ok: false, damage: { path, offset: log.#writeOffset, detail } };
+      const place = { offset: log.#writeOffset, segment: header.firstIndex, firstLost };
+      return { ok: false, damage: { path, detail, ...place } };
     }
     // Only now are files changed. While it stands, the one before it is known to be synced as a whole.
     if (halfMade !== null) disk.remove(halfMade.path);
@@ -511,30 +506,15 @@ export class RaftLog implements LogReader {
   /**
    * A torn tail is cut off before anything is written behind it. And whatever was found, and which
    * files are there or gone, may still be in memory only, left so by a process that died before its
-   * sync: from here on it counts, so it is synced now. It is written again first, because the sync
-   * that process died of may have failed: Linux then calls the pages clean, and a sync of clean pages
-   * succeeds and writes nothing (Rebello et al., "Can Applications Recover from fsync Failures?",
-   * ATC 2020).
+   * sync: from here on it counts, so it is written again and synced now.
    */
   #settle(hasTornTail: boolean): void {
     const { disk, directory } = this.#options;
-    this.#rewriteUnvouched();
+    rewriteUnvouched(this.#active);
     if (hasTornTail) this.#cutFile(this.#writeOffset);
     else this.#activeFile.sync();
     forgetTruncation(disk, directory);
     disk.syncDirectory(directory);
-  }
-
-  /** The header, and every record that no later one knows to be synced: the last batch, mostly. */
-  #rewriteUnvouched(): void {
-    const { header } = this.#active;
-    const file = this.#activeFile;
-    const { synced, end } = this.#activeTable;
-    const from = Math.max(synced, segmentHeaderBytes);
-    const records = Buffer.alloc(Math.max(0, end - from));
-    readFully(file, from, records);
-    writeFully(file, 0, encodeSegmentHeader(header));
-    if (records.byteLength > 0) writeFully(file, from, records);
   }
 
   // ------------------------------------------------------------------ reading
@@ -561,10 +541,7 @@ export class RaftLog implements LogReader {
 
   #closeOldTables(): void {
     while (this.#tables.length > closedTablesMax) {
-      const oldest = must(this.#tables.shift(), "there is one");
-      oldest.table = null;
-      oldest.file?.close();
-      oldest.file = null;
+      closeSegment(must(this.#tables.shift(), "there is one"));
     }
   }
 
@@ -601,7 +578,9 @@ export class RaftLog implements LogReader {
     if (damagedAt !== null) {
       const detail = "a record that was whole is not any more";
       const offset = offsetOf(start) + damagedAt;
-      throw new LogDamaged({ path: segment.path, offset, detail });
+      const firstLost = from + entries.length;
+      const place = { offset, segment: firstIndex, firstLost };
+      throw new LogDamaged({ path: segment.path, detail, ...place });
     }
     return entries;
   }

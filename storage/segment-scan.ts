@@ -33,7 +33,8 @@ export type ScanResult =
   | { readonly kind: "clean"; readonly table: SegmentTable }
   /** A write that a crash interrupted: nothing from `table.end` on was ever acknowledged. */
   | { readonly kind: "torn"; readonly table: SegmentTable; readonly droppedBytes: number }
-  | { readonly kind: "damaged"; readonly offset: number; readonly detail: string };
+  /** The damage is at `table.end`; before it, everything is whole. */
+  | { readonly kind: "damaged"; readonly table: SegmentTable; readonly detail: string };
 
 /** `until`: an index from which on the segment is being cut off; what is there is not looked at. */
 export function scanSegment(
@@ -56,7 +57,7 @@ export function scanSegment(
     if (!decodeBody(record, { chain, salt: header.salt }, body)) break;
     const isNext = record.index === header.firstIndex + table.offsets.length;
     if (!isNext || record.term < lastTerm || record.syncedOffset > at) {
-      return { kind: "damaged", offset: at, detail: "a record stands in another's place" };
+      return { kind: "damaged", table, detail: "a record stands in another's place" };
     }
     table.offsets.push(at);
     table.terms.push(record.term);
@@ -81,7 +82,7 @@ export function scanSegment(
  */
 function judge(bytes: Buffer, header: SegmentHeader, table: SegmentTable): ScanResult {
   const at = table.end;
-  const damaged = (detail: string): ScanResult => ({ kind: "damaged", offset: at, detail });
+  const damaged = (detail: string): ScanResult => ({ kind: "damaged", table, detail });
   const next = header.firstIndex + table.offsets.length;
   const behind = lookBehind(bytes, { at, next, salt: header.salt });
   if (Math.max(table.synced, behind.synced) > at) {

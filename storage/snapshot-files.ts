@@ -30,9 +30,6 @@ export interface SnapshotFilesOptions {
   readonly formed: Configuration;
 }
 
-/** Incoming bytes between two syncs. */
-const syncBytes = 1 << 20;
-
 interface Making {
   readonly head: SnapshotHead;
   readonly view: StateView;
@@ -45,7 +42,6 @@ interface Incoming {
   readonly info: SnapshotInfo;
   readonly file: DiskFile;
   offset: number;
-  unsyncedBytes: number;
   /** Set once all is here. */
   reader: SnapshotReader | null;
   recovery: StateRecovery | null;
@@ -71,7 +67,6 @@ export class SnapshotFiles implements SnapshotStore {
       for (const name of disk.list(this.#directory)) disk.remove(this.#path(name));
     }
     disk.makeDirectory(this.#directory);
-    disk.syncDirectory(directory);
   }
 
   // ------------------------------------------------------------------ to be sent
@@ -147,7 +142,6 @@ export class SnapshotFiles implements SnapshotStore {
     this.discard();
     const { disk } = this.#options;
     disk.rename(this.#path("new"), this.#path("outgoing"));
-    disk.syncDirectory(this.#directory);
     const { appliedIndex, appliedTerm, configuration } = making.head.applied;
     const info: SnapshotInfo = {
       id: making.head.id,
@@ -186,7 +180,6 @@ export class SnapshotFiles implements SnapshotStore {
       info,
       file,
       offset: 0,
-      unsyncedBytes: 0,
       reader: null,
       recovery: null,
       isBuilt: false,
@@ -208,11 +201,6 @@ export class SnapshotFiles implements SnapshotStore {
       return "full";
     }
     incoming.offset += data.byteLength;
-    incoming.unsyncedBytes += data.byteLength;
-    if (incoming.unsyncedBytes >= syncBytes || incoming.offset === incoming.info.bytes) {
-      incoming.file.sync();
-      incoming.unsyncedBytes = 0;
-    }
     return "written";
   }
 

@@ -1,4 +1,7 @@
-/** Writes the snapshot of a state view, a bounded piece at a time. */
+/**
+ * Writes the snapshot of a state view, a bounded piece at a time. Nothing is synced: the file does not
+ * outlive the process, whoever reads it checks every byte, and syncs of ours would hold up the log's.
+ */
 
 import { assert } from "../server/raft/assert.ts";
 import type { StateView } from "../server/state-machine/port.ts";
@@ -8,8 +11,6 @@ import { encodeHead, type SnapshotHead } from "./snapshot-head.ts";
 
 /** Row bytes in a chunk, and so in one step; a single larger row still goes. */
 const chunkBytes = 128 << 10;
-/** Written between two syncs: none of them takes long, and the last is like any other. */
-const syncBytes = 1 << 20;
 
 export class SnapshotWriter {
   readonly #view: StateView;
@@ -18,7 +19,6 @@ export class SnapshotWriter {
   #number = 0;
   #chain = 0;
   #rows = 0;
-  #unsyncedBytes = 0;
   #state: "head" | "rows" | "done" = "head";
   readonly #head: SnapshotHead;
 
@@ -33,7 +33,7 @@ export class SnapshotWriter {
     return this.#offset;
   }
 
-  /** After "done" the file is whole and synced. A full disk throws `DiskError` with `ENOSPC`. */
+  /** After "done" the file is whole. A full disk throws `DiskError` with `ENOSPC`. */
   step(): "more" | "done" {
     assert(this.#state !== "done", "a snapshot that is whole is not written to");
     if (this.#state === "head") {
@@ -48,7 +48,6 @@ export class SnapshotWriter {
       return "more";
     }
     this.#write("end", new TextEncoder().encode(JSON.stringify({ rows: this.#rows })));
-    this.#file.sync();
     this.#state = "done";
     return "done";
   }
@@ -63,9 +62,5 @@ export class SnapshotWriter {
     this.#offset += bytes.byteLength;
     this.#number++;
     this.#chain = chain;
-    this.#unsyncedBytes += bytes.byteLength;
-    if (this.#unsyncedBytes < syncBytes) return;
-    this.#file.sync();
-    this.#unsyncedBytes = 0;
   }
 }

@@ -83,11 +83,14 @@ export class StateDamaged extends Error {
   override name = "StateDamaged";
   readonly path: string;
   readonly detail: string;
+  /** False where the file may be whole, and it is this program that cannot read it. */
+  readonly isMendable: boolean;
 
-  constructor(path: string, detail: string) {
+  constructor(path: string, detail: string, isMendable = true) {
     super(`${path}: ${detail}`);
     this.path = path;
     this.detail = detail;
+    this.isMendable = isMendable;
   }
 }
 
@@ -152,7 +155,8 @@ function metaChecksum(meta: StateMeta): number {
 function readMeta(path: string, row: SqliteRow): StateMeta {
   const { format, checksum } = row;
   if (typeof format === "number" && format > formatVersion) {
-    throw new StateDamaged(path, `its format ${format} is of a newer version of this program`);
+    const detail = `its format ${format} is of a newer version of this program`;
+    throw new StateDamaged(path, detail, false);
   }
   const meta = {
     appliedIndex: row["applied_index"],
@@ -174,7 +178,7 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
  * for a missing page. With a write-ahead log beside it the end may still be in there.
  */
 export function isCutShort(path: string): boolean {
-  const bytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  const bytes = fileBytes(path);
   if (bytes === 0 || walBytes(path) > 0) return false;
   const header = new Uint8Array(100);
   const file = openSync(path, "r");
@@ -189,9 +193,12 @@ export function isCutShort(path: string): boolean {
   return view.getUint32(28) * pageBytes > bytes;
 }
 
+/** 0 where there is no such file. */
+export const fileBytes = (path: string): number =>
+  statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
 /** Size of the write-ahead log of the database at `path`. */
-export const walBytes = (path: string): number =>
-  statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
+export const walBytes = (path: string): number => fileBytes(`${path}-wal`);
 
 export function syncDirectory(path: string): void {
   const directory = openSync(path, "r");

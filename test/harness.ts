@@ -12,28 +12,33 @@ export const unitTimeoutMs = 60_000;
 /** A test of the executable may start and kill many processes. */
 export const endToEndTimeoutMs = 300_000;
 
-/** What needs the executable or the machine for itself, or takes long: once, and on one runtime. */
-const endToEnd = /^test\/(?:e2e\/|faults\/|sim\/random-seeds)/;
+/** What needs the machine for itself, or takes long: once, and on one runtime. */
+const alone = /^test\/(?:e2e\/|sim\/random-seeds|faults\/overload)/;
+/** What needs the executable, and mostly waits. */
+const faults = /^test\/faults\/(?!overload)/;
+const isEndToEnd = (path: string): boolean => alone.test(path) || faults.test(path);
 
-/** Runs what the filters select on one runtime; end-to-end tests one at a time and alone. */
+/** Runs what is selected on one runtime; end-to-end tests one at a time and alone. */
 export async function runSelected(
   selected: readonly string[],
   runtime: Runtime,
   jobs: number,
 ): Promise<Tally> {
-  const unit = selected.filter((path) => !endToEnd.test(path));
-  const slow = selected.filter((path) => endToEnd.test(path));
+  const unit = selected.filter((path) => !isEndToEnd(path));
+  const waiting = selected.filter((path) => faults.test(path));
+  const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
+  add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }
 
 export function unitTests(): string[] {
-  return findTests("test").filter((path) => !endToEnd.test(path));
+  return findTests("test").filter((path) => !isEndToEnd(path));
 }
 
 export function endToEndTests(): string[] {
-  return findTests("test").filter((path) => endToEnd.test(path));
+  return findTests("test").filter(isEndToEnd);
 }
 
 /** Children run in groups of their own, so a signal from the terminal does not reach them. */

@@ -1,12 +1,26 @@
-/** Serves HTTP on the runtime at hand. */
+/** What a listener is asked for, and gives. */
 
+import type { Answer } from "../answer.ts";
+import type { Failure } from "../client-port.ts";
 import type { HttpEnv } from "../http.ts";
+import type { Clock } from "../ports.ts";
+import type { Head } from "./http1-head.ts";
+import type { Http1Limits } from "./http1-limits.ts";
 
 export interface ListenOptions {
+  /**
+   * Answers without the standard's classes, or leaves the request to `fetch` with null. Never throws
+   * and never rejects. `body` is the bytes, or why they were not read.
+   */
+  direct(head: Head, body: Uint8Array | Failure): Answer | Promise<Answer> | null;
   fetch(request: Request, env: HttpEnv): Response | Promise<Response>;
   readonly hostname: string;
   /** 0 for any that is free. */
   readonly port: number;
+  /** Larger bodies are refused unread. */
+  readonly bodyBytesMax: number;
+  readonly clock: Clock;
+  readonly limits?: Partial<Http1Limits>;
 }
 
 export interface Listener {
@@ -16,15 +30,4 @@ export interface Listener {
    * cuts what is left.
    */
   close(graceMs: number): Promise<void>;
-}
-
-/**
- * Rejects with an error whose `code` is `EADDRINUSE` where the port is taken.
- *
- * On Bun this is `node:http` too, not `Bun.serve`: the latter tells only a parsed URL, in which
- * `/v1/kv/a/%2e%2e/b` has become `/v1/kv/b`, and a write would go to another key than was named.
- */
-export async function listen(options: ListenOptions): Promise<Listener> {
-  if ("Deno" in globalThis) return (await import("./deno.ts")).listen(options);
-  return (await import("./node.ts")).listen(options);
 }

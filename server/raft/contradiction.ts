@@ -10,7 +10,7 @@ import type { Raft } from "./raft.ts";
 
 /** What `message`, which is of this node's term, contradicts; null where it may be true. */
 export function contradiction(raft: Raft, from: NodeId, message: Message): string | null {
-  const { log, role } = raft;
+  const { log, role, recovery } = raft;
   switch (message.type) {
     case "append":
       return rivalLeader(raft, from) ?? rewrittenCommit(raft, message);
@@ -19,7 +19,9 @@ export function contradiction(raft: Raft, from: NodeId, message: Message): strin
     case "heartbeat":
       return (
         rivalLeader(raft, from) ??
-        (message.commitIndex > log.lastIndex ? "the leader knows what this node holds" : null)
+        (message.commitIndex > log.lastIndex && recovery === null
+          ? "the leader knows what this node holds"
+          : null)
       );
     case "appendAccepted":
       if (role.kind !== "leader" || message.matchIndex <= log.lastIndex) return null;

@@ -52,7 +52,8 @@ export function campaign(raft: Raft, kind: Campaign): void {
 
 export function handleVote(raft: Raft, from: NodeId, message: PreVote | Vote): void {
   const { lastLogIndex, lastLogTerm } = message;
-  const isComplete = !raft.hasLostEntries && raft.log.isUpToDate(lastLogIndex, lastLogTerm);
+  // A node that has lost entries cannot judge whose log is complete: it keeps its vote.
+  const isComplete = raft.recovery === null && raft.log.isUpToDate(lastLogIndex, lastLogTerm);
   switch (message.type) {
     case "preVote": {
       // Of a term that is not ahead, a real vote would only be given to the same candidate again.

@@ -26,8 +26,10 @@ export function handleAppend(raft: Raft, from: NodeId, message: Append): void {
 }
 
 export function handleHeartbeat(raft: Raft, from: NodeId, message: Heartbeat): void {
-  assert(message.commitIndex <= raft.log.lastIndex, "the leader knows what this node holds");
-  raft.commitTo(message.commitIndex);
+  const isHeld = message.commitIndex <= raft.log.lastIndex;
+  assert(isHeld || raft.recovery !== null, "the leader knows what this node holds");
+  // Of a node that has lost entries the leader may know what was true before.
+  if (isHeld) raft.commitTo(message.commitIndex);
   const { readRound } = message;
   raft.send(from, { type: "heartbeatResponse", term: raft.term, readRound });
 }
@@ -61,6 +63,7 @@ export function answerStaleLeader(raft: Raft, from: NodeId): void {
 }
 
 function accept(raft: Raft, to: NodeId, matchIndex: Index): void {
+  raft.recovery?.agreed(raft, matchIndex);
   raft.send(to, { type: "appendAccepted", term: raft.term, matchIndex });
 }
 

@@ -115,6 +115,24 @@ export interface ReadIndexResponse {
   readonly readIndex: Index;
 }
 
+/** A node whose log has lost its end asks the leader how far it must catch up (`recovery.ts`). */
+export interface RecoveryPoint {
+  readonly type: "recoveryPoint";
+  readonly term: Term;
+  /** New to every life of the asking node; means nothing to the leader. */
+  readonly requestId: number;
+  /** Where the asking node's log ends now, whatever it acknowledged before. */
+  readonly lastIndex: Index;
+}
+
+export interface RecoveryPointResponse {
+  readonly type: "recoveryPointResponse";
+  readonly term: Term;
+  readonly requestId: number;
+  /** The leader's own last index, taken after the question had arrived. */
+  readonly lastIndex: Index;
+}
+
 export type Message =
   | PreVote
   | PreVoteResponse
@@ -128,7 +146,9 @@ export type Message =
   | Snapshot
   | TimeoutNow
   | ReadIndex
-  | ReadIndexResponse;
+  | ReadIndexResponse
+  | RecoveryPoint
+  | RecoveryPointResponse;
 
 /** A message with its address. The sender is the node that produced it. */
 export interface Envelope {

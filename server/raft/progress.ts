@@ -114,6 +114,13 @@ export class Progress {
     this.flow = { kind: "probe", sent: true };
   }
 
+  /** The follower's log ends at `lastIndex` although it had acknowledged more: it begins anew. */
+  lost(lastIndex: Index): void {
+    if (this.match <= lastIndex) return;
+    this.match = index(0);
+    this.becomeProbe(index(lastIndex + 1));
+  }
+
   becomeReplicate(): void {
     this.next = index(this.match + 1);
     this.flow = { kind: "replicate", inflight: new Inflight(this.#limits) };

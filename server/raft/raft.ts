@@ -51,6 +51,9 @@
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
  * to date and tells it to stand at once.
  *
+ * **Recovering** (`recovery.ts`). A node whose log was found damaged has forgotten what it had
+ * acknowledged. It keeps its vote to itself until a leader has given it back everything.
+ *
  * **What must be on disk before what is said** is visible in the types: `Ready.messages` may leave
  * before the write, `Ready.messagesAfterSync` only after it.
  */
@@ -76,6 +79,7 @@ import { LogView } from "./log-view.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
+import { handleRecoveryPoint, Recovery } from "./recovery.ts";
 import type { Follower, Role } from "./role.ts";
 
 export interface RaftOptions {
@@ -116,6 +120,13 @@ export interface RaftOptions {
   readonly appliedTimeMs?: () => number;
   /** Is told of a message that cannot be true, and of the claim it contradicts; it changed nothing. */
   readonly refused?: (from: NodeId, message: Message, claim: string) => void;
+  /** A number that is new to every life of this node, to tell answers to its questions from older ones. */
+  readonly lifeId: number;
+  /**
+   * The log may lack entries that this node has acknowledged. Term and vote are never in doubt: without
+   * them no node starts. Default false.
+   */
+  readonly isRecovering?: boolean;
 }
 
 /** Entries read at once when the log is searched for configurations at the start. */
@@ -132,6 +143,8 @@ function mayPrecedeWrite(message: Message): boolean {
     case "preVoteResponse":
     case "readIndex":
     case "readIndexResponse":
+    case "recoveryPoint":
+    case "recoveryPointResponse":
       return true;
     case "vote":
     case "voteResponse":
@@ -150,6 +163,8 @@ export class Raft {
   readonly log: LogView;
   readonly configurations: ConfigurationHistory;
   role: Role;
+  /** While the log may lack what this node has acknowledged: it has no vote to give. */
+  recovery: Recovery | null;
   /** Never goes back. */
   #term: Term;
   #vote: NodeId | null;
@@ -159,8 +174,6 @@ export class Raft {
   #reads: ReadState[] = [];
   #snapshot: SnapshotToInstall | null = null;
   #reportedCommit: Index;
-  /** A leader took this node to hold everything up to here, which it once acknowledged. */
-  #acknowledgedIndex: Index = index(0);
 
   constructor(options: RaftOptions) {
     assert(options.electionTicks > options.heartbeatTicks, "heartbeats outpace elections");
@@ -171,6 +184,7 @@ export class Raft {
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
+    this.recovery = options.isRecovering ? new Recovery(options.lifeId) : null;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
     this.#findConfigurations();
     this.role = this.#newFollower(null, options.firstElectionTicks);
@@ -198,14 +212,6 @@ export class Raft {
     );
   }
 
-  /**
-   * The log ends before what it is known to have held. A vote of this node could elect somebody who
-   * lacks it too, so none is given, and it does not stand, until a leader has refilled the log.
-   */
-  get hasLostEntries(): boolean {
-    return this.log.lastIndex < this.#acknowledgedIndex;
-  }
-
   /** Who leads the current term, as far as this node knows. */
   get leaderId(): NodeId | null {
     if (this.role.kind === "leader") return this.self;
@@ -221,6 +227,7 @@ export class Raft {
       leading.tick(this, role);
       return;
     }
+    this.recovery?.tick(this);
     role.electionElapsed++;
     if (role.electionElapsed < role.electionTimeout) return;
     // Who may not stand forgets the silent leader all the same: its lease must not last for ever.
@@ -241,10 +248,12 @@ export class Raft {
       this.#dispatch(from, message);
       return;
     }
-    if (message.type === "heartbeat" && message.commitIndex > this.#acknowledgedIndex) {
-      this.#acknowledgedIndex = message.commitIndex;
-    }
     this.options.refused?.(from, message, claim);
+    // The log ends before what its leader was told it holds, and nobody had noticed.
+    const hasLost = message.type === "heartbeat" && message.commitIndex > this.log.lastIndex;
+    if (!hasLost) return;
+    this.recovery = new Recovery(this.options.lifeId);
+    this.becomeFollower(this.#term, null);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -301,6 +310,7 @@ export class Raft {
   /** Everything through (at, atTerm) is on this node's disk. */
   persisted(at: Index, atTerm: Term): void {
     this.log.stableTo(at, atTerm);
+    this.#concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
   }
 
@@ -343,6 +353,7 @@ export class Raft {
   /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */
   snapshotInstalled(lastIndex: Index, lastTerm: Term): void {
     this.log.restored({ index: lastIndex, term: lastTerm });
+    this.#concludeRecovery();
   }
 
   /** The state machine has applied everything up to `at`. */
@@ -473,8 +484,12 @@ export class Raft {
    * then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
-    if (this.log.pendingSnapshot !== null || this.hasLostEntries) return false;
+    if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
     return this.configurations.mayBeVoter(this.self);
+  }
+
+  #concludeRecovery(): void {
+    if (this.recovery?.isComplete(this)) this.recovery = null;
   }
 
   /** Handles what a higher term means in itself. Returns false where the message ends there. */
@@ -538,6 +553,7 @@ export class Raft {
         if (message.type === "append") handleAppend(this, from, message);
         else if (message.type === "heartbeat") handleHeartbeat(this, from, message);
         else handleSnapshot(this, from, message);
+        this.#concludeRecovery();
         return;
       case "appendAccepted":
       case "appendRejected":
@@ -554,6 +570,13 @@ export class Raft {
         return;
       case "readIndexResponse":
         this.#reads.push({ requestId: message.requestId, readIndex: message.readIndex });
+        return;
+      case "recoveryPoint":
+        if (this.role.kind === "leader") handleRecoveryPoint(this, this.role, { from, message });
+        return;
+      case "recoveryPointResponse":
+        this.recovery?.answered(this, message);
+        this.#concludeRecovery();
         return;
       default:
         unreachable(message);

@@ -68,14 +68,16 @@ export interface StateMachine {
   readonly applied: AppliedState;
   /**
    * Applies consecutive committed entries (the first is `appliedIndex + 1`) and returns one result per
-   * entry, null for entries that are not commands. They count for `lookup` at once, and belong to a
-   * transaction that stays open until `commit`: a process that dies before it applies them again from
+   * entry, null for entries that are not commands. They count for `lookup` at once, and
+   * reach the database with the next `commit`: a process that dies before it applies them again from
    * the log. Throws where the database fails; the process then ends, because a skipped entry would be
-   * silent divergence. "full": the disk has no room, and everything since the last `commit` was taken
-   * back; `applied` says from where on the entries have to be given again.
+   * silent divergence.
    */
-  apply(entries: readonly Entry[]): (CommandResult | null)[] | "full";
-  /** Rows and applied index, in one transaction, out of this process's hands. "full": as in `apply`. */
+  apply(entries: readonly Entry[]): (CommandResult | null)[];
+  /**
+   * Rows and applied index, in one transaction, out of this process's hands. "full": the disk has no
+   * room for them; they still count for `lookup`, and wait for the next `commit`.
+   */
   commit(): "done" | "full";
   /** Entry bytes applied since the last `commit`. */
   readonly uncommittedBytes: number;
@@ -102,6 +104,8 @@ export interface StateMachine {
   close(): void;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
-  /** Bytes of its files, and how many of them hold nothing any more and will be used again. */
-  readonly fileBytes: { readonly total: number; readonly reusable: number };
+  /** Bytes on the disk as of the last `sync`, roughly: what a snapshot would have to carry. */
+  readonly stateBytes: number;
+  /** How many of them hold nothing any more, and are used again before the file grows. */
+  readonly reusableBytes: number;
 }

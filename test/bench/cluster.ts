@@ -15,6 +15,12 @@ interface Running {
   process: ChildProcess;
 }
 
+interface BenchStatus {
+  readonly leaderId: number | null;
+  readonly appliedIndex: number;
+  readonly snapshotIndex: number;
+}
+
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -78,9 +84,9 @@ export class BenchCluster {
     }
   }
 
-  async status(node: Running): Promise<{ leaderId: number | null; appliedIndex: number }> {
+  async status(node: Running): Promise<BenchStatus> {
     const response = await fetch(`http://127.0.0.1:${node.httpPort}/v1/status`);
-    return (await response.json()) as { leaderId: number | null; appliedIndex: number };
+    return (await response.json()) as BenchStatus;
   }
 
   leader(): Promise<Running> {

@@ -76,8 +76,9 @@ console.log(`PUT p50 ${percentile(0.5)}, p99 ${percentile(0.99)}, p99.9 ${percen
 console.log(`data: ${megabytes(dataBytes)} of keys and values`);
 const { appliedIndex } = await cluster.status(leader);
 for (const node of cluster.nodes) {
+  // At rest: a checkpoint comes by itself.
   await cluster.until(
-    async () => ((await cluster.status(node)).appliedIndex >= appliedIndex ? true : null),
+    async () => ((await cluster.status(node)).snapshotIndex >= appliedIndex ? true : null),
     60_000,
   );
   const bytes = diskBytes(join(cluster.directory, `node-${node.id}`));

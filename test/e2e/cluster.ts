@@ -32,6 +32,8 @@ export interface ClusterOptions {
   readonly forms?: readonly Form[];
   /** Given to every node at every start. */
   readonly flags?: readonly string[];
+  /** The nodes listen for peers elsewhere than they say, so that something can stand in between. */
+  readonly behindProxies?: boolean;
 }
 
 export interface StartOptions {
@@ -51,8 +53,15 @@ export const keyPath = (key: string): string => `/v1/kv/${encodeURIComponent(key
 export class ClusterNode {
   readonly id: number;
   readonly httpPort: number;
+  /** Where its peers look for it. */
   readonly raftPort: number;
+  /** Where it listens for them: the same unless a proxy stands in between. */
+  readonly raftListenPort: number;
   form: Form;
+  /** Of every process from now on. */
+  environment: Record<string, string> = {};
+  /** What every process from now on is started under: a program that becomes the node's own. */
+  wrapper: readonly string[] = [];
   readonly #scope: Scope;
   readonly #cluster: Cluster;
   #process: KvProcess | null = null;
@@ -60,13 +69,20 @@ export class ClusterNode {
   constructor(
     scope: Scope,
     cluster: Cluster,
-    options: { id: number; httpPort: number; raftPort: number; form: Form },
+    options: {
+      id: number;
+      httpPort: number;
+      raftPort: number;
+      raftListenPort: number;
+      form: Form;
+    },
   ) {
     this.#scope = scope;
     this.#cluster = cluster;
     this.id = options.id;
     this.httpPort = options.httpPort;
     this.raftPort = options.raftPort;
+    this.raftListenPort = options.raftListenPort;
     this.form = options.form;
   }
 
@@ -87,7 +103,9 @@ export class ClusterNode {
   get command(): string[] {
     const own = ["--nodeid", String(this.id), "--data-dir", this.#cluster.dataDirectory];
     const common = ["--cluster", this.#cluster.spec, ...this.#cluster.flags];
-    return [...commandOf(this.form), ...own, ...common];
+    const command = [...commandOf(this.form), ...own, ...common];
+    if (this.raftListenPort === this.raftPort) return command;
+    return [...command, "--raft", `127.0.0.1:${this.raftListenPort}`];
   }
 
   start(options: StartOptions = {}): KvProcess {
@@ -96,8 +114,9 @@ export class ClusterNode {
     const quiet = input === "none" ? ["--no-repl"] : [];
     this.#process = new KvProcess(this.#scope, {
       name: `node ${this.id}`,
-      command: [...this.command, ...quiet, ...flags],
+      command: [...this.wrapper, ...this.command, ...quiet, ...flags],
       input,
+      environment: this.environment,
     });
     return this.#process;
   }
@@ -163,14 +182,16 @@ export class Cluster {
   readonly #scope: Scope;
 
   private constructor(scope: Scope, ports: readonly number[], options: ClusterOptions) {
-    const { size = 3, forms = [], flags = [] } = options;
+    const { size = 3, forms = [], flags = [], behindProxies = false } = options;
     this.#scope = scope;
     this.flags = flags;
     this.dataDirectory = join(scope.temporaryDirectory(), "data");
     this.nodes = Array.from({ length: size }, (_, offset) => {
-      const [raftPort = 0, httpPort = 0] = ports.slice(2 * offset);
+      const [raftPort = 0, httpPort = 0, hiddenPort = 0] = ports.slice(3 * offset);
+      const raftListenPort = behindProxies ? hiddenPort : raftPort;
       const form = forms[offset] ?? "executable";
-      return new ClusterNode(scope, this, { id: offset + 1, raftPort, httpPort, form });
+      const own = { id: offset + 1, raftPort, raftListenPort, httpPort, form };
+      return new ClusterNode(scope, this, own);
     });
     const addresses = this.nodes.map(
       ({ id, raftPort, httpPort }) => `${id}=127.0.0.1:${raftPort}/127.0.0.1:${httpPort}`,
@@ -180,7 +201,7 @@ export class Cluster {
 
   /** Nothing runs yet. */
   static async prepare(scope: Scope, options: ClusterOptions = {}): Promise<Cluster> {
-    const ports = await freePorts(2 * (options.size ?? 3));
+    const ports = await freePorts(3 * (options.size ?? 3));
     return new Cluster(scope, ports, options);
   }
 

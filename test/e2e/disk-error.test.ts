@@ -1,36 +1,14 @@
 /** A disk that errors ends the process: nothing is retried, nothing acknowledged is missing. */
 
-import { spawnSync } from "node:child_process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { skipped } from "../harness/skipped.ts";
 import { Cluster, type ClusterNode, electionMs } from "./cluster.ts";
+import { Injection, whyNoInjection } from "./injection.ts";
 import { Load } from "./load.ts";
-import { KvProcess } from "./process.ts";
 import { type Scope, scenario } from "./scope.ts";
-import { until } from "./wait.ts";
-
-/** Why system calls cannot be made to fail here; null where they can. */
-function whyNoInjection(): string | null {
-  const filter = ["-e", "trace=getpid", "-e", "inject=getpid:error=EIO", "-o", "/dev/null"];
-  const tried = spawnSync("strace", ["-f", ...filter, "true"], { encoding: "utf8" });
-  if (tried.error) return "no strace";
-  return tried.status === 0 ? null : `strace may not trace: ${tried.stderr.trim()}`;
-}
 
 const noInjection = whyNoInjection();
-
-/** From now on the system calls of the running node fail as `injection` says. */
-async function inject(scope: Scope, node: ClusterNode, injection: string): Promise<void> {
-  const [calls = ""] = injection.split(":");
-  const filter = ["-e", `trace=${calls}`, "-e", `inject=${injection}`];
-  const command = ["strace", "-f", "-o", "/dev/null", ...filter, "-p", String(node.process.pid)];
-  const tracer = new KvProcess(scope, { name: "strace", command });
-  await until("strace has attached", 5_000, () => {
-    if (tracer.stderr.includes("attached")) return true;
-    throw new Error(tracer.stderr);
-  });
-}
 
 /** The error meets `victim`, which must end and say which file; the others go on. */
 async function assertEndsOnError(
@@ -45,7 +23,7 @@ async function assertEndsOnError(
   await load.progresses(50, 10_000);
   const victim = await pick(cluster);
   assert.ok(victim);
-  await inject(scope, victim, injection);
+  await Injection.attach(scope, victim, injection);
   await provoke(cluster);
   const ending = await victim.process.endsWithin(10_000);
   assert.ok(ending.code !== 0, "it ends with an error");

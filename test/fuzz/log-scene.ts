@@ -3,7 +3,8 @@
 import * as assert from "uvu/assert";
 import { index, term, type Entry } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
-import { LogDamaged, RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import { RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import type { Tape } from "./tape.ts";

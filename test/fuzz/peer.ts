@@ -3,8 +3,6 @@
  * codec makes of it.
  */
 
-import { EventEmitter } from "node:events";
-import type { Socket } from "node:net";
 import * as assert from "uvu/assert";
 import {
   FrameAssembler,
@@ -23,6 +21,7 @@ import { decodePeerMessage, PeerEncoder } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import type { Clock } from "../../server/ports.ts";
 import { nodeId } from "../../server/raft/entry.ts";
+import type { StreamSocket } from "../../server/socket/socket.ts";
 import { defaultTransportLimits } from "../../server/transport-limits.ts";
 import { identityOf } from "../server/peer-identities.ts";
 import { everyPeerMessage } from "../server/peer-messages.ts";
@@ -136,27 +135,26 @@ function assemble(chunks: readonly Uint8Array[]): {
 
 // ------------------------------------------------------------------ a connection
 
-/** As much of a socket as an inbound connection uses. */
-class FakeSocket extends EventEmitter {
-  readonly remoteAddress = "127.0.0.1";
-  readonly remotePort = 1;
-  readonly writableLength = 0;
+/** A socket that takes everything and keeps it. */
+class FakeSocket implements StreamSocket {
+  readonly remote = "127.0.0.1:1";
+  readonly waitingBytes = 0;
   readonly written: Uint8Array[] = [];
   isDestroyed = false;
-
-  setNoDelay(): void {}
 
   write(bytes: Uint8Array): void {
     this.written.push(bytes);
   }
 
-  end(bytes: Uint8Array): void {
-    this.written.push(bytes);
-  }
+  end(): void {}
 
   destroy(): void {
     this.isDestroyed = true;
   }
+
+  pause(): void {}
+
+  resume(): void {}
 }
 
 const noClock: Clock = {
@@ -180,9 +178,10 @@ class Acceptor {
   warnings = 0;
   isAuthenticated = false;
   closedCount = 0;
+  readonly #inbound: Inbound;
 
   constructor() {
-    void new Inbound(this.socket as unknown as Socket, {
+    this.#inbound = new Inbound(this.socket, {
       handshake: side(2, new Uint8Array(nonceBytes).fill(2)),
       limits: defaultTransportLimits,
       clock: noClock,
@@ -200,7 +199,7 @@ class Acceptor {
   /** What it answers. */
   receive(chunks: readonly Uint8Array[]): Uint8Array {
     const before = this.socket.written.length;
-    for (const chunk of chunks) this.socket.emit("data", chunk);
+    for (const chunk of chunks) this.#inbound.data(chunk);
     return new Uint8Array(Buffer.concat(this.socket.written.slice(before)));
   }
 }

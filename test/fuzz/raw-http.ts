@@ -7,7 +7,7 @@ import { connect } from "node:net";
 import * as assert from "uvu/assert";
 import type { Listener, ListenOptions } from "../../server/listen/listen.ts";
 import { MapStore } from "../server/map-store.ts";
-import { appOf } from "../server/raw-http.ts";
+import { listenOptions } from "../server/raw-http.ts";
 import { chunksOf, mutate } from "./mutation.ts";
 import { Tape } from "./tape.ts";
 import type { Target } from "./target.ts";
@@ -34,9 +34,8 @@ interface Serving {
 async function serve({ name, listen }: NamedListen): Promise<Serving> {
   const store = new MapStore();
   const bugs: unknown[] = [];
-  const app = appOf(store, { onBug: (error) => bugs.push(error) });
-  const fetch = (request: Request, env: object) => app.fetch(request, env);
-  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  const http = { onBug: (error: unknown) => void bugs.push(error) };
+  const listener = await listen(listenOptions(store, { http }));
   return { name, store, listener, bugs };
 }
 

@@ -1,6 +1,6 @@
 /** Every fuzz target by name. */
 
-import { listen } from "../../server/listen/listen.ts";
+import { listen } from "../../server/listen/http1.ts";
 import * as commandLine from "./command-line.ts";
 import { checkApp } from "./http.ts";
 import * as peer from "./peer.ts";

@@ -5,7 +5,7 @@
 
 import { AssertionError, must } from "../../server/raft/assert.ts";
 import type { Configuration } from "../../server/raft/configuration.ts";
-import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, term, type Index, type NodeId } from "../../server/raft/entry.ts";
 import type { Envelope, Message } from "../../server/raft/message.ts";
 import { Raft } from "../../server/raft/raft.ts";
 import type { ReadState, Ready } from "../../server/raft/ready.ts";
@@ -91,6 +91,7 @@ export class Cluster {
   readonly #areAssertionsFatal: boolean;
   readonly #random: (id: NodeId) => () => number;
   readonly #shown = new Map<NodeId, string[]>();
+  #lives = 0;
   /** Snapshots lost while their sender is still in its drain. */
   #brokenStreams: Flight[] = [];
 
@@ -114,6 +115,7 @@ export class Cluster {
       appliedIndex: index(0),
       configuration: this.#initial,
       snapshot: null,
+      isRecovering: false,
     };
     const random = this.#random(id);
     const node: TestNode = { id, disk, raft: null, isHeld: false, writes: [], applied: [], random };
@@ -152,6 +154,8 @@ export class Cluster {
       latestSnapshot: () => snapshotOf(disk),
       appliedTimeMs: () => this.invariants.timeAt(disk.appliedIndex),
       refused: (_, { type }, claim) => this.#refused(node, type, claim),
+      lifeId: ++this.#lives,
+      isRecovering: disk.isRecovering,
     });
     this.invariants.started(node.id, node.raft);
     this.#shown.delete(node.id);
@@ -163,6 +167,24 @@ export class Cluster {
     node.raft = null;
     node.writes = [];
     this.note(`${node.id} is down`);
+  }
+
+  /**
+   * The node stops, and its log is found damaged from `from` on. Where the state machine is ahead of
+   * what is left, it takes the log's place.
+   */
+  damage(node: TestNode, from: Index): void {
+    if (node.raft) this.crash(node);
+    const { disk } = node;
+    const { appliedIndex, log } = disk;
+    disk.isRecovering = true;
+    if (from > appliedIndex) {
+      log.lose(from);
+      return;
+    }
+    log.reset(appliedIndex, must(log.term(appliedIndex), "what is applied has a term"));
+    const configuration = this.invariants.configurationAt(appliedIndex);
+    disk.snapshot = { lastIndex: appliedIndex, configuration };
   }
 
   note(line: string): void {
@@ -285,6 +307,8 @@ export class Cluster {
   }
 
   #send(from: NodeId, envelopes: readonly Envelope[]): void {
+    const { raft, disk } = this.node(from);
+    if (raft) disk.isRecovering = raft.recovery !== null;
     for (const { to, message } of envelopes) {
       this.invariants.sent(from, to, message);
       const flight = { from, to, message };
@@ -360,13 +384,18 @@ export const flightText = ({ from, to, message }: Flight): string =>
 
 export function stateText(raft: Raft): string[] {
   return [
-    raft.isLearner && raft.role.kind === "follower" ? "learner" : raft.role.kind,
+    roleText(raft),
     `term=${raft.term}`,
     `vote=${raft.vote ?? "none"}`,
     `leader=${raft.leaderId ?? "none"}`,
     `commit=${raft.log.commitIndex}`,
     `members=${membersText(raft.configuration)}`,
   ];
+}
+
+function roleText({ recovery, role, isLearner }: Raft): string {
+  if (recovery) return "recovering";
+  return isLearner && role.kind === "follower" ? "learner" : role.kind;
 }
 
 function snapshotOf({ snapshot, log }: Disk): ReturnType<Raft["options"]["latestSnapshot"]> {

@@ -29,6 +29,8 @@ export function everyMessage(receiver: Raft): string[] {
       `timeoutNow term=${term}`,
       `readIndex term=${term} request=1`,
       `readIndexResponse term=${term} request=1 index=${commitIndex}`,
+      `recoveryPoint term=${term} request=1 last=${lastIndex}`,
+      `recoveryPointResponse term=${term} request=1 last=${lastIndex}`,
     );
   }
   return texts;

@@ -22,6 +22,8 @@ export interface Disk {
   appliedIndex: Index;
   configuration: Configuration;
   snapshot: { lastIndex: Index; configuration: Configuration } | null;
+  /** Its log has lost entries that it had acknowledged. */
+  isRecovering: boolean;
 }
 
 export class InvariantError extends Error {
@@ -116,6 +118,13 @@ export class Invariants {
       () => `${from} shows a term not on its disk`,
     );
     if (message.type === "append") this.#checkLogMatching(message.entries, message.previousTerm);
+    const isVote = message.type === "vote" || message.type === "preVote";
+    const isGrant =
+      (message.type === "voteResponse" || message.type === "preVoteResponse") && message.granted;
+    claim(
+      !this.#isRecovering(from) || !(isVote || isGrant),
+      () => `${from} takes part in an election without its log`,
+    );
     if (message.type === "vote") this.#checkVote(from, from, message.term);
     if (message.type === "voteResponse" && message.granted) {
       this.#checkVote(from, to, message.term);
@@ -164,6 +173,10 @@ export class Invariants {
     claim(read.readIndex <= this.lastCommitted, () => `${id} reads what is not committed`);
   }
 
+  #isRecovering(id: NodeId): boolean {
+    return must(this.#disks.get(id), "a node has a disk").isRecovering;
+  }
+
   #checkTerm(id: NodeId, raft: Raft): void {
     claim(raft.term >= (this.#terms.get(id) ?? 0), () => `the term of ${id} goes back`);
     this.#terms.set(id, raft.term);
@@ -210,8 +223,11 @@ export class Invariants {
   #checkDurable(id: NodeId, raft: Raft, at: Index): void {
     const expected = raft.log.term(at);
     const holders = raft.voters.filter((voter) => {
-      const log = this.#disks.get(voter)?.log;
-      return log !== undefined && (log.firstIndex > at || log.term(at) === expected);
+      const disk = this.#disks.get(voter);
+      if (disk === undefined) return false;
+      const { log } = disk;
+      // A damaged disk's late acknowledgement counts: until it is whole again its node has no vote.
+      return disk.isRecovering || log.firstIndex > at || log.term(at) === expected;
     });
     claim(
       holders.length >= majority(raft.voters.length),

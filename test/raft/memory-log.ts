@@ -54,6 +54,11 @@ export class MemoryLog implements LogReader {
     this.#baseTerm = newBaseTerm;
   }
 
+  /** Damage: everything from `from` on cannot be read any more. */
+  lose(from: Index): void {
+    this.#entries.length = from - this.firstIndex;
+  }
+
   /** Starts anew behind a snapshot. */
   reset(lastIndex: Index, lastTerm: Term): void {
     this.#entries = [];

@@ -116,6 +116,9 @@ function fieldTexts(message: Message): string[] {
       return [`request=${message.requestId}`];
     case "readIndexResponse":
       return [`request=${message.requestId}`, `index=${message.readIndex}`];
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return [`request=${message.requestId}`, `last=${message.lastIndex}`];
     default:
       return unreachable(message);
   }
@@ -177,6 +180,11 @@ export function messageOf(words: readonly string[]): Message {
     case "readIndexResponse": {
       const readIndex = index(number("index"));
       return { type: "readIndexResponse", term: at, requestId: number("request"), readIndex };
+    }
+    case "recoveryPoint":
+    case "recoveryPointResponse": {
+      const requestId = number("request");
+      return { type: type as "recoveryPoint", term: at, requestId, lastIndex: last.index };
     }
     default:
       throw new Error(`"${type}" is no message`);

@@ -6,6 +6,7 @@
 import { must } from "../../server/raft/assert.ts";
 import { configuration, type Configuration } from "../../server/raft/configuration.ts";
 import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { majority } from "../../server/raft/quorum.ts";
 import type { Raft } from "../../server/raft/raft.ts";
 import { Cluster, flightText, type TestNode } from "./cluster.ts";
 import { dataOf, memberOf, membersOf } from "./message-text.ts";
@@ -25,6 +26,7 @@ interface Action {
 export class RandomWalk {
   readonly cluster: Cluster;
   readonly random: Random;
+  readonly hasDamage: boolean;
   #requests = 0;
 
   constructor(random: Random, isTraced: boolean) {
@@ -43,6 +45,7 @@ export class RandomWalk {
     });
     const ids = membersOf(machines).members.map(({ id }) => id);
     for (const id of ids) if (!this.cluster.nodes.has(id)) this.cluster.add(id);
+    this.hasDamage = random.below(3) === 0;
   }
 
   step(): void {
@@ -55,7 +58,10 @@ export class RandomWalk {
     }
   }
 
-  /** Everything is repaired, and then the cluster must be of use again. */
+  /**
+   * Everything is repaired, and then the cluster must be of use again; unless damage has taken the logs
+   * of so many that the others are no majority: those wait for ever, and are not of interest here.
+   */
   recover(): void {
     const { cluster } = this;
     cluster.blocked.clear();
@@ -63,6 +69,7 @@ export class RandomWalk {
       if (!node.raft) this.restart(node);
       this.release(node);
     }
+    if (!this.#hasWholeMajority()) return;
     let proposed: number | null = null;
     for (let tick = 0; tick < recoveryTicksMax; tick++) {
       for (const node of cluster.nodes.values()) cluster.run(node, (raft) => raft.tick());
@@ -76,6 +83,16 @@ export class RandomWalk {
       if (proposed === null || tick % 50 === 49) proposed = this.#proposeAtLeader();
     }
     throw new Error("the healed cluster does not commit");
+  }
+
+  /** Whichever member list is to be the last one. */
+  #hasWholeMajority(): boolean {
+    const nodes = [...this.cluster.nodes.values()];
+    const isWhole = (id: NodeId): boolean => this.cluster.raft(id).recovery === null;
+    return nodes.every(({ raft }) => {
+      const ids = must(raft, "all are up").voters;
+      return ids.filter(isWhole).length >= majority(ids.length);
+    });
   }
 
   #proposeAtLeader(): number | null {
@@ -128,11 +145,14 @@ export class RandomWalk {
   }
 
   /** The state machine may come back a little older than it was, down to where the log begins. */
-  restart(node: TestNode): void {
-    const { disk } = node;
+  age({ disk }: TestNode): void {
     const oldest = disk.log.firstIndex - 1;
     disk.appliedIndex = index(oldest + this.random.below(disk.appliedIndex - oldest + 1));
     disk.configuration = this.cluster.invariants.configurationAt(disk.appliedIndex);
+  }
+
+  restart(node: TestNode): void {
+    this.age(node);
     node.isHeld = false;
     this.cluster.start(node);
   }
@@ -159,6 +179,7 @@ const actions: readonly Action[] = [
   { weight: 12, act: read },
   { weight: 3, act: (walk) => walk.crash(walk.node()) },
   { weight: 6, act: restartOne },
+  { weight: 4, act: damageLog },
   { weight: 3, act: cut },
   { weight: 2, act: (walk) => walk.cluster.blocked.clear() },
   { weight: 4, act: changeMembers },
@@ -227,6 +248,17 @@ function read(walk: RandomWalk): void {
 function restartOne(walk: RandomWalk): void {
   const down = [...walk.cluster.nodes.values()].filter(({ raft }) => raft === null);
   if (down.length > 0) walk.restart(walk.random.pick(down));
+}
+
+/** The end of a log cannot be read any more, from anywhere on; in some walks only. */
+function damageLog(walk: RandomWalk): void {
+  if (!walk.hasDamage) return;
+  const node = walk.node();
+  if (node.raft) walk.crash(node);
+  walk.age(node);
+  const { firstIndex, lastIndex } = node.disk.log;
+  walk.cluster.damage(node, index(firstIndex + walk.random.below(lastIndex - firstIndex + 2)));
+  walk.restart(node);
 }
 
 /** One link in one direction, a leader alone, or any two groups. */

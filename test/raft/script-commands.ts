@@ -242,6 +242,11 @@ const commands: Record<string, Command> = {
 
   crash: (cluster, words) => cluster.crash(nodeAt(cluster, words)),
 
+  /** Stops the node; its log is found damaged from an index on. It restarts as recovering. */
+  damage: (cluster, words) => {
+    cluster.damage(nodeAt(cluster, words), index(numberAt(words, 1)));
+  },
+
   restart: (cluster, words) => {
     const node = nodeAt(cluster, words);
     if (node.raft) cluster.crash(node);

@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { Failure } from "../../server/client-port.ts";
 import type { HttpOptions } from "../../server/http.ts";
 import type { Index } from "../../server/raft/entry.ts";
 import { appOf } from "./raw-http.ts";
@@ -218,13 +219,18 @@ test("other paths are a 404 problem", async () => {
   assert.is((await ask("POST", "/v1/txn")).json["outcome"], "not_applied");
 });
 
-test("values up to the limit are stored, one byte more is not", async () => {
-  const { ask, store } = client({ valueBytesMax: 10 });
-  assert.is((await ask("PUT", "/v1/kv/k", { body: "x".repeat(10) })).status, 201);
-  const over = await ask("PUT", "/v1/kv/k", { body: "x".repeat(11) });
-  assert.equal([over.status, over.json["code"]], [413, "too_large"]);
-  assert.is(over.json["outcome"], "not_applied");
-  assert.is(store.writes, 1);
+test("a body that was not read is refused for the listener's reason, behind the guard", async () => {
+  const store = new MapStore();
+  const body: Failure = { ok: false, code: "too_large", detail: "it is larger than that" };
+  const put = async (host: string): Promise<Answered["json"]> => {
+    const request = new Request(`http://${host}/v1/kv/k`, { method: "PUT" });
+    const response = await appOf(store).fetch(request, { target: "/v1/kv/k", body });
+    return (await response.json()) as Answered["json"];
+  };
+  const refused = await put("localhost");
+  assert.equal([refused["code"], refused["outcome"]], ["too_large", "not_applied"]);
+  assert.is((await put("evil.example"))["code"], "wrong_host");
+  assert.is(store.writes, 0);
 });
 
 test("a failure of the store is told with its code and outcome", async () => {

@@ -3,8 +3,16 @@
 import { request as httpRequest } from "node:http";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { listen } from "../../server/listen/listen.ts";
-import { appOf, exchange, RawConnection, requestText, serve, statusIn, until } from "./raw-http.ts";
+import { listen } from "../../server/listen/http1.ts";
+import {
+  exchange,
+  listenOptions,
+  RawConnection,
+  requestText,
+  serve,
+  statusIn,
+  until,
+} from "./raw-http.ts";
 import { MapStore } from "./map-store.ts";
 
 const head = "PUT /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n";
@@ -141,8 +149,6 @@ test("bytes that are no request are refused behind the answers of those before t
   const { statuses, keys, received } = await statusesOf(`${put}he\x01 / \r\n\r\n`, 2);
   assert.equal(statuses, [201, 400]);
   assert.equal(keys, ["a"]);
-  // Deno's listener refuses by itself, and without a document.
-  if ("Deno" in globalThis) return;
   assert.match(received, /application\/problem\+json[^]*"code":"bad_request"[^]*"not_applied"/);
 });
 
@@ -229,10 +235,9 @@ test("keys with spaces, other scripts and names of properties are stored as such
 
 test("a taken port is an error with the code EADDRINUSE", async () => {
   const { port, listener } = await serve();
-  const fetch = () => new Response("");
   let code = "";
   try {
-    await (await listen({ fetch, hostname: "127.0.0.1", port })).close(0);
+    await (await listen(listenOptions(new MapStore(), { port }))).close(0);
   } catch (error) {
     code = (error as { code: string }).code;
   }
@@ -251,9 +256,7 @@ async function serveHeld() {
       release = () => resolve({ ok: true, level: "linearizable", row: null });
     });
   };
-  const app = appOf(store);
-  const fetch = (request: Request, env: object) => app.fetch(request, env);
-  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  const listener = await listen(listenOptions(store));
   const connection = new RawConnection(listener.port);
   connection.send("GET /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await until("the store was asked", () => asked);

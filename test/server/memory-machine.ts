@@ -35,11 +35,12 @@ export class MemoryMachine implements StateMachine {
   readonly history: string[] = [];
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
-  readonly fileBytes = { total: 0, reusable: 0 };
-  applied: AppliedState = nothing;
+  stateBytes = 1 << 20;
+  readonly reusableBytes = 0;
   /** Its disk has no room for anything more. */
   isFull = false;
-  #committed = { applied: nothing, rows: this.rows };
+  #syncedIndex = index(0);
+  applied: AppliedState = nothing;
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
@@ -58,23 +59,18 @@ export class MemoryMachine implements StateMachine {
   }
 
   sync(): Index {
-    if (this.commit() === "full") return index(0);
+    if (this.isFull) return this.#syncedIndex;
     this.unsyncedBytes = 0;
-    return this.applied.appliedIndex;
+    this.#syncedIndex = this.applied.appliedIndex;
+    return this.#syncedIndex;
   }
 
   commit(): "done" | "full" {
-    if (!this.isFull) {
-      this.#committed = { applied: this.applied, rows: new Map(this.rows) };
-      return "done";
-    }
-    this.applied = this.#committed.applied;
-    this.rows = new Map(this.#committed.rows);
-    return "full";
+    return this.isFull ? "full" : "done";
   }
 
   prepareSnapshot(): StateView | "full" {
-    if (this.commit() === "full") return "full";
+    if (this.isFull) return "full";
     const rows = [...this.rows].map(([key, { value, revision, createRevision }]) => [
       key,
       value,
@@ -111,6 +107,11 @@ export class MemoryMachine implements StateMachine {
   }
 
   close(): void {}
+
+  wipe(): void {
+    this.rows = new Map();
+    this.applied = nothing;
+  }
 
   #applyNext(entry: Entry): CommandResult | null {
     const { data, index: appliedIndex, kind, term: appliedTerm, timeMs: appliedTimeMs } = entry;

@@ -10,6 +10,7 @@ import {
   PeerEncoder,
 } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
+import type { Append } from "../../server/raft/message.ts";
 import { append, entry, everyPeerMessage } from "./peer-messages.ts";
 
 function bytesOf(message: PeerMessage, encoder = new PeerEncoder()): Uint8Array {
@@ -30,6 +31,29 @@ test("every type of message comes back as it was sent", () => {
   for (const message of everyPeerMessage) {
     assert.equal(decodePeerMessage(bytesOf(message)), { ok: true, message });
   }
+});
+
+test("an append is written as a general encoder would write it, at every size", () => {
+  const sizes = [0, 1, 127, 128, 255, 256, 65_535, 65_536];
+  const numbers = [0, 127, 128, 255, 256, 65_535, 65_536, 2 ** 32 - 1, 2 ** 32, 2 ** 48];
+  for (const count of [0, 1, 15, 16, 300]) {
+    const entries = Array.from({ length: count }, (_, i) => {
+      const timeMs = numbers[i % numbers.length] ?? 0;
+      return { ...entry(i + 1, count > 20 ? 3 : sizes[i % sizes.length]), timeMs };
+    });
+    for (const number of numbers) {
+      const message = { ...append(1, entries), previousIndex: number } as PeerMessage & Append;
+      const { term, previousTerm, commitIndex } = message;
+      const tuples = entries.map((e) => [e.index, e.term, 1, e.timeMs, e.data]);
+      const tuple = [5, term, number, previousTerm, commitIndex, tuples];
+      assert.equal(Buffer.compare(bytesOf(message), encode(tuple)), 0, `${count}, ${number}`);
+    }
+  }
+});
+
+test("a fraction in an append ends in an assertion, not on the wire", () => {
+  const message = append(1, [{ ...entry(1), timeMs: 0.5 }]);
+  assert.throws(() => new PeerEncoder().encode(message), /safe integer/);
 });
 
 test("the same entries for several peers are encoded once, until they are forgotten", () => {
@@ -78,7 +102,7 @@ test("integers of 2^53 and more, negative, broken or of another type are refused
 
 test("types, kinds, roles and reasons without a meaning are refused", () => {
   assertRefused([0, 1], /stands for nothing/);
-  assertRefused([18, 1], /stands for nothing/);
+  assertRefused([19, 1], /stands for nothing/);
   assertRefused(["vote", 1], /stands for nothing/);
   assertRefused([5, 7, 0, 0, 0, [[1, 7, 4, 0, new Uint8Array(0)]]], /stands for nothing/);
   assertRefused([10, 7, 1, 1, [[1, 3, "a:1", "a:2", "0a"]]], /stands for nothing/);

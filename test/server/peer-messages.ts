@@ -75,6 +75,8 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "timeoutNow", term: term(7) },
   { type: "readIndex", term: term(7), requestId: 41 },
   { type: "readIndexResponse", term: term(7), requestId: 41, readIndex: index(11) },
+  { type: "recoveryPoint", term: term(7), requestId: 42, lastIndex: index(10) },
+  { type: "recoveryPointResponse", term: term(7), requestId: 42, lastIndex: index(12) },
   { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
   { type: "forwardRefused", reason: "notLeader", sequences: [4, 5] },
   { type: "forwardRefused", reason: "overloaded", sequences: [] },

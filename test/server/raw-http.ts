@@ -1,8 +1,12 @@
 /** A listener around a map, and sockets that send it bytes no HTTP client would send. */
 
 import { connect, type Socket } from "node:net";
-import { createApp, type HttpOptions } from "../../server/http.ts";
-import { listen, type Listener } from "../../server/listen/listen.ts";
+import { createApp, createDirect, type HttpOptions } from "../../server/http.ts";
+import { listen } from "../../server/listen/http1.ts";
+import type { Http1Limits } from "../../server/listen/http1-limits.ts";
+import type { Listener, ListenOptions } from "../../server/listen/listen.ts";
+import { valueBytesMax } from "../../server/state-machine/command.ts";
+import { systemClock } from "../../cmd/system.ts";
 import { MapStore } from "./map-store.ts";
 
 const deadlineMs = 10_000;
@@ -13,8 +17,8 @@ export interface TestServer {
   readonly listener: Listener;
 }
 
-export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
-  return createApp({
+function optionsOf(store: MapStore, options: Partial<HttpOptions> = {}): HttpOptions {
+  return {
     store,
     live: () => true,
     ready: () => true,
@@ -22,14 +26,38 @@ export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
     hosts: new Set(["localhost", "127.0.0.1"]),
     origins: new Set(["https://friend.example"]),
     ...options,
-  });
+  };
 }
 
-export async function serve(options: Partial<HttpOptions> = {}): Promise<TestServer> {
+export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
+  return createApp(optionsOf(store, options));
+}
+
+export interface ServeOptions {
+  readonly http?: Partial<HttpOptions>;
+  readonly limits?: Partial<Http1Limits>;
+  readonly port?: number;
+}
+
+/** To serve `store` as a node does. */
+export function listenOptions(store: MapStore, options: ServeOptions = {}): ListenOptions {
+  const { http = {}, limits = {}, port = 0 } = options;
+  const given = optionsOf(store, http);
+  const app = createApp(given);
+  return {
+    direct: createDirect(given),
+    fetch: (request, env) => app.fetch(request, env),
+    bodyBytesMax: valueBytesMax,
+    hostname: "127.0.0.1",
+    port,
+    clock: systemClock,
+    limits,
+  };
+}
+
+export async function serve(limits: Partial<Http1Limits> = {}): Promise<TestServer> {
   const store = new MapStore();
-  const app = appOf(store, options);
-  const fetch = (request: Request, env: object) => app.fetch(request, env);
-  const listener = await listen({ fetch, hostname: "127.0.0.1", port: 0 });
+  const listener = await listen(listenOptions(store, { limits }));
   return { store, listener, port: listener.port };
 }
 

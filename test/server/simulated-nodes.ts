@@ -9,7 +9,12 @@ import { must } from "../../server/raft/assert.ts";
 import { configuration, type Configuration } from "../../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
-import { createGroup, openGroup, type GroupFiles } from "../../storage/group-files.ts";
+import {
+  createGroup,
+  openGroup,
+  type GroupFiles,
+  type OpenedMachine,
+} from "../../storage/group-files.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
@@ -105,6 +110,8 @@ class Host {
   snapshots: SnapshotFiles | null = null;
   node: Node | null = null;
   died: unknown = null;
+  /** What is wrong with the state machine's file. */
+  stateDamage: string | null = null;
 
   constructor(drawSalt: () => number) {
     this.#drawSalt = drawSalt;
@@ -119,8 +126,18 @@ class Host {
   open(formed: Configuration): { files: GroupFiles<MemoryMachine>; snapshots: SnapshotFiles } {
     const { disk, machine } = this;
     const drawSalt = this.#drawSalt;
-    const openMachine = () => ({ ok: true, store: machine }) as const;
-    const opened = openGroup({ disk, directory, group: 0, drawSalt, logSizes, openMachine });
+    const openMachine = (path: string): OpenedMachine<MemoryMachine> => {
+      if (this.stateDamage === null) return { ok: true, store: machine };
+      return { ok: false, damage: { path, detail: this.stateDamage } };
+    };
+    const opened = openGroup({
+      ...{ disk, directory, group: 0, drawSalt, logSizes, openMachine },
+      setMachineAside: () => {
+        machine.wipe();
+        this.stateDamage = null;
+      },
+      hasPeers: formed.members.length > 1,
+    });
     if (!opened.ok) throw new Error(`${opened.damage.path}: ${opened.damage.detail}`);
     const { files } = opened;
     const options = { disk, directory, group: 0, clusterId: "c", machine, log: files.log, formed };
@@ -183,6 +200,7 @@ export class SimulatedNodes {
       log: files.log,
       hardState: files.hardState,
       machine: files.machine,
+      mending: files.note,
       snapshots,
       space: new ReservedSpace(host.disk, directory),
       fatal: (error) => {

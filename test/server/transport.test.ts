@@ -85,9 +85,9 @@ class Station {
 const opened: Station[] = [];
 const deaf: DeafPeer[] = [];
 
-test.after.each(async () => {
+test.after.each(() => {
   for (const peer of deaf.splice(0)) peer.close();
-  for (const { transport } of opened.splice(0)) await transport.close();
+  for (const { transport } of opened.splice(0)) transport.close();
 });
 
 async function station(id: number, changes: Partial<TransportOptions> = {}): Promise<Station> {
@@ -199,7 +199,7 @@ test("a taken port is said by name", async () => {
 test("a peer that restarts is found again", async () => {
   const [one, two] = await pair();
   const { port } = two;
-  await two.transport.close();
+  two.transport.close();
   await until("the loss", () => one.disconnected.length === 1);
   assert.not(one.transport.isConnected(two.id));
   const again = await station(2, { listen: { host: "127.0.0.1", port } });
@@ -214,7 +214,7 @@ test("a peer that dials us is dialed back at once", async () => {
   const two = new Station(2);
   await two.transport.listen();
   const { port } = two;
-  await two.transport.close();
+  two.transport.close();
   one.knows({ id: 2, port });
   const again = new Station(2, { listen: { host: "127.0.0.1", port } });
   // The first attempt has failed by the time that a second socket has been through a handshake.
@@ -288,7 +288,7 @@ test("redial and close may be called from within an event", async () => {
       },
       disconnected: () => {
         events.push("disconnected");
-        if (events.length >= 6) void one.transport.close();
+        if (events.length >= 6) one.transport.close();
       },
       refused: () => {},
       message: () => {},
@@ -472,7 +472,7 @@ test("warnings are bounded in number, and the rest is counted", async () => {
 test("after close the port is free and nothing happens any more", async () => {
   const [one, two] = await pair();
   const { port } = one;
-  await one.transport.close();
+  one.transport.close();
   const before = one.connected.length;
   const heir = await station(1, { listen: { host: "127.0.0.1", port } });
   await two.reaches(1);

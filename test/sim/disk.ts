@@ -248,6 +248,12 @@ export class SimDisk implements Disk {
     return this.#names.get(path)?.size ?? 0;
   }
 
+  /** The file up to the zeros at its end. */
+  writtenBytes(path: string): number {
+    const { bytes, size } = must(this.#names.get(path), "the file is there");
+    return bytes.subarray(0, size).findLastIndex((byte) => byte !== 0) + 1;
+  }
+
   /** Flips a bit, in memory and on the platter. */
   rot(path: string, offset: number, bit: number): void {
     const inode = must(this.#names.get(path), "the file is there");

@@ -14,8 +14,8 @@ import type { Trace } from "./trace.ts";
 interface DiskTrouble {
   /** The process ends in this many operations; 0: no such plan. */
   crashIn: number;
-  /** Then only syncs are counted. */
-  crashAtSync: boolean;
+  /** Then only these are counted. */
+  crashAt: DiskOperation | "any";
   /** The next operation of this kind fails. */
   failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
   syncMs: number;
@@ -24,7 +24,7 @@ interface DiskTrouble {
 
 const noTrouble = (): DiskTrouble => ({
   crashIn: 0,
-  crashAtSync: false,
+  crashAt: "any",
   failNext: null,
   syncMs: 0,
   misdirectNext: false,
@@ -95,7 +95,7 @@ export class Faults {
     // Between the parts of a short write a kill would leave half a record in one sector. That looks
     // like damage, and no log could tell; it takes a disk that is full to the byte and that moment.
     const isPart = operation === "write" && process.disk.writeBytesMax !== Infinity;
-    const counts = !isPart && (operation === "sync" || !trouble.crashAtSync);
+    const counts = !isPart && (trouble.crashAt === "any" || trouble.crashAt === operation);
     if (trouble.crashIn > 0 && counts) {
       trouble.crashIn--;
       if (trouble.crashIn === 0) return { kind: "crash" };
@@ -260,9 +260,9 @@ export class Faults {
     const victim = this.#victims.length > 0 ? random.pick(this.#victims) : null;
     switch (kind) {
       case "crashInDiskOperation":
-        trouble.crashIn = 1 + random.below(12);
-        // Mostly in a sync, where the most is at stake.
-        trouble.crashAtSync = random.float() < 0.6;
+        trouble.crashIn = 1 + random.below(random.pick([2, 12]));
+        // Mostly where the most is at stake.
+        trouble.crashAt = random.pick(["sync", "sync", "truncate", "remove", "any"] as const);
         process.crashLosesPower = random.float() < 0.7;
         break;
       case "diskErrors":
@@ -325,8 +325,16 @@ export class Faults {
     if (files.length === 0) return;
     victim.isDamaged = true;
     for (let flips = 1 + random.below(3); flips > 0; flips--) {
-      const file = random.pick(files);
-      victim.disk.rot(file, random.below(victim.disk.sizeOf(file)), random.below(8));
+      const isAtEnd = random.float() < 0.4;
+      const file = isAtEnd ? (files.findLast((name) => name.endsWith(".log")) ?? "") : "";
+      if (file === "") {
+        const other = random.pick(files);
+        victim.disk.rot(other, random.below(victim.disk.sizeOf(other)), random.below(8));
+      } else {
+        // Where the newest records are, of which no later one vouches.
+        const offset = victim.disk.writtenBytes(file) - 1 - random.below(100);
+        victim.disk.rot(file, Math.max(0, offset), random.below(8));
+      }
     }
     if (random.float() < 0.7 && victim.life) victim.kill(false);
   }

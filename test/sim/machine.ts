@@ -135,20 +135,25 @@ export interface AppliedPoint {
 export class SimMachine implements StateMachine {
   readonly #file: MachineFile;
   readonly #onApplied: (point: AppliedPoint) => void;
-  #rows = new Map<string, Row>();
-  #hash = new StateHash(0, 0);
-  #history = 0;
+  #rows: Map<string, Row>;
+  #hash: StateHash;
+  #history: number;
   #changes: RowChange[] = [];
   #hasOpenTransaction = false;
-  applied = nothing.applied;
+  applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
-  readonly fileBytes = { total: 0, reusable: 0 };
+  stateBytes = 0;
+  readonly reusableBytes = 0;
 
   constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
+    const { rows, state } = file.read();
     this.#file = file;
     this.#onApplied = onApplied;
-    this.#load();
+    this.#rows = rows;
+    this.#hash = new StateHash(state.high, state.low);
+    this.#history = state.history;
+    this.applied = state.applied;
   }
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
@@ -157,10 +162,7 @@ export class SimMachine implements StateMachine {
 
   commit(): "done" | "full" {
     if (!this.#hasOpenTransaction) return "done";
-    if (this.#file.isFull) {
-      this.#load();
-      return "full";
-    }
+    if (this.#file.isFull) return "full";
     const { high, low } = this.#hash;
     const after = { applied: this.applied, history: this.#history, high, low };
     this.#file.commit({ changes: this.#changes, after });
@@ -168,18 +170,6 @@ export class SimMachine implements StateMachine {
     this.#hasOpenTransaction = false;
     this.uncommittedBytes = 0;
     return "done";
-  }
-
-  /** What its file holds; an open transaction is taken back. */
-  #load(): void {
-    const { rows, state } = this.#file.read();
-    this.#rows = rows;
-    this.#hash = new StateHash(state.high, state.low);
-    this.#history = state.history;
-    this.applied = state.applied;
-    this.#changes = [];
-    this.#hasOpenTransaction = false;
-    this.uncommittedBytes = 0;
   }
 
   lookup(query: Query): Answer {
@@ -198,6 +188,8 @@ export class SimMachine implements StateMachine {
     if (this.commit() === "full" || this.#file.isFull) return this.#file.syncedIndex;
     this.#file.checkpoint();
     this.unsyncedBytes = 0;
+    this.stateBytes = 0;
+    for (const { value } of this.#rows.values()) this.stateBytes += 100 + value.byteLength;
     return this.applied.appliedIndex;
   }
 

@@ -161,7 +161,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "what a failed sync left behind is believed after a restart",
     file: "storage/raft-log.ts",
-    find: "    this.#rewriteUnvouched();\n    if (hasTornTail)",
+    find: "    rewriteUnvouched(this.#active);\n    if (hasTornTail)",
     replace: "    if (hasTornTail)",
   },
   {
@@ -201,9 +201,21 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    this.#cutBack(from);",
   },
   {
-    name: "votes found in memory only are believed",
+    name: "the older of two copies of term and vote is believed",
     file: "storage/hard-state.ts",
-    find: "    this.#file.sync();\n    for (const [i, offset] of slotOffsets.entries()) {",
-    replace: "    for (const [i, offset] of slotOffsets.entries()) {",
+    find: "slot && (!best || slot.sequence > best.sequence) ? slot : best,",
+    replace: "slot && (!best || slot.sequence < best.sequence) ? slot : best,",
+  },
+  {
+    name: "a record that the disk wrote to another place is not missed",
+    file: "storage/segment-scan.ts",
+    find: "  if (behind.isNextElsewhere) return",
+    replace: "  if (behind.isNextElsewhere && at === 0) return",
+  },
+  {
+    name: "the log is compacted beyond what the state machine has made durable",
+    file: "server/upkeep.ts",
+    find: "log.compact(index(Math.min(target, this.#syncedIndex)));",
+    replace: "log.compact(index(Math.min(target, this.#options.machine.applied.appliedIndex)));",
   },
 ];

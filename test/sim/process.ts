@@ -28,8 +28,9 @@ import type { LogBase } from "../../storage/log-reset.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import type { RaftLog } from "../../storage/raft-log.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
-import { LogDamaged, type RaftLog } from "../../storage/raft-log.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -175,6 +176,8 @@ export class SimProcess {
           checks.applied(this.id, point);
         return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
       },
+      setMachineAside: () => this.machineFile.wipe(),
+      hasPeers: false,
     });
     if (!opened.ok) {
       const { path, detail } = opened.damage;
@@ -182,7 +185,8 @@ export class SimProcess {
         this.isDamaged,
         () => `node ${this.id} finds damage that nobody did: ${path} ${detail}`,
       );
-      this.#refuse(`${path}: ${detail.replaceAll(/[0-9]+/g, "N")}`);
+      const file = path.endsWith(".log") ? "the log" : path;
+      this.#refuse(`${file}: ${detail.replace(/^at byte \d+, /, "")}`);
       return;
     }
     const { log, hardState, machine, verdict } = opened.files;
@@ -230,6 +234,7 @@ export class SimProcess {
       log,
       hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
       machine,
+      mending: files.note,
       snapshots,
       space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { Entry } from "../../server/raft/entry.ts";
+import { Random } from "../raft/random.ts";
 import { failing, framed, members, none, utf8, withScene, type Scene } from "./store-scene.ts";
 
 // ------------------------------------------------------------------ commands
@@ -85,7 +86,7 @@ test("bytes that are no command are refused, and the entries after them applied"
   withScene((scene) => {
     const wrong = [none, utf8("not a command"), framed({ op: "delete", key: "" }), none];
     const entries = wrong.map((data) => scene.entry("command", data));
-    const results = scene.apply(...entries, scene.putEntry("k", "v"));
+    const results = scene.store.apply([...entries, scene.putEntry("k", "v")]);
     assert.equal(
       results.map((result) => result?.op),
       ["refused", "refused", "refused", "refused", "put"],
@@ -111,19 +112,26 @@ test("a gap is refused and leaves nothing of its batch", () => {
   });
 });
 
-test("a batch that the disk has no room for leaves nothing and can be applied again", () => {
+test("what the disk has no room for is read and listed all the same, and committed when it has", () => {
   withScene((scene) => {
     scene.put("k", "v");
     scene.store.commit();
-    const before = scene.store.digest();
-    const batch = [scene.putEntry("a", "1"), scene.putEntry("b", "2"), scene.deleteEntry("k")];
-    failing.sql = "DELETE FROM kv";
-    assert.is(scene.store.apply(batch), "full");
-    failing.sql = null;
-    assert.equal(scene.store.digest(), before);
-    assert.equal(scene.keys(), ["k"]);
-    assert.is(scene.apply(...batch).length, 3);
-    assert.equal(scene.keys(), ["a", "b"]);
+    for (const sql of ["DELETE FROM kv", "INSERT INTO kv", "COMMIT"]) {
+      const batch = [scene.putEntry("a", sql), scene.putEntry("b", "2"), scene.deleteEntry("k")];
+      scene.store.apply([...batch, scene.putEntry("l", "w")]);
+      const { stateHash } = scene;
+      failing.sql = sql;
+      assert.is(scene.store.commit(), "full");
+      assert.is(scene.store.prepareSnapshot(), "full");
+      failing.sql = sql === "COMMIT" ? sql : null;
+      assert.equal(scene.get("a")?.value, utf8(sql));
+      assert.equal(scene.keys(), ["a", "b", "l"]);
+      failing.sql = null;
+      assert.is(scene.store.commit(), "done");
+      scene.reopen();
+      assert.equal([scene.keys(), scene.stateHash], [["a", "b", "l"], stateHash]);
+      scene.put("k", "v");
+    }
   });
 });
 
@@ -144,26 +152,56 @@ test("pages that hold nothing any more are told from those that are needed", () 
   withScene((scene) => {
     scene.put("a", new Uint8Array(400_000).fill(7));
     scene.store.sync();
-    const { total, reusable } = scene.store.fileBytes;
-    assert.ok(total > 400_000 && reusable === 0, `${total}, ${reusable}`);
+    const { stateBytes } = scene.store;
+    assert.ok(stateBytes > 400_000 && scene.store.reusableBytes === 0);
     scene.delete("a");
     scene.store.sync();
-    assert.is(scene.store.fileBytes.total, total);
-    assert.ok(scene.store.fileBytes.reusable > 390_000);
+    assert.is(scene.store.stateBytes, stateBytes);
+    assert.ok(scene.store.reusableBytes > 390_000);
   });
 });
 
-test("a commit that the disk has no room for leaves nothing and can be repeated", () => {
+test("what is not committed yet is read, replaced, deleted and listed like the rest", () => {
   withScene((scene) => {
-    const batch = [scene.putEntry("a", "1")];
-    failing.sql = "COMMIT";
-    scene.store.apply(batch);
-    assert.is(scene.store.commit(), "full");
-    failing.sql = null;
-    assert.equal(scene.keys(), []);
-    assert.is(scene.store.applied.appliedIndex, 0);
-    assert.is(scene.apply(...batch).length, 1);
-    assert.equal(scene.keys(), ["a"]);
+    scene.put("a", "1");
+    scene.put("b", "1", "text/plain");
+    scene.store.commit();
+    assert.equal(scene.put("a", "2"), { op: "put", created: false, revision: 3 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 1, revision: 4 });
+    assert.equal(scene.delete("b"), { op: "delete", deleted: 0, revision: 5 });
+    assert.equal(scene.put("c", "1"), { op: "put", created: true, revision: 6 });
+    const row = { key: "a", value: utf8("2"), contentType: null, revision: 3, createRevision: 1 };
+    assert.equal(scene.get("a"), row);
+    assert.is(scene.get("b"), null);
+    const { stateHash } = scene;
+    assert.equal(scene.keys(), ["a", "c"]);
+    assert.equal(scene.get("a"), row);
+    assert.equal(scene.put("b", "1"), { op: "put", created: true, revision: 7 });
+    assert.is(scene.delete("b").op, "delete");
+    assert.is(scene.stateHash, stateHash);
+    scene.reopen();
+    assert.equal([scene.keys(), scene.stateHash], [["a", "c"], stateHash]);
+  });
+});
+
+test("when a transaction ends makes no difference to rows, results and hash", () => {
+  const random = new Random(20_261_121);
+  const steps = Array.from({ length: 2_000 }, () => ({
+    key: `k${random.below(6)}`,
+    isPut: random.float() < 0.6,
+    commits: random.float() < 0.2,
+  }));
+  const run = (scene: Scene, commitsAlways: boolean): unknown[] => {
+    const results = steps.map(({ key, isPut, commits }, i) => {
+      const result = isPut ? scene.put(key, `value ${i}`) : scene.delete(key);
+      if (commits || commitsAlways) scene.store.commit();
+      return result;
+    });
+    const { stateHash } = scene;
+    return [results, scene.list().rows, stateHash];
+  };
+  withScene((often) => {
+    withScene((seldom) => assert.equal(run(seldom, false), run(often, true)));
   });
 });
 

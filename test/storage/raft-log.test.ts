@@ -4,7 +4,8 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index, term, type Entry } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
-import { LogDamaged, RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
+import { RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
 import { segmentName } from "../../storage/segment.ts";
 import { MemoryDisk, seeded } from "./memory-disk.ts";
 

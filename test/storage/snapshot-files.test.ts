@@ -205,15 +205,27 @@ const usedBytes = ({ disk }: Place): number => {
   return used;
 };
 
-test("a failed sync of a snapshot is a failed disk", () => {
+test("a failed write of a snapshot is a failed disk", () => {
   const from = place(0, 20);
   from.files.make();
   from.disk.beforeOperation = (operation, path) => {
-    if (operation === "sync") throw new DiskError(path, "fdatasync", "EIO", "injected");
+    if (operation === "write") throw new DiskError(path, operation, "EIO", "injected");
   };
   assert.throws(() => {
     while (from.files.work() === "more");
   }, /injected/);
+});
+
+test("a disk that does not give back what it was given is a failed disk", () => {
+  const from = place(0, 20);
+  from.files.make();
+  for (let step = 0; step < 5; step++) from.files.work();
+  from.disk.edit("group/snapshots/new", (bytes) => {
+    bytes[400] = (bytes[400] ?? 0) ^ 1;
+  });
+  assert.throws(() => {
+    while (from.files.work() === "more");
+  }, /it was written, and now/);
 });
 
 test("power loss at every operation of making one costs nothing but the snapshot", () => {

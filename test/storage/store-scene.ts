@@ -72,16 +72,12 @@ export class Scene {
     return this.entry("command", framed({ op: "delete", key }));
   }
 
-  apply(...entries: readonly Entry[]): (CommandResult | null)[] {
-    return roomy(this.store.apply(entries));
-  }
-
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
-    return must(this.apply(this.putEntry(key, value, contentType))[0], "a command answers");
+    return must(this.store.apply([this.putEntry(key, value, contentType)])[0], "a command answers");
   }
 
   delete(key: string): CommandResult {
-    return must(this.apply(this.deleteEntry(key))[0], "a command answers");
+    return must(this.store.apply([this.deleteEntry(key)])[0], "a command answers");
   }
 
   get(key: string): Row | null {

@@ -21,7 +21,7 @@ interface Ban {
   except?: RegExp;
 }
 
-const edges = /^server\/(?:listen\/|http-client\.ts$|request-body\.ts$)/;
+const edges = /^server\/http-client\.ts$/;
 /** `node-client.ts` is the far side of the client port: promises for callers, none in the loop. */
 const synchronous =
   /^(?:server\/(?:raft\/|state-machine\/|node(?!-client\.ts$)[\w-]*\.ts$|formation)|storage\/)/;
@@ -141,7 +141,7 @@ test("timers are for the ports and the edges", () => {
   for (const name of ["setTimeout", "setInterval", "setImmediate", "queueMicrotask"]) {
     assertBanned("server/raft/raft.ts", `${name}(run);`);
     assertBanned("server/transport.ts", `${name}(run);`);
-    assertAllowed("server/listen/bun.ts", `${name}(run);`);
+    assertAllowed("server/http-client.ts", `${name}(run);`);
   }
   assertBanned("server/forward.ts", "fetch(url, { signal: AbortSignal.timeout(10) })");
   assertAllowed("server/http-client.ts", "fetch(url, { signal: AbortSignal.timeout(10) })");

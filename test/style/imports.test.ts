@@ -52,7 +52,7 @@ const table: readonly Rule[] = [
   { from: "server/raft/", may: ["server/raft/"] },
   {
     from: "server/",
-    may: ["server/", "hono", "@hono/node-server", "@msgpack/msgpack", "node:"],
+    may: ["server/", "hono", "@msgpack/msgpack", "node:"],
   },
   {
     from: "storage/",

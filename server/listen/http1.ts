@@ -1,0 +1,152 @@
+/**
+ * Serves HTTP/1.1 over plain sockets, on every runtime alike. `Bun.serve` tells only a parsed URL, in
+ * which `/v1/kv/a/%2e%2e/b` has become `/v1/kv/b`, and `node:http` on Bun costs more than all the rest
+ * of a small request.
+ */
+
+import { type Answer, responseOf } from "../answer.ts";
+import type { Failure } from "../client-port.ts";
+import { badRequest, problem, refusal } from "../problem.ts";
+import type { Timer } from "../ports.ts";
+import { sockets } from "../socket/runtime.ts";
+import type { SocketEvents, SocketListener, StreamSocket } from "../socket/socket.ts";
+import { Http1Connection, type Http1Host } from "./http1-connection.ts";
+import type { Head } from "./http1-head.ts";
+import { http1Limits, type Http1Limits } from "./http1-limits.ts";
+import type { Listener, ListenOptions } from "./listen.ts";
+
+/** Targets that survive being parsed as part of a URL. The others travel beside the request. */
+const plainTarget = /^\/(?!\/)[A-Za-z0-9_~!$&'()*+,;=:@/?-]*$/;
+const plainHost = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
+
+const notTaken = badRequest("the method is not one this server takes");
+
+const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {} };
+
+class Http1Server implements Http1Host, Listener {
+  readonly limits: Http1Limits;
+  readonly bodyBytesMax: number;
+  readonly #options: ListenOptions;
+  readonly #connections = new Set<Http1Connection>();
+  readonly #sweeper: Timer;
+  #listener: SocketListener | null = null;
+  #readingBytes = 0;
+  #whenEmpty: (() => void) | null = null;
+  date: string;
+  isClosing = false;
+
+  constructor(options: ListenOptions) {
+    this.#options = options;
+    this.limits = { ...http1Limits, ...options.limits };
+    this.bodyBytesMax = options.bodyBytesMax;
+    this.date = this.#dateText();
+    this.#sweeper = options.clock.every(this.limits.sweepMs, () => this.#sweep());
+  }
+
+  async open(): Promise<void> {
+    const { hostname, port } = this.#options;
+    try {
+      const address = { host: hostname, port };
+      this.#listener = await sockets.listen(address, (socket) => this.#accept(socket));
+    } catch (error) {
+      this.#sweeper.cancel();
+      throw error;
+    }
+  }
+
+  get port(): number {
+    return this.#listener?.port ?? 0;
+  }
+
+  /** See `Listener`. */
+  async close(graceMs: number): Promise<void> {
+    this.isClosing = true;
+    this.#listener?.close();
+    for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
+    if (this.#connections.size > 0) {
+      await new Promise<void>((resolve) => {
+        const timer = this.#options.clock.after(graceMs, resolve);
+        this.#whenEmpty = () => {
+          timer.cancel();
+          resolve();
+        };
+      });
+    }
+    this.#sweeper.cancel();
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  // ------------------------------------------------------------------ for the connections
+
+  reserve(bytes: number): boolean {
+    if (this.#readingBytes + bytes > this.limits.readingBytesMax) return false;
+    this.#readingBytes += bytes;
+    return true;
+  }
+
+  release(bytes: number): void {
+    this.#readingBytes -= bytes;
+  }
+
+  closed(connection: Http1Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#whenEmpty?.();
+  }
+
+  answer(head: Head, body: Uint8Array | Failure): Answer | Response | Promise<Answer | Response> {
+    const direct = this.#options.direct(head, body);
+    return direct ?? this.#answerResponse(head, body);
+  }
+
+  /** By the standard's classes, for all that is not worth a shorter way. */
+  async #answerResponse(head: Head, body: Uint8Array | Failure): Promise<Response> {
+    const { target, method } = head;
+    const host = head.headers.get("host") ?? "";
+    const takesBody = method !== "GET" && method !== "HEAD";
+    const path = plainTarget.test(target) ? target : "/";
+    let request: Request;
+    try {
+      request = new Request(`http://${plainHost.test(host) ? host : "localhost"}${path}`, {
+        method,
+        headers: [...head.headers],
+        body: takesBody && body instanceof Uint8Array ? (body as BodyInit) : null,
+      });
+    } catch {
+      // The standard keeps CONNECT, TRACE and TRACK from its users.
+      return responseOf(refusal(notTaken, { write: true }));
+    }
+    try {
+      return await this.#options.fetch(request, { target, body });
+    } catch {
+      return problem({ ok: false, code: "internal", detail: "the server failed to answer" });
+    }
+  }
+
+  // ------------------------------------------------------------------ inside
+
+  #accept(socket: StreamSocket): SocketEvents {
+    if (this.isClosing || this.#connections.size >= this.limits.connectionsMax) {
+      socket.destroy();
+      return ignored;
+    }
+    const connection = new Http1Connection(socket, this);
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  #sweep(): void {
+    this.date = this.#dateText();
+    for (const connection of this.#connections) connection.sweep();
+  }
+
+  #dateText(): string {
+    return new Date(this.#options.clock.wallMs()).toUTCString();
+  }
+}
+
+/** See `listen.ts`. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const server = new Http1Server(options);
+  await server.open();
+  return server;
+}
