@@ -16,7 +16,7 @@ export interface DiskWatchOptions {
   readonly self: NodeId;
   readonly space: DiskSpace;
   readonly limits: Limits;
-  readonly machine: Pick<StateMachine, "stateBytes" | "reusableBytes">;
+  readonly machine: Pick<StateMachine, "stateBytes" | "unsyncedBytes" | "reusableBytes">;
   readonly warn: (text: string) => void;
 }
 
@@ -28,6 +28,9 @@ const watermarkPart = 1 / 8;
 const reservePart = 1 / 32;
 /** So much more than the watermark has to be free again: writes are not let in and shut out in turn. */
 const easedFactor = 1.25;
+
+/** Written in between two looks at the disk. */
+const lookBytes = 256 << 10;
 
 const worse = (a: Room, b: Room): Room => (rank(a) < rank(b) ? b : a);
 
@@ -49,6 +52,8 @@ export class DiskWatch {
   /** What others said, and when, by the monotonic clock. */
   readonly #reports = new Map<NodeId, { readonly room: Room; readonly atMs: number }>();
   #freeBytes = 0;
+  /** Since the last look. */
+  #wroteBytes = 0;
   #isLow = false;
   readonly #full = new Set<DiskUse>();
   #checkedMs = -Infinity;
@@ -77,11 +82,21 @@ export class DiskWatch {
     return true;
   }
 
+  /** So many bytes went to the disk: many in a short time use up more than a look now and then sees. */
+  wrote(bytes: number): void {
+    this.#wroteBytes += bytes;
+    if (this.#wroteBytes < lookBytes) return;
+    const before = this.own;
+    this.#measure();
+    this.#tell(before);
+  }
+
   /** There was no room. Returns whether some was made, so that it may be tried again at once. */
   foundFull(use: DiskUse): boolean {
     if (this.#options.space.release()) return true;
     const before = this.own;
     this.#full.add(use);
+    this.#measure();
     this.#tell(before);
     return false;
   }
@@ -127,15 +142,17 @@ export class DiskWatch {
 
   #measure(): void {
     const { space, limits, machine } = this.#options;
+    this.#wroteBytes = 0;
     const { freeBytes, totalBytes } = space.measure();
     assert(freeBytes >= 0 && totalBytes >= 0, "a disk has a size");
     this.#freeBytes = freeBytes;
     const kept = Math.max(limits.diskFreeBytesMin, machine.stateBytes);
     const watermark = Math.min(kept, totalBytes * watermarkPart);
     const needed = this.#isLow ? watermark * easedFactor : watermark;
-    // Deleted rows leave room inside the state's file. The log and the next checkpoint need some
-    // outside of it all the same.
-    this.#isLow = freeBytes + machine.reusableBytes < needed || freeBytes < needed / 2;
+    // The next checkpoint brings to the state's file what waits in its log. Deleted rows leave room in
+    // that file; the Raft log and the checkpoint need some outside of it all the same.
+    const left = freeBytes - machine.unsyncedBytes;
+    this.#isLow = left + machine.reusableBytes < needed || left < needed / 2;
     const reserve = Math.min(limits.diskReserveBytes, totalBytes * reservePart);
     if (this.#full.size === 0 && freeBytes >= 2 * reserve) space.reserve(Math.floor(reserve));
   }

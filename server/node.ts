@@ -24,7 +24,7 @@ import type {
 } from "./ports.ts";
 import { must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
-import { type Entry, type Index, type NodeId } from "./raft/entry.ts";
+import { entryBytes, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
@@ -402,6 +402,9 @@ export class Node {
     const { log } = this.#options;
     while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
     this.#disk.foundRoom("log");
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.#disk.wrote(bytes);
     return "written";
   }
 
