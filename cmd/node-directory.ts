@@ -144,6 +144,7 @@ export class NodeDirectory {
     left.log.close();
     left.hardState.close();
     try {
+      left.snapshots.close();
       left.machine.close();
     } catch {
       // It may be what is damaged. What it had not committed is applied again.

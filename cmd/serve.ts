@@ -13,6 +13,9 @@ import { majority } from "../server/raft/quorum.ts";
 import { configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { PeerTransport } from "../server/transport.ts";
+import type { Suspect } from "../storage/group-files.ts";
+import { StateDamaged } from "../storage/key-value-store.ts";
+import { LogDamaged } from "../storage/log-damage.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { shutdownSignals, standardInput } from "./input.ts";
@@ -29,6 +32,14 @@ const drainMs = 1_000;
 const pollMs = 10;
 /** Older parts of the log are verified one after the other while the node serves. */
 const scrubEveryMs = 2_000;
+
+/** Damage found while a process lives: more of it, and the disk is not worth another attempt. */
+const mendingsMax = 8;
+
+const lostEntries =
+  "log entries that this node has acknowledged are gone: it has no vote until a leader has given " +
+  "them back; if no leader comes, start the nodes that are down, and where most of them have lost " +
+  "entries, bring back their directories from copies";
 
 export async function serve(config: NodeConfig): Promise<void> {
   const server = new Server(config);
@@ -59,6 +70,10 @@ class Server {
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
   #lastWarning = "";
+  /** What the node's start was given, and what has to end with it; null before the cluster has formed. */
+  #running: { readonly formed: Formed; readonly stop: () => void } | null = null;
+  #isMending = false;
+  #mendings = 0;
 
   constructor(config: NodeConfig) {
     this.#config = config;
@@ -76,6 +91,7 @@ class Server {
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#transport.isConnected(peer),
+      failed: (error) => this.#failed(error),
     });
   }
 
@@ -302,7 +318,7 @@ class Server {
 
   // ------------------------------------------------------------------ the node
 
-  #startNode(formed: Formed): void {
+  #startNode(formed: Formed, suspect?: Suspect): void {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
@@ -310,8 +326,10 @@ class Server {
     const { log, hardState, machine, snapshots, note, space, verdict } = directory.openGroup(
       members,
       this.#config.limits,
+      suspect,
     );
     this.#log.info(verdict);
+    if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
       formed: members,
@@ -325,7 +343,7 @@ class Server {
       space,
       snapshots,
       mending: note,
-      fatal: (error) => this.#die(error),
+      fatal: (error) => this.#failed(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
       warn: (text) => this.#log.warn(text),
     });
@@ -336,7 +354,40 @@ class Server {
       try {
         if (log.scrub() === "done") scrubbing.cancel();
       } catch (error) {
-        this.#die(error);
+        this.#failed(error);
+      }
+    });
+    this.#running = { formed, stop: () => scrubbing.cancel() };
+  }
+
+  /**
+   * Something in the node's files, or in the node, is not as it should be. Damaged files are mended as
+   * a start would do it, and in this process, so that nobody has to start it again; whatever else it
+   * is, or if it comes again and again, ends the process.
+   */
+  #failed(error: unknown): void {
+    const suspect = suspectOf(error);
+    const running = this.#running;
+    // Several requests may meet the same damage.
+    if (suspect && this.#isMending) return;
+    if (!suspect || !running || !this.#node || this.#mendings >= mendingsMax) {
+      this.#die(error);
+      return;
+    }
+    this.#mendings++;
+    this.#isMending = true;
+    this.#log.warn(
+      `${(error as Error).message}; nothing more is served from there until it is mended`,
+    );
+    running.stop();
+    this.#node.stop();
+    systemClock.soon(() => {
+      try {
+        this.#directory?.leaveGroup();
+        this.#startNode(running.formed, suspect);
+        this.#isMending = false;
+      } catch (next) {
+        this.#die(next);
       }
     });
   }
@@ -360,6 +411,12 @@ class Server {
     if (this.#session) this.#session.printAbove(line);
     else process.stderr.write(`${line}\n`);
   }
+}
+
+function suspectOf(error: unknown): Suspect | null {
+  if (error instanceof LogDamaged) return { part: "log", detail: error.message };
+  if (error instanceof StateDamaged) return { part: "state", detail: error.detail };
+  return null;
 }
 
 const leadershipFields = ({ leadership }: Node): LogFields => ({

@@ -51,9 +51,17 @@ export function renderStatus(answer: Result<{ readonly status: Status }>): strin
     `snapshot  at ${status.snapshotIndex}`,
     `applied   ${status.appliedIndex} of ${status.commitIndex} committed`,
     `state     ${renderLine(status.stateHash)}`,
+    ...(status.mending === null ? [] : renderMending(status.mending)),
     `version   ${renderLine(status.version)}, up ${renderDuration(status.uptimeSeconds)}`,
     ...status.members.map((member) => renderMember(member, status)),
   ].join("\n");
+}
+
+function renderMending({ log, state }: NonNullable<Status["mending"]>): string[] {
+  const lines = [];
+  if (log !== null) lines.push(`mending   the log: ${renderLine(log)}`);
+  if (state !== null) lines.push(`mending   the state: ${renderLine(state)}`);
+  return lines;
 }
 
 function renderMember(member: MemberStatus, status: Status): string {

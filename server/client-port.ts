@@ -110,6 +110,8 @@ export interface Status {
   /** Up to where the state on disk stands for the log, which may be compacted so far. */
   readonly snapshotIndex: Index;
   readonly stateHash: string;
+  /** What of this node's files was damaged and is not whole again; null where nothing is. */
+  readonly mending: { readonly log: string | null; readonly state: string | null } | null;
   readonly members: readonly MemberStatus[];
   readonly version: string;
   readonly uptimeSeconds: number;

@@ -35,6 +35,8 @@ export interface NodeClientOptions {
   /** Shown until the cluster has formed. */
   readonly plan: readonly PlannedMember[];
   readonly isConnected: (peer: NodeId) => boolean;
+  /** Reading the state failed: nothing of it can be vouched for. */
+  readonly failed: (error: unknown) => void;
 }
 
 /** Requests that may wait for the cluster to form: each may hold a value. */
@@ -57,9 +59,8 @@ export class NodeClient implements ClientPort {
     this.#startMs = options.clock.monotonicMs();
   }
 
-  /** The cluster has formed, and this is our part of it. */
+  /** The cluster has formed, and this is our part of it: another one after it was mended. */
   formed(node: Node, clusterId: string): void {
-    assert(this.#formed === null, "a node forms once");
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
   }
@@ -128,6 +129,7 @@ export class NodeClient implements ClientPort {
       lastLogIndex: node.lastLogIndex,
       snapshotIndex: node.snapshotIndex,
       stateHash,
+      mending: node.mending,
       members: this.#members(node),
       disk: { freeBytes: node.disk.freeBytes, state: node.disk.room === "ok" ? "ok" : "low" },
     };
@@ -155,6 +157,7 @@ export class NodeClient implements ClientPort {
       snapshotIndex: zero,
       stateHash: "0".repeat(16),
       disk: { freeBytes: 0, state: "ok" },
+      mending: null,
       members: this.#options.plan.map(({ id, raft, http }) => ({
         id,
         role: "voter" as const,
@@ -225,25 +228,39 @@ export class NodeClient implements ClientPort {
       const detail = "this node's state was damaged and is being made anew; ask another one";
       return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
     }
-    if (level === "local") {
-      const meta: ReadMeta = { level, ageMs: node.ageMs };
-      return { ok: true, answer: node.machine.lookup(query), meta, revision: node.appliedIndex };
-    }
+    if (level === "local") return this.#lookUp(node, query, { level, ageMs: node.ageMs });
     return new Promise((resolve) => {
       node.read((answer) => {
         if (!answer.ok) {
           resolve(this.#readFailure(answer));
           return;
         }
-        const meta: ReadMeta = { level };
-        const found = node.machine.lookup(query);
-        resolve({ ok: true, answer: found, meta, revision: node.appliedIndex });
+        resolve(this.#lookUp(node, query, { level }));
       });
     });
   }
 
+  #lookUp(
+    node: Node,
+    query: Query,
+    meta: ReadMeta,
+  ): Result<{ answer: Answer; meta: ReadMeta; revision: ReturnType<typeof index> }> {
+    try {
+      return { ok: true, answer: node.machine.lookup(query), meta, revision: node.appliedIndex };
+    } catch (error) {
+      this.#options.failed(error);
+      const detail = "this node's state was found damaged while it was read; ask another one";
+      return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
+    }
+  }
+
   #noLeader(): Failure {
     const formed = this.#formed !== null;
+    if (this.#formed?.node.mending?.log) {
+      const detail =
+        "this node has lost log entries and waits for a leader to refill it: start the other nodes";
+      return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
+    }
     const detail = formed
       ? "there is no leader: most of the nodes have to be up and able to reach each other; try again"
       : "the cluster has not formed yet: its first start needs every node to be up; try again";

@@ -22,7 +22,12 @@ export interface FileDamage {
 }
 
 export type OpenedMachine<M extends StateMachine> =
-  | { readonly ok: true; readonly store: M }
+  | {
+      readonly ok: true;
+      readonly store: M;
+      /** There was no file. Default false. */
+      readonly isNew?: boolean;
+    }
   | { readonly ok: false; readonly damage: FileDamage };
 
 export type LogSizes = Pick<
@@ -109,6 +114,10 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
     if (!state.ok) {
       if (mendings < mendingsMax && mendState(group, state.damage)) continue;
       return closing(group, state.damage);
+    }
+    // Before its first term a node has applied nothing, and its state is made with its first start.
+    if (state.isNew === true && hardState.file.current.term > 0) {
+      note.add("state", `${statePath(directory)}: it is missing`);
     }
     const opened = openLog(group, index(state.store.applied.appliedIndex + 1));
     if (opened.ok) return together(group, state.store, opened);

@@ -1,7 +1,7 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
 import { Buffer } from "node:buffer";
-import { renameSync, rmSync } from "node:fs";
+import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
@@ -34,11 +34,10 @@ import {
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
-  type SqliteValue,
 } from "./sqlite/port.ts";
 import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
+import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
-import { removeOrphans } from "./state-aside.ts";
 import {
   isCutShort,
   openSchema,
@@ -57,7 +56,7 @@ import { scratchPath, SqliteStateView } from "./state-view.ts";
 export { StateDamaged } from "./state-schema.ts";
 
 export type OpenResult =
-  | { readonly ok: true; readonly store: KeyValueStore }
+  | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
 
 /** SQLite's own default, which no file of ours departs from. */
@@ -133,11 +132,11 @@ export class KeyValueStore implements StateMachine {
       // Of no meaning after a crash.
       removeIncoming(path);
       rmSync(scratchPath(path), { force: true });
-      removeOrphans(path);
+      const isNew = !existsSync(path);
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)) };
+      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)), isNew };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -241,7 +240,7 @@ export class KeyValueStore implements StateMachine {
     } catch (error) {
       // What could not be moved is in the write-ahead log still.
       if (isFull(error)) return this.#syncedIndex ?? index(0);
-      throw error;
+      throw asDamage(this.#database.path, error);
     }
     this.#syncedIndex = appliedIndex;
     this.#stateBytes = fileBytes(this.#database.path);
@@ -323,8 +322,11 @@ export class KeyValueStore implements StateMachine {
   close(): void {
     this.#view?.close();
     this.#recovery?.abandon();
-    this.commit();
-    this.#database.close();
+    try {
+      this.commit();
+    } finally {
+      this.#database.close();
+    }
   }
 
   // ------------------------------------------------------------------ another state
@@ -562,30 +564,6 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   appliedTimeMs: meta.appliedTimeMs,
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
-
-/** Of a row of the users' table, with its columns in their order. */
-function contradictionIn(columns: readonly SqliteValue[]): string | null {
-  const [key, value, contentType, createRevision, revision, checksum] = columns;
-  const isRow =
-    typeof key === "string" &&
-    value instanceof Uint8Array &&
-    (contentType === null || typeof contentType === "string") &&
-    typeof revision === "number" &&
-    typeof createRevision === "number";
-  if (!isRow) return "a row has a column of another type";
-  if (rowChecksum({ key, value, contentType }, revision, createRevision) === checksum) return null;
-  return `the row of key ${JSON.stringify(key)} contradicts its checksum`;
-}
-
-function readRow(found: SqliteRow): Row {
-  return {
-    key: found["key"] as string,
-    value: found["value"] as Uint8Array,
-    contentType: found["content_type"] as string | null,
-    revision: found["revision"] as Index,
-    createRevision: found["create_revision"] as Index,
-  };
-}
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;
 

@@ -23,6 +23,7 @@ export interface Status {
   lastLogIndex: number;
   snapshotIndex: number;
   stateHash: string;
+  mending: { log: string | null; state: string | null } | null;
   members: { id: number; role: string; raft: string; http: string }[];
 }
 

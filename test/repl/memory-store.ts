@@ -24,6 +24,7 @@ export const exampleStatus: Status = {
   firstLogIndex: index(1),
   lastLogIndex: index(9),
   snapshotIndex: index(0),
+  mending: null,
   stateHash: "00ff",
   members: [
     { id: nodeId(1), role: "voter", raft: "127.0.0.1:63001", http: "127.0.0.1:8001" },

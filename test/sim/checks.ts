@@ -30,6 +30,10 @@ export interface Shadow {
   attempted: HardState[];
   term: number;
   commitIndex: number;
+  /** Entries up to here were synced, and are known to have been lost to damage; 0: none. */
+  lostThrough: number;
+  /** Until it has everything again: then it has no vote. */
+  isRecovering: boolean;
 }
 
 export const emptyShadow = (): Shadow => ({
@@ -40,6 +44,8 @@ export const emptyShadow = (): Shadow => ({
   attempted: [],
   term: 0,
   commitIndex: 0,
+  lostThrough: 0,
+  isRecovering: false,
 });
 
 interface KnownEntry {
@@ -69,6 +75,8 @@ export interface FoundFiles {
   readonly entries: readonly Entry[];
   readonly hardState: HardState;
   readonly appliedIndex: number;
+  /** The node knows that damage has taken entries from it. */
+  readonly isRecovering: boolean;
 }
 
 const indexesMax = 2 ** 24;
@@ -146,6 +154,11 @@ export class Checks {
     const { firstIndex, entries, hardState } = found;
     const base = firstIndex - 1;
     const last = entries[entries.length - 1]?.index ?? base;
+    shadow.isRecovering = found.isRecovering;
+    if (found.isRecovering && last < shadow.synced) {
+      shadow.lostThrough = Math.max(shadow.lostThrough, shadow.synced);
+      shadow.synced = last;
+    }
     claim(
       last >= shadow.synced,
       () => `node ${id} lost entries: its log ends at ${last}, and ${shadow.synced} was synced`,
@@ -177,6 +190,25 @@ export class Checks {
     shadow.lastIndex = point.index;
     shadow.synced = point.index;
     shadow.commitIndex = point.index;
+  }
+
+  /** A node whose log was damaged says that it has everything again: it may vote from here on. */
+  recovered(id: NodeId): void {
+    const missing = this.#missing(id);
+    claim(
+      missing === null,
+      () => `node ${id} calls itself recovered without the committed entry ${missing}`,
+    );
+    this.#shadow(id).isRecovering = false;
+  }
+
+  /** The first entry that is committed, was acknowledged here, and is not here now. */
+  #missing(id: NodeId): number | null {
+    const { lostThrough, synced, terms } = this.#shadow(id);
+    for (let at = 1; at <= Math.min(lostThrough, this.lastCommitted); at++) {
+      if (at > synced || terms[at] !== this.#committed[at]?.term) return at;
+    }
+    return null;
   }
 
   /** Term and vote are what was saved, or what was about to be. */
@@ -240,7 +272,10 @@ export class Checks {
 
   /** One vote a term, written down before it is given, crashes or not. */
   #checkVote(voter: NodeId, candidate: NodeId, term: number): void {
-    const { hardState } = this.#shadow(voter);
+    const { hardState, isRecovering } = this.#shadow(voter);
+    // The core may know that it has recovered a moment before the note on the disk is gone.
+    const missing = isRecovering ? this.#missing(voter) : null;
+    claim(missing === null, () => `node ${voter} votes although it has lost entry ${missing}`);
     const isWritten = hardState.term === term && hardState.vote === candidate;
     claim(
       isWritten || hardState.term > term,
@@ -361,6 +396,8 @@ export class Checks {
   ): void {
     const holders = voters.filter((voter) => {
       const shadow = this.#shadow(voter);
+      // Damage took it from there, after it had been acknowledged: of a minority it may.
+      if (shadow.lostThrough >= at) return true;
       return shadow.synced >= at && shadow.terms[at] === term;
     });
     claim(

@@ -20,6 +20,11 @@ interface DiskTrouble {
   failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
   syncMs: number;
   misdirectNext: boolean;
+  /**
+   * One of the two copies of term and vote was written elsewhere. Until a start brings it up to date
+   * the other is the only one, and a second fault in the same file more than any file can bear.
+   */
+  isVoteAtRisk: boolean;
 }
 
 const noTrouble = (): DiskTrouble => ({
@@ -28,6 +33,7 @@ const noTrouble = (): DiskTrouble => ({
   failNext: null,
   syncMs: 0,
   misdirectNext: false,
+  isVoteAtRisk: false,
 });
 
 export interface FaultOptions {
@@ -37,6 +43,8 @@ export interface FaultOptions {
   readonly trace: Trace;
   readonly network: SimNetwork;
   readonly processes: readonly SimProcess[];
+  /** Not one that is to stay down. */
+  readonly mayStart: (process: SimProcess) => boolean;
   /** Tells both ends that their connection broke. */
   readonly disconnected: (a: SimProcess, b: SimProcess) => void;
 }
@@ -79,17 +87,22 @@ export class Faults {
     }
   }
 
+  /** Its files were opened: what could be put right about them is. */
+  started(process: SimProcess): void {
+    must(this.#trouble.get(process.id), "every disk is known").isVoteAtRisk = false;
+  }
+
   /** A process ended: somebody starts it again after a while. */
   died(process: SimProcess): void {
     const { time, random, options } = this.#world;
     const afterMs = options.limits.electionTimeoutMs * 4 * random.float() ** 2;
     time.at(time.nowMs + afterMs, () => {
-      if (process.life === null && !this.#isOver) process.start();
+      if (process.life === null && this.#world.mayStart(process)) process.start();
     });
   }
 
   /** What happens to a disk operation. */
-  interfere(process: SimProcess, operation: DiskOperation): Interference {
+  interfere(process: SimProcess, operation: DiskOperation, path: string): Interference {
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
     const { random } = this.#world;
     // Between the parts of a short write a kill would leave half a record in one sector. That looks
@@ -105,8 +118,10 @@ export class Faults {
       return { kind: "error", code: "EIO" };
     }
     if (operation === "sync") process.stall(trouble.syncMs * (0.5 + random.float()));
-    if (operation === "write" && trouble.misdirectNext) {
+    const holdsVote = path.endsWith("/hard-state");
+    if (operation === "write" && trouble.misdirectNext && !(holdsVote && trouble.isVoteAtRisk)) {
       trouble.misdirectNext = false;
+      trouble.isVoteAtRisk ||= holdsVote;
       process.isDamaged = true;
       return { kind: "misdirect", offset: 512 * random.below(8) };
     }
@@ -321,7 +336,10 @@ export class Faults {
 
   #rot(victim: SimProcess): void {
     const { random } = this.#world;
-    const files = victim.disk.files.filter((name) => victim.disk.sizeOf(name) > 0);
+    const { isVoteAtRisk } = must(this.#trouble.get(victim.id), "every disk is known");
+    const files = victim.disk.files.filter(
+      (name) => victim.disk.sizeOf(name) > 0 && !(isVoteAtRisk && name.endsWith("/hard-state")),
+    );
     if (files.length === 0) return;
     victim.isDamaged = true;
     for (let flips = 1 + random.below(3); flips > 0; flips--) {

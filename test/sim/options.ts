@@ -116,7 +116,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     clients: random.pick([1, 3, 6, 10]),
     keys: random.pick([1, 2, 5]),
     thinkMs: random.pick([1, 10, 50]),
-    valueBytesMax: random.pick([8, 100, 1_200]),
+    valueBytesMax: random.pick([8, 600, 3_000]),
     latencyMs: random.pick([0.1, 1, 5]),
   };
 }

@@ -70,18 +70,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "return values[majority(ids.length) - 2] ?? 0;",
   },
   {
-    name: "a follower commits what the append does not vouch for",
-    file: "server/raft/follower.ts",
-    find: "raft.commitTo(index(Math.min(message.commitIndex, lastNew)));",
-    replace: "raft.commitTo(index(Math.min(message.commitIndex, log.lastIndex)));",
-  },
-  {
-    name: "a follower acknowledges what the append does not vouch for",
-    file: "server/raft/follower.ts",
-    find: "  accept(raft, from, lastNew);",
-    replace: "  accept(raft, from, log.lastIndex);",
-  },
-  {
     name: "an append cuts off without a conflict",
     file: "server/raft/log-view.ts",
     find: "if (!this.matches(entry.index, entry.term)) return i;",
@@ -217,5 +205,30 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: "server/upkeep.ts",
     find: "log.compact(index(Math.min(target, this.#syncedIndex)));",
     replace: "log.compact(index(Math.min(target, this.#options.machine.applied.appliedIndex)));",
+  },
+  {
+    name: "a node that has lost entries calls itself whole at once",
+    file: "server/raft/recovery.ts",
+    find: "    if (point?.term !== term || log.pendingSnapshot !== null) return false;",
+    replace: "    if (point?.term !== term || log.pendingSnapshot !== null) return true;",
+  },
+  {
+    name: "a damaged log is cut without a note",
+    file: "storage/log-mending.ts",
+    find: '  options.note.add("log", `${damage.path}: ${damage.detail}`);\n',
+    replace: "",
+  },
+  {
+    name: "a snapshot's switch is not noted before it begins",
+    file: "storage/snapshot-files.ts",
+    find: "    log.prepareReset({ lastIndex, lastTerm });\n",
+    replace: "",
+  },
+  {
+    name: "what is compacted is sent as if it were there",
+    file: "storage/raft-log.ts",
+    find: "    if (at > this.#lastIndex || at < this.firstIndex - 1) return null;",
+    replace:
+      "    if (at > this.#lastIndex) return null;\n    if (at < this.firstIndex - 1) return term(1);",
   },
 ];

@@ -6,7 +6,15 @@
 import { judgePeer } from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
 import { Node } from "../../server/node.ts";
-import type { Clock, HardStateStore, LogStore, Network, Timer } from "../../server/ports.ts";
+import type { MendingNote } from "../../storage/mending-note.ts";
+import type {
+  Clock,
+  HardStateStore,
+  LogStore,
+  MendingStore,
+  Network,
+  Timer,
+} from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { configuration, type Member } from "../../server/raft/configuration.ts";
 import {
@@ -23,6 +31,7 @@ import {
   openGroup,
   type GroupFiles,
   type GroupOptions,
+  type Suspect,
 } from "../../storage/group-files.ts";
 import type { LogBase } from "../../storage/log-reset.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
@@ -53,7 +62,8 @@ export interface Surroundings {
   readonly runningIdentities: () => PeerIdentity[];
   /** Whether any node's files were damaged: then it may have lost what it acknowledged. */
   readonly isAnythingDamaged: () => boolean;
-  readonly interfere: (process: SimProcess, operation: DiskOperation) => Interference;
+  readonly interfere: (process: SimProcess, operation: DiskOperation, path: string) => Interference;
+  readonly started: (process: SimProcess) => void;
   /** `life` is null where it died while it started. */
   readonly died: (process: SimProcess, life: Life | null) => void;
 }
@@ -81,6 +91,7 @@ export class SimProcess {
   isDamaged = false;
   /** The next end takes what was not synced along. */
   crashLosesPower = false;
+  #suspect: Suspect | null = null;
   #lives = 0;
   #blockedUntilMs = 0;
   #backlog: (() => void)[] = [];
@@ -113,7 +124,7 @@ export class SimProcess {
   start(): void {
     claim(this.life === null, () => `node ${this.id} is started twice`);
     if (this.refusal !== null) return;
-    this.disk.interfere = (operation) => this.#world.interfere(this, operation);
+    this.disk.interfere = (operation, path) => this.#world.interfere(this, operation, path);
     try {
       if (this.#isWelcome()) this.#open();
     } catch (error) {
@@ -177,8 +188,10 @@ export class SimProcess {
         return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
       },
       setMachineAside: () => this.machineFile.wipe(),
-      hasPeers: false,
+      hasPeers: this.#world.members.length > 1,
+      ...(this.#suspect && { suspect: this.#suspect }),
     });
+    this.#suspect = null;
     if (!opened.ok) {
       const { path, detail } = opened.damage;
       claim(
@@ -189,7 +202,7 @@ export class SimProcess {
       this.#refuse(`${file}: ${detail.replace(/^at byte \d+, /, "")}`);
       return;
     }
-    const { log, hardState, machine, verdict } = opened.files;
+    const { log, hardState, machine, note, verdict } = opened.files;
     if (verdict.includes("unfinished write")) coverage.add("a torn tail was dropped");
     const entries =
       log.lastIndex < log.firstIndex ? [] : log.entries(log.firstIndex, log.lastIndex, Infinity);
@@ -199,7 +212,15 @@ export class SimProcess {
       entries,
       hardState: hardState.current,
       appliedIndex: machine.applied.appliedIndex,
+      isRecovering: note.current.log !== null,
     });
+    if (verdict.includes("is being mended")) {
+      claim(this.isDamaged, () => `node ${this.id} mends what nobody damaged: ${verdict}`);
+      coverage.add(
+        note.current.log === null ? "a damaged state is mended" : "a damaged log is mended",
+      );
+    }
+    this.#world.started(this);
     trace.note(time.nowMs, "starts:", this.id, verdict);
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;
@@ -234,7 +255,7 @@ export class SimProcess {
       log,
       hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
       machine,
-      mending: files.note,
+      mending: this.#watched(files.note),
       snapshots,
       space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),
@@ -249,6 +270,21 @@ export class SimProcess {
         this.#world.trace.note(this.#world.time.nowMs, `${role} in term`, this.id, term);
       },
     });
+  }
+
+  #watched(note: MendingNote): MendingStore {
+    const { checks, coverage } = this.#world;
+    return {
+      get current() {
+        return note.current;
+      },
+      add: (part, detail) => note.add(part, detail),
+      clear: () => {
+        checks.recovered(this.id);
+        note.clear();
+        coverage.add("what was damaged is whole again");
+      },
+    };
   }
 
   /** The process is over. Only the simulation's own faults are reasons for that. */
@@ -267,7 +303,8 @@ export class SimProcess {
     const { life } = this;
     this.life = null;
     this.disk.kill();
-    if (isFoundDamage) this.#refuse("damage found while running");
+    // What a running node finds, its next start looks into.
+    if (isFoundDamage) this.#suspect = { part: "log", detail: error.message };
     if (this.crashLosesPower) {
       const keep = this.#random.pick([0, 0.1, 0.5, 0.9, this.#random.float()]);
       this.disk.losePower(keep);

@@ -102,6 +102,7 @@ class Simulation {
     this.#faults = new Faults({
       ...world,
       network: this.#network,
+      mayStart: (process) => this.#isChosen(process),
       disconnected: (a, b) => this.#disconnected(a, b),
     });
   }
@@ -190,11 +191,18 @@ class Simulation {
     return this.#processes.filter((process) => this.#isChosen(process));
   }
 
+  /**
+   * Whose files were damaged may have no vote for now, so a majority without them stays. (Some cluster
+   * may be left with one healthy node and one that recovers; it can only wait, and that is right.)
+   */
   #chooseMajority(): void {
+    const needed = majority(this.#processes.length);
     const able = this.#processes.filter(({ refusal }) => refusal === null);
-    const count = majority(this.#processes.length) + this.#random.below(2);
-    while (able.length - this.#leftOut.size > count) {
-      const { id, life } = this.#random.pick(able);
+    const leavable = able.filter(({ isDamaged }) => isDamaged);
+    const healthy = able.filter(({ isDamaged }) => !isDamaged);
+    while (healthy.length > needed) leavable.push(must(healthy.pop(), "there are some"));
+    for (const { id, life } of leavable) {
+      if (this.#random.float() < 0.5) continue;
       this.#leftOut.add(id);
       if (life) this.#process(id).kill(false);
     }
@@ -225,7 +233,8 @@ class Simulation {
     for (const key of this.#clients.keys) ask(key, "get");
     this.#runUntil(
       () => waiting === 0 || !this.#isChosen(process),
-      () => `node ${process.id} does not answer`,
+      () =>
+        `node ${process.id} does not answer: ${this.#processes.map((each) => describeNode(each)).join("; ")}`,
     );
   }
 
@@ -275,8 +284,9 @@ class Simulation {
       runningIdentities: () =>
         this.#processes.filter(({ life }) => life !== null).map(({ id }) => this.#identity(id)),
       isAnythingDamaged: () => this.#processes.some(({ isDamaged }) => isDamaged),
-      interfere: (process: SimProcess, operation: Parameters<Faults["interfere"]>[1]) =>
-        this.#faults.interfere(process, operation),
+      interfere: (...operation: Parameters<Faults["interfere"]>) =>
+        this.#faults.interfere(...operation),
+      started: (process: SimProcess) => this.#faults.started(process),
       died: (process: SimProcess, life: Life | null) => this.#died(process, life),
     };
   }

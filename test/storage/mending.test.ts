@@ -25,6 +25,8 @@ interface Scene {
   readonly machine: MemoryMachine;
   /** What the state machine's file is said to be. */
   stateDamage: string | null;
+  /** There was no such file. */
+  isStateNew: boolean;
 }
 
 /** A group that has `last` entries in several segments, and has applied some of them. */
@@ -33,7 +35,7 @@ function scene(applied: number): Scene {
   disk.makeDirectory(group);
   const drawSalt = (): number => 99;
   createGroup({ disk, directory: group, group: 0, drawSalt });
-  const made: Scene = { disk, machine: new MemoryMachine(), stateDamage: null };
+  const made: Scene = { disk, machine: new MemoryMachine(), stateDamage: null, isStateNew: false };
   const { log, hardState } = opened(made);
   hardState.save({ term: term(1), vote: nodeId(2) });
   for (const entry of written) log.append([entry]);
@@ -61,7 +63,7 @@ function open(
     logSizes,
     openMachine: (path) =>
       made.stateDamage === null
-        ? { ok: true, store: machine }
+        ? { ok: true, store: machine, isNew: made.isStateNew }
         : { ok: false, damage: { path, detail: made.stateDamage } },
     setMachineAside: () => {
       machine.wipe();
@@ -290,6 +292,13 @@ test("a damaged state over a compacted log needs the others for everything", () 
   assert.is(mended.log.lastIndex, 0);
   assert.is(mended.log.firstIndex, 1);
   assert.ok(mended.note.current.log !== null && mended.note.current.state !== null);
+});
+
+test("a state that is gone is made anew, and that is noted", () => {
+  const made = scene(last);
+  made.machine.wipe();
+  made.isStateNew = true;
+  assertHonest(opened(made), last, "gone");
 });
 
 test("a state that a newer version has written is left alone", () => {
