@@ -323,7 +323,7 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, note, verdict } = directory.openGroup(
+    const { log, hardState, machine, snapshots, note, space, verdict } = directory.openGroup(
       members,
       this.#config.limits,
       suspect,
@@ -340,6 +340,7 @@ class Server {
       log,
       hardState,
       machine,
+      space,
       snapshots,
       mending: note,
       fatal: (error) => this.#failed(error),

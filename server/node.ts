@@ -3,12 +3,16 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { PeerMessage } from "./peer-message.ts";
+import { Applier } from "./applier.ts";
+import { Currency } from "./currency.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
 import type {
   Clock,
+  DiskSpace,
   HardStateStore,
   LogStore,
   Mending,
@@ -18,14 +22,13 @@ import type {
   SnapshotStore,
   Timer,
 } from "./ports.ts";
-import { assert, must } from "./raft/assert.ts";
+import { must } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
-import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
+import { entryBytes, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
-import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
-import { readCommandHeader } from "./state-machine/command-header.ts";
+import { commandBytes, readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 import { Upkeep } from "./upkeep.ts";
@@ -41,6 +44,7 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly space: DiskSpace;
   readonly snapshots: SnapshotStore;
   readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
@@ -68,31 +72,26 @@ interface SeenForwards {
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
 const termLeapMax = 2 ** 32;
 
-/** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
-const applyBatchesPerDrain = 4;
-
 export class Node {
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #disk: DiskWatch;
+  readonly #applier: Applier;
   readonly #upkeep: Upkeep;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
-  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
-  readonly #answeredMs = new Map<NodeId, number>();
+  readonly #currency: Currency;
   #leadership: Leadership;
   #isScheduled = false;
   /** Waiting writes were refused: they are tried again with the next tick. */
   #isHeldBack = false;
-  /** What the leader of that term called committed in its last append. */
-  #leaderCommit = { term: -1, index: 0 };
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
   /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
   #wholeIndex: Index | null = null;
-  #currentMs: number | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -101,7 +100,8 @@ export class Node {
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
-      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      mayCheckpoint: () => !this.#applier.isPaused,
+      answeredMs: (id) => this.#currency.answeredMs(id),
     });
     this.#raft = new Raft({
       self: options.self,
@@ -132,6 +132,16 @@ export class Node {
     this.#reads = new PendingReads({
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
+    });
+    this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
+    this.#disk = new DiskWatch(options);
+    this.#applier = new Applier({
+      machine,
+      limits,
+      raft: this.#raft,
+      disk: this.#disk,
+      answer: (entries, results) => this.#answer(entries, results),
+      checkpoint: () => this.#upkeep.checkpoint(),
     });
     this.#leadership = this.#currentLeadership();
   }
@@ -196,6 +206,11 @@ export class Node {
     return this.#raft.log.lastIndex;
   }
 
+  /** This node's own disk. */
+  get disk(): { readonly freeBytes: number; readonly room: Room } {
+    return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
+  }
+
   /** How far the state on disk stands for the log: it may be compacted up to here. */
   get snapshotIndex(): Index {
     return this.#upkeep.syncedIndex;
@@ -209,8 +224,7 @@ export class Node {
 
   /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
   get ageMs(): number | null {
-    if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+    return this.#currency.ageMs;
   }
 
   /**
@@ -221,7 +235,7 @@ export class Node {
     const { role } = this.#raft;
     if (role.kind !== "leader") return null;
     const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#answeredMs.get(id) ?? 0;
+    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
     // Who has not answered for two heartbeats may be frozen, however complete its log is.
     const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
     const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
@@ -279,7 +293,8 @@ export class Node {
       this.#isHeldBack = false;
       this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
-      this.#options.machine.commit();
+      if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
+      this.#applier.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
@@ -323,7 +338,14 @@ export class Node {
         case "forward":
           this.#takeForwarded(from, message.commands);
           break;
+        case "diskReport":
+          this.#disk.report(from, message.room, this.#nowMs());
+          break;
         case "forwardRefused":
+          if (message.reason === "noSpace") {
+            for (const sequence of message.sequences) this.#writes.refusedForSpace(sequence);
+            break;
+          }
           for (const sequence of message.sequences) this.#writes.refused(sequence);
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
@@ -334,11 +356,15 @@ export class Node {
           this.#upkeep.receive(from, message);
           break;
         default:
+          // What cannot be written is not gathered in memory: the leader sends it again.
+          if (message.type === "append" && message.entries.length > 0 && this.#raft.log.isHeld) {
+            continue;
+          }
           if (message.type === "append") {
-            this.#leaderCommit = { term: message.term, index: message.commitIndex };
+            this.#currency.leaderCommitted(message.term, message.commitIndex);
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
-            this.#answeredMs.set(from, this.#nowMs());
+            this.#currency.answered(from);
           }
           this.#raft.step(from, message);
       }
@@ -363,13 +389,37 @@ export class Node {
     if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
-      log.append(ready.entries);
-      log.sync();
-      this.#raft.persisted(last.index, last.term);
+      if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
+      else {
+        log.sync();
+        this.#raft.persisted(last.index, last.term);
+      }
     }
-    this.#send(ready.messagesAfterSync);
+    this.#send(this.#raft.withoutHeld(ready.messagesAfterSync));
     network.flush();
     for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+  }
+
+  #append(entries: readonly Entry[]): "written" | "full" {
+    const { log } = this.#options;
+    while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
+    this.#disk.foundRoom("log");
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.#disk.wrote(bytes);
+    return "written";
+  }
+
+  /** What found no room is tried again; a leader hears how this disk is while there is little. */
+  #lookAfterDisk(): void {
+    const { leaderId } = this.#raft;
+    const { own } = this.#disk;
+    if (own === "full") this.#upkeep.makeRoom();
+    this.#raft.resumeWrites();
+    this.#applier.resume();
+    if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
+    this.#options.network.send(leaderId, { type: "diskReport", room: own });
+    this.#options.network.flush();
   }
 
   #send(envelopes: readonly Envelope[]): void {
@@ -382,22 +432,9 @@ export class Node {
   }
 
   #apply(): void {
-    const { machine, limits } = this.#options;
-    for (let batch = 0; batch < applyBatchesPerDrain; batch++) {
-      const entries = this.#raft.toApply(limits.applyBytesMax);
-      const last = entries[entries.length - 1];
-      if (!last) break;
-      const results = machine.apply(entries);
-      assert(results.length === entries.length, "every entry has a result");
-      this.#raft.applied(last.index);
-      this.#answer(entries, results);
-    }
-    const { appliedIndex, commitIndex } = this.#raft.log;
-    if (appliedIndex < commitIndex) this.#schedule();
-    this.#reads.applied(appliedIndex);
-    if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
-    this.#noteCurrency();
+    if (this.#applier.run() === "more") this.#schedule();
+    this.#reads.applied(this.appliedIndex);
+    this.#currency.note();
   }
 
   /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
@@ -447,6 +484,8 @@ export class Node {
     const timeMs = this.#options.clock.wallMs();
     const { role } = this.#raft;
     if (role.kind !== "leader" || role.transfer !== null) return;
+    const refusal = this.#disk.refusal(this.#raft.voters, this.#nowMs());
+    if (refusal) this.#writes.refuseWaiting(refusal);
     const { writes, frames } = this.#writes.takeWaiting();
     if (frames.length === 0) return;
     const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
@@ -483,14 +522,21 @@ export class Node {
   }
 
   #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
-    const fresh = commands.filter((command) => this.#isFresh(from, command));
+    const all = commands.filter((command) => this.#isFresh(from, command));
+    const refusal = this.#disk.refusal(this.#raft.voters, this.#nowMs());
+    const isRefused = (frame: Uint8Array): boolean => refusal?.(commandBytes(frame)) ?? false;
+    const fresh = refusal ? all.filter((frame) => !isRefused(frame)) : all;
+    if (fresh.length < all.length) this.#refuse(from, "noSpace", all.filter(isRefused));
     if (fresh.length === 0) return;
     const timeMs = this.#options.clock.wallMs();
     const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
     if (proposed.ok) return;
-    const reason = proposed.error === "overloaded" ? "overloaded" : "notLeader";
-    const sequences = fresh.map((data) => readCommandHeader(data)?.sequence ?? 0);
-    this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
+    this.#refuse(from, proposed.error === "overloaded" ? "overloaded" : "notLeader", fresh);
+  }
+
+  #refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
+    const sequences = frames.map((frame) => readCommandHeader(frame)?.sequence ?? 0);
+    this.#options.network.send(to, { type: "forwardRefused", reason, sequences });
     this.#options.network.flush();
   }
 
@@ -508,7 +554,7 @@ export class Node {
     return true;
   }
 
-  // ------------------------------------------------------------------ who leads, and how old we are
+  // ------------------------------------------------------------------ who leads
 
   #currentLeadership(): Leadership {
     const { role, term, leaderId } = this.#raft;
@@ -534,41 +580,8 @@ export class Node {
     if (now.leaderId !== null) this.#schedule();
   }
 
-  /**
-   * A follower is current when it has applied all that its leader ever sent or called committed: what
-   * the leader has committed without us it had sent us before. A leader is when a majority has
-   * answered it. What is known then outlives the role.
-   */
-  #noteCurrency(): void {
-    const { role, log } = this.#raft;
-    if (role.kind === "leader") {
-      const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
-      return;
-    }
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    const { term, index: leaderCommit } = this.#leaderCommit;
-    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
-  }
-
-  /** A leader was current when the last member of a majority answered it. */
-  #leaderAgeMs(): number | null {
-    const nowMs = this.#nowMs();
-    const ages = this.#raft.voters
-      .map((id) => {
-        if (id === this.#options.self) return 0;
-        const answered = this.#answeredMs.get(id);
-        return answered === undefined ? Infinity : nowMs - answered;
-      })
-      .sort((a, b) => a - b);
-    const age = ages[majority(ages.length) - 1] ?? Infinity;
-    return Number.isFinite(age) ? age : null;
-  }
-
   /** The index a local read is made at. */
   get appliedIndex(): Index {
-    return index(this.#raft.log.appliedIndex);
+    return this.#options.machine.applied.appliedIndex;
   }
 }

@@ -12,6 +12,7 @@ import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
 import type {
   ForwardRefused,
   PeerMessage,
+  Room,
   SnapshotOffer,
   SnapshotProgress,
 } from "./peer-message.ts";
@@ -62,6 +63,7 @@ const typeNumbers = {
   forwardRefused: 15,
   snapshotChunk: 16,
   snapshotProgress: 17,
+  diskReport: 18,
   recoveryPoint: 20,
   recoveryPointResponse: 21,
 } as const satisfies Record<PeerMessage["type"], number>;
@@ -71,8 +73,10 @@ const kindNumbers = { command: 1, noop: 2, configuration: 3 } as const;
 const kinds = namesByNumber<EntryKind>(kindNumbers);
 const roleNumbers = { voter: 1, learner: 2 } as const;
 const roles = namesByNumber<Member["role"]>(roleNumbers);
-const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
+const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
+const rooms = namesByNumber<Room>(roomNumbers);
 const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
 const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
@@ -207,6 +211,8 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
       return [type, m.commands];
     case "forwardRefused":
       return [type, reasonNumbers[m.reason], m.sequences];
+    case "diskReport":
+      return [type, roomNumbers[m.room]];
     default:
       return unreachable(m);
   }
@@ -306,6 +312,8 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
       return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+    case "diskReport":
+      return { type, room: f.oneOf(rooms) };
     default:
       return unreachable(type);
   }

@@ -314,6 +314,37 @@ export class Raft {
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
   }
 
+  /**
+   * The disk had no room for the entries of the last `Ready`, and none of them is on it.
+   *
+   * They stay in memory, and are not taken back: a leader has sent them already, so they may be
+   * committed by the others whatever this node does, and a second content for one (index, term) must
+   * never be. So nobody can be told that they were not applied; they are written when there is room.
+   * Until then this node does not count itself for them, applies none and acknowledges none, and
+   * `Ready` brings no entries. Memory stays bounded if the caller proposes nothing and passes on no
+   * appends with entries meanwhile; a lost append is nothing new to a leader.
+   */
+  holdWrites(): void {
+    this.log.holdWrites();
+  }
+
+  /** The next `Ready` brings the entries again. */
+  resumeWrites(): void {
+    this.log.resumeWrites();
+  }
+
+  /**
+   * What of `messagesAfterSync` is true though writes are held. An acknowledgement that is left out is
+   * asked for again by the leader, with an empty append.
+   */
+  withoutHeld(envelopes: readonly Envelope[]): readonly Envelope[] {
+    if (!this.log.isHeld) return envelopes;
+    const { stableIndex } = this.log;
+    return envelopes.filter(
+      ({ message }) => message.type !== "appendAccepted" || message.matchIndex <= stableIndex,
+    );
+  }
+
   /** Whether a snapshot up to there would bring this node anything. A `snapshot` that does not is harmless. */
   needsSnapshot(lastIndex: Index, lastTerm: Term): boolean {
     return needsSnapshot(this, lastIndex, lastTerm);

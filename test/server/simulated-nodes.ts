@@ -16,6 +16,7 @@ import {
   type OpenedMachine,
 } from "../../storage/group-files.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
+import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import { MemoryMachine } from "./memory-machine.ts";
@@ -162,7 +163,7 @@ export class SimulatedNodes {
 
   constructor(options: { count: number; seed?: number; limits?: Partial<Limits> }) {
     this.#seed = options.seed ?? 1;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = { ...defaultLimits, diskReserveBytes: 0, ...options.limits };
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     for (const id of this.ids) {
       this.#hosts.set(id, new Host(() => Math.floor(this.#fraction() * 2 ** 32)));
@@ -201,6 +202,7 @@ export class SimulatedNodes {
       machine: files.machine,
       mending: files.note,
       snapshots,
+      space: new ReservedSpace(host.disk, directory),
       fatal: (error) => {
         host.died = error;
         this.crash(id);
