@@ -2,6 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import type { DiskSpace } from "../server/ports.ts";
 import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
 import type { Configuration } from "../server/raft/configuration.ts";
@@ -19,6 +20,7 @@ import {
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
+import { ReservedSpace } from "../storage/reserved-space.ts";
 import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { setStateAside } from "../storage/state-aside.ts";
@@ -30,6 +32,7 @@ import { systemRandom } from "./system.ts";
 const group = 0;
 
 export interface OpenedGroup extends GroupFiles<KeyValueStore> {
+  readonly space: DiskSpace;
   readonly snapshots: SnapshotFiles;
 }
 
@@ -129,7 +132,7 @@ export class NodeDirectory {
       log,
       formed,
     });
-    this.#group = { ...opened.files, snapshots };
+    this.#group = { ...opened.files, snapshots, space: new ReservedSpace(disk, path) };
     return this.#group;
   }
 

@@ -121,6 +121,8 @@ export interface Status {
   readonly members: readonly MemberStatus[];
   readonly version: string;
   readonly uptimeSeconds: number;
+  /** This node's own disk; "low": little is free, and the cluster refuses writes that need room. */
+  readonly disk: { readonly freeBytes: number; readonly state: "ok" | "low" };
   /** Every named maximum and timing in force, by its name. */
   readonly limits: Readonly<Record<string, number>>;
 }

@@ -1,19 +1,18 @@
-/** How old the state is that this node would read from by itself, and who has confirmed that it leads. */
+/** How long ago this node last knew that its applied state was the newest. */
 
-import type { Clock } from "./ports.ts";
-import type { NodeId } from "./raft/entry.ts";
 import { majority } from "./raft/quorum.ts";
+import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { Raft } from "./raft/raft.ts";
 
 export interface CurrencyOptions {
-  readonly self: NodeId;
-  readonly clock: Clock;
-  readonly raft: () => Raft;
+  readonly raft: Raft;
+  /** By the monotonic clock. */
+  readonly nowMs: () => number;
 }
 
 export class Currency {
   readonly #options: CurrencyOptions;
-  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
+  /** When each member was last heard from in a way that says "you lead". */
   readonly #answeredMs = new Map<NodeId, number>();
   /** What the leader of that term called committed in its last append. */
   #leaderCommit = { term: -1, index: 0 };
@@ -23,28 +22,25 @@ export class Currency {
     this.#options = options;
   }
 
-  answered(id: NodeId): void {
-    this.#answeredMs.set(id, this.#nowMs());
+  /** `peer` follows this leader. */
+  answered(peer: NodeId): void {
+    this.#answeredMs.set(peer, this.#options.nowMs());
   }
 
-  /** Null: never. */
-  answeredMs(id: NodeId): number | null {
-    return this.#answeredMs.get(id) ?? null;
+  leaderCommitted(term: Term, index: Index): void {
+    this.#leaderCommit = { term, index };
   }
 
-  appended(by: { readonly term: number; readonly commitIndex: number }): void {
-    this.#leaderCommit = { term: by.term, index: by.commitIndex };
+  /** When `peer` last answered this leader; null: never. */
+  answeredMs(peer: NodeId): number | null {
+    return this.#answeredMs.get(peer) ?? null;
   }
 
-  /** Whether this node ever knew its state to be the newest. */
-  get wasCurrent(): boolean {
-    return this.#currentMs !== null;
-  }
-
-  /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
+  /** Null: this node has never known. */
   get ageMs(): number | null {
-    if (this.#options.raft().role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+    const { raft, nowMs } = this.#options;
+    if (raft.role.kind === "leader") return this.#leaderAgeMs();
+    return this.#currentMs === null ? null : nowMs() - this.#currentMs;
   }
 
   /**
@@ -53,36 +49,28 @@ export class Currency {
    * answered it. What is known then outlives the role.
    */
   note(): void {
-    const raft = this.#options.raft();
+    const { raft, nowMs } = this.#options;
     const { role, log } = raft;
     if (role.kind === "leader") {
       const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
+      if (ageMs !== null) this.#currentMs = nowMs() - ageMs;
       return;
     }
     const hearsLeader =
       role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
     const { term, index: leaderCommit } = this.#leaderCommit;
     const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === raft.term) this.#currentMs = this.#nowMs();
+    if (hearsLeader && hasAll && term === raft.term) this.#currentMs = nowMs();
   }
 
   /** A leader was current when the last member of a majority answered it. */
   #leaderAgeMs(): number | null {
-    const nowMs = this.#nowMs();
-    const ages = this.#options
-      .raft()
-      .voters.map((id) => {
-        if (id === this.#options.self) return 0;
-        const answered = this.#answeredMs.get(id);
-        return answered === undefined ? Infinity : nowMs - answered;
-      })
+    const { raft } = this.#options;
+    const nowMs = this.#options.nowMs();
+    const ages = raft.voters
+      .map((id) => (id === raft.self ? 0 : nowMs - (this.#answeredMs.get(id) ?? -Infinity)))
       .sort((a, b) => a - b);
     const age = ages[majority(ages.length) - 1] ?? Infinity;
     return Number.isFinite(age) ? age : null;
-  }
-
-  #nowMs(): number {
-    return this.#options.clock.monotonicMs();
   }
 }

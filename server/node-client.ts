@@ -135,6 +135,7 @@ export class NodeClient implements ClientPort {
       stateHash,
       mending: node.mending,
       members: this.#members(node),
+      disk: { freeBytes: node.disk.freeBytes, state: node.disk.room === "ok" ? "ok" : "low" },
     };
     return { ok: true, status };
   }
@@ -181,6 +182,7 @@ export class NodeClient implements ClientPort {
       lastLogIndex: zero,
       snapshotIndex: zero,
       stateHash: "0".repeat(16),
+      disk: { freeBytes: 0, state: "ok" },
       mending: null,
       members: this.#options.plan.map(({ id, raft, http }) => ({
         id,
@@ -315,6 +317,12 @@ export class NodeClient implements ClientPort {
       case "overloaded": {
         const detail = "too many writes wait on this node; nothing was written, try again later";
         return { ok: false, code: "overloaded", detail, outcome, retryAfterSeconds: 1 };
+      }
+      case "noSpace": {
+        const detail =
+          "a node's disk is nearly full, so nothing was written: free space there, or delete keys " +
+          "(disk in /v1/status shows which node)";
+        return { ok: false, code: "no_space", detail, outcome };
       }
       case "stopping": {
         const detail = "this node is stopping; ask another one";

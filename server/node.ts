@@ -3,16 +3,19 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
-import { Currency } from "./currency.ts";
+import { Applier } from "./applier.ts";
 import { ClusterRequests } from "./cluster-requests.ts";
+import { Currency } from "./currency.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import type { PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
-import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
+import { PendingWrites, type WriteAnswer } from "./pending-writes.ts";
 import type {
   Clock,
+  DiskSpace,
   HardStateStore,
   LogStore,
   Mending,
@@ -22,17 +25,17 @@ import type {
   SnapshotStore,
   Timer,
 } from "./ports.ts";
-import { assert, must } from "./raft/assert.ts";
+import { must } from "./raft/assert.ts";
 import type { Configuration, Configurations } from "./raft/configuration.ts";
-import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
+import { entryBytes, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
-import { SeenForwards } from "./seen-forwards.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 import { Upkeep } from "./upkeep.ts";
+import { WriteRouter } from "./write-router.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
@@ -47,6 +50,7 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly space: DiskSpace;
   readonly snapshots: SnapshotStore;
   readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
@@ -70,38 +74,37 @@ export interface Leadership {
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
 const termLeapMax = 2 ** 32;
 
-/** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
-const applyBatchesPerDrain = 4;
-
 export class Node {
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #disk: DiskWatch;
+  readonly #applier: Applier;
   readonly #upkeep: Upkeep;
   readonly #membership: Membership;
   readonly #clusterRequests: ClusterRequests;
   readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
-  readonly #seenForwards = new SeenForwards();
+  readonly #router: WriteRouter;
   readonly #currency: Currency;
   #leadership: Leadership;
   #configurations: Configurations;
   #isScheduled = false;
-  /** Waiting writes were refused: they are tried again with the next tick. */
-  #isHeldBack = false;
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
   #isWindingDown = false;
+  /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
+  #wholeIndex: Index | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
-    this.#currency = new Currency({ ...options, raft: () => this.#raft });
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
+      mayCheckpoint: () => !this.#applier.isPaused,
       answeredMs: (id) => this.#currency.answeredMs(id),
     });
     this.#membership = new Membership({
@@ -147,6 +150,22 @@ export class Node {
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
+    this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
+    this.#disk = new DiskWatch(options);
+    this.#router = new WriteRouter({
+      ...options,
+      raft: this.#raft,
+      writes: this.#writes,
+      disk: this.#disk,
+    });
+    this.#applier = new Applier({
+      machine,
+      limits,
+      raft: this.#raft,
+      disk: this.#disk,
+      answer: (entries, results) => this.#answer(entries, results),
+      checkpoint: () => this.#upkeep.checkpoint(),
+    });
     this.#leadership = this.#currentLeadership();
     this.#configurations = this.#raft.configurations.newest;
   }
@@ -159,7 +178,7 @@ export class Node {
   /** A message of an authenticated peer, and of which life of its directory it is. */
   receive(from: NodeId, message: PeerMessage, incarnation: string): void {
     if (this.#isStopped) {
-      if (message.type === "forward") this.#refuseForwarded(from, message.commands, "notLeader");
+      if (message.type === "forward") this.#router.refuse(from, "notLeader", message.commands);
       return;
     }
     if (this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
@@ -228,6 +247,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** This node's own disk. */
+  get disk(): { readonly freeBytes: number; readonly room: Room } {
+    return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
   }
 
   /** How far the state on disk stands for the log: it may be compacted up to here. */
@@ -315,10 +339,11 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#raft.tick();
-      this.#isHeldBack = false;
+      this.#router.tick();
       this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
-      this.#options.machine.commit();
+      if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
+      this.#applier.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
@@ -333,7 +358,7 @@ export class Node {
     this.#isScheduled = false;
     this.#guarded(() => {
       this.#stepInbox();
-      this.#routeWrites();
+      this.#router.route();
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
@@ -365,12 +390,14 @@ export class Node {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
-          this.#takeForwarded(from, message.commands);
+          this.#router.take(from, message.commands);
+          break;
+        case "diskReport":
+          if (!this.#raft.isNamed(from, incarnation)) break;
+          this.#disk.report(from, message.room, this.#nowMs());
           break;
         case "forwardRefused":
-          for (const sequence of message.sequences) this.#writes.refused(sequence);
-          // Not at once again: an overloaded leader would only have more to refuse.
-          this.#isHeldBack = true;
+          this.#router.refusedBy(message);
           break;
         case "ask":
         case "answer":
@@ -384,8 +411,12 @@ export class Node {
           this.#upkeep.receive(from, message);
           break;
         default:
+          // What cannot be written is not gathered in memory: the leader sends it again.
+          if (message.type === "append" && message.entries.length > 0 && this.#raft.log.isHeld) {
+            continue;
+          }
           if (message.type === "append") {
-            this.#currency.appended(message);
+            this.#currency.leaderCommitted(message.term, message.commitIndex);
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
             if (this.#raft.isNamed(from, incarnation)) this.#currency.answered(from);
@@ -413,13 +444,37 @@ export class Node {
     if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
-      log.append(ready.entries);
-      log.sync();
-      this.#raft.persisted(last.index, last.term);
+      if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
+      else {
+        log.sync();
+        this.#raft.persisted(last.index, last.term);
+      }
     }
-    this.#send(ready.messagesAfterSync);
+    this.#send(this.#raft.withoutHeld(ready.messagesAfterSync));
     network.flush();
     for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+  }
+
+  #append(entries: readonly Entry[]): "written" | "full" {
+    const { log } = this.#options;
+    while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
+    this.#disk.foundRoom("log");
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.#disk.wrote(bytes);
+    return "written";
+  }
+
+  /** What found no room is tried again; a leader hears how this disk is while there is little. */
+  #lookAfterDisk(): void {
+    const { leaderId } = this.#raft;
+    const { own } = this.#disk;
+    if (own === "full") this.#upkeep.makeRoom();
+    this.#raft.resumeWrites();
+    this.#applier.resume();
+    if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
+    this.#options.network.send(leaderId, { type: "diskReport", room: own });
+    this.#options.network.flush();
   }
 
   #send(envelopes: readonly Envelope[]): void {
@@ -432,21 +487,8 @@ export class Node {
   }
 
   #apply(): void {
-    const { machine, limits } = this.#options;
-    for (let batch = 0; batch < applyBatchesPerDrain; batch++) {
-      const entries = this.#raft.toApply(limits.applyBytesMax);
-      const last = entries[entries.length - 1];
-      if (!last) break;
-      const results = machine.apply(entries);
-      assert(results.length === entries.length, "every entry has a result");
-      this.#raft.applied(last.index);
-      this.#answer(entries, results);
-    }
-    const { appliedIndex, commitIndex } = this.#raft.log;
-    if (appliedIndex < commitIndex) this.#schedule();
-    this.#reads.applied(appliedIndex);
-    if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
+    if (this.#applier.run() === "more") this.#schedule();
+    this.#reads.applied(this.appliedIndex);
     this.#currency.note();
   }
 
@@ -464,11 +506,11 @@ export class Node {
     this.#options.warn("what was damaged is whole again");
   }
 
-  /** Has applied what the current leader calls committed: no earlier life of this state had more. */
+  /** Has applied all of a whole log: no earlier life of this state, which is never ahead of it, had more. */
   #isCaughtUp(): boolean {
-    const { log, role, term } = this.#raft;
-    const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
-    return isOfTerm && (role.kind === "leader" || this.#currency.wasCurrent);
+    const { log } = this.#raft;
+    this.#wholeIndex ??= log.lastIndex;
+    return log.appliedIndex >= Math.min(this.#wholeIndex, log.lastIndex);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {
@@ -481,75 +523,6 @@ export class Node {
       this.#raft.announceCommit(header.origin);
       if (this.#raft.role.kind === "leader") this.#schedule();
     }
-  }
-
-  // ------------------------------------------------------------------ writes on their way
-
-  #routeWrites(): void {
-    if (!this.#writes.hasWaiting || this.#isHeldBack) return;
-    const { leaderId } = this.#raft;
-    if (leaderId === null) return;
-    if (leaderId === this.#options.self) this.#proposeWaiting();
-    else if (this.#options.network.isConnected(leaderId)) this.#forwardWaiting(leaderId);
-  }
-
-  #proposeWaiting(): void {
-    const timeMs = this.#options.clock.wallMs();
-    const { role } = this.#raft;
-    if (role.kind !== "leader" || role.transfer !== null) return;
-    const { writes, frames } = this.#writes.takeWaiting();
-    if (frames.length === 0) return;
-    const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
-    if (proposed.ok) {
-      this.#writes.proposed(writes, proposed.firstIndex, proposed.term);
-      return;
-    }
-    for (const write of writes) this.#writes.returned(write);
-    this.#isHeldBack = true;
-  }
-
-  #forwardWaiting(leaderId: NodeId): void {
-    const { writes, frames } = this.#writes.takeWaiting();
-    for (let start = 0; start < frames.length;) {
-      let end = start;
-      let bytes = 0;
-      while (
-        end < frames.length &&
-        (end === start || bytes < this.#options.limits.appendBytesMax)
-      ) {
-        bytes += must(frames[end], "end is in range").byteLength;
-        end++;
-      }
-      this.#forward(leaderId, writes.slice(start, end), frames.slice(start, end));
-      start = end;
-    }
-    this.#options.network.flush();
-  }
-
-  #forward(leaderId: NodeId, writes: readonly PendingWrite[], commands: Uint8Array[]): void {
-    this.#writes.forwarded(writes);
-    if (this.#options.network.send(leaderId, { type: "forward", commands })) return;
-    for (const write of writes) this.#writes.returned(write);
-  }
-
-  #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
-    const fresh = commands.filter((command) => this.#seenForwards.isFresh(from, command));
-    if (fresh.length === 0) return;
-    const timeMs = this.#options.clock.wallMs();
-    const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
-    if (proposed.ok) return;
-    const isBusy = proposed.error === "overloaded";
-    this.#refuseForwarded(from, fresh, isBusy ? "overloaded" : "notLeader");
-  }
-
-  #refuseForwarded(
-    from: NodeId,
-    commands: readonly Uint8Array[],
-    reason: ForwardRefused["reason"],
-  ): void {
-    const sequences = commands.map((data) => readCommandHeader(data)?.sequence ?? 0);
-    this.#options.network.send(from, { type: "forwardRefused", reason, sequences });
-    this.#options.network.flush();
   }
 
   // ------------------------------------------------------------------ who leads, and who belongs to it
@@ -588,6 +561,6 @@ export class Node {
 
   /** The index a local read is made at. */
   get appliedIndex(): Index {
-    return index(this.#raft.log.appliedIndex);
+    return this.#options.machine.applied.appliedIndex;
   }
 }

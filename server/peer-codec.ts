@@ -12,6 +12,7 @@ import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
 import type {
   ForwardRefused,
   PeerMessage,
+  Room,
   SnapshotOffer,
   SnapshotProgress,
 } from "./peer-message.ts";
@@ -53,6 +54,7 @@ const typeNumbers = {
   forwardRefused: 15,
   snapshotChunk: 16,
   snapshotProgress: 17,
+  diskReport: 18,
   recoveryPoint: 20,
   recoveryPointResponse: 21,
   ask: 22,
@@ -62,8 +64,10 @@ const typeNumbers = {
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
 const kindNumbers = { command: 1, noop: 2, configuration: 3 } as const;
 const kinds = namesByNumber<EntryKind>(kindNumbers);
-const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
+const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
+const rooms = namesByNumber<Room>(roomNumbers);
 const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
 const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
@@ -209,6 +213,8 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
       return [type, m.commands];
     case "forwardRefused":
       return [type, reasonNumbers[m.reason], m.sequences];
+    case "diskReport":
+      return [type, roomNumbers[m.room]];
     default:
       return unreachable(m);
   }
@@ -303,6 +309,8 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
       return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+    case "diskReport":
+      return { type, room: f.oneOf(rooms) };
     default:
       return unreachable(type);
   }

@@ -12,9 +12,21 @@ export interface Forward {
 /** The receiver did not take the forwarded commands: surely not applied, by these sequence numbers. */
 export interface ForwardRefused {
   readonly type: "forwardRefused";
-  readonly reason: "notLeader" | "overloaded";
+  readonly reason: "notLeader" | "overloaded" | "noSpace";
   readonly sequences: readonly number[];
 }
+
+/** How a voter's disk is, told to the leader again and again while it is not "ok". */
+export interface DiskReport {
+  readonly type: "diskReport";
+  readonly room: Room;
+}
+
+/**
+ * - `low`: less is free than is kept for what must always be possible.
+ * - `full`: something could not be written.
+ */
+export type Room = "ok" | "low" | "full";
 
 /**
  * What the core calls a snapshot, and the file that goes with it: the receiver's core hears of it only
@@ -72,5 +84,6 @@ export type PeerMessage =
   | Forward
   | ForwardRefused
   | SnapshotMessage
+  | DiskReport
   | Ask
   | Answer;

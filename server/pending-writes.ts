@@ -12,7 +12,7 @@ export type WriteAnswer =
   | { readonly ok: true; readonly result: CommandResult }
   | {
       readonly ok: false;
-      readonly error: "noLeader" | "timeout" | "overloaded" | "stopping";
+      readonly error: "noLeader" | "timeout" | "overloaded" | "noSpace" | "stopping";
       readonly outcome: "not_applied" | "unknown";
     };
 
@@ -52,6 +52,7 @@ export interface AppliedCommand {
 
 const waiting: Place = { kind: "waiting" };
 const forwarded: Place = { kind: "forwarded" };
+const noSpace: WriteAnswer = { ok: false, error: "noSpace", outcome: "not_applied" };
 const sequencesPerSession = 2 ** 32;
 
 export class PendingWrites {
@@ -119,6 +120,18 @@ export class PendingWrites {
   refused(sequence: number): void {
     const write = this.#byAttempt.get(this.#attemptOf(sequence));
     if (write?.place.kind === "forwarded") this.returned(write);
+  }
+
+  /** The same, because some voter has no room for it: nobody else would take it either. */
+  refusedForSpace(sequence: number): void {
+    const write = this.#byAttempt.get(this.#attemptOf(sequence));
+    if (write?.place.kind === "forwarded") this.#settle(write, noSpace);
+  }
+
+  /** Answers those of the waiting writes that there is no room for. */
+  refuseWaiting(isRefused: (command: Uint8Array) => boolean): void {
+    for (const write of this.#waiting) if (isRefused(write.command)) this.#settle(write, noSpace);
+    this.#waiting = this.#waiting.filter((write) => !write.settled);
   }
 
   /**

@@ -45,13 +45,17 @@ export interface Network {
   isConnected(peer: NodeId): boolean;
 }
 
-/** The log on disk as the node drives it. Any method may throw a disk error, which ends the process. */
+/**
+ * The log on disk as the node drives it. Any method may throw a disk error, which ends the process; a
+ * full disk is none, because what was refused is known to be nowhere.
+ */
 export interface LogStore extends LogReader {
   /**
    * Writes consecutive entries, the first at most `lastIndex + 1`; entries from there on that were in
-   * the log before are cut off first. Durable only after `sync`.
+   * the log before are cut off first. Durable only after `sync`. "full": the disk has no room, and none
+   * of the entries is in the log.
    */
-  append(entries: readonly Entry[]): void;
+  append(entries: readonly Entry[]): "written" | "full";
   sync(): void;
   /** Drops from the front what it can of the entries up to `through`, in pieces of its own size. */
   compact(through: Index): void;
@@ -59,6 +63,19 @@ export interface LogStore extends LogReader {
   readonly bytes: number;
   /** How far `compact` has to go for the rest to fit into `bytesMax`. */
   lastBeyond(bytesMax: number): Index;
+}
+
+/** The disk that the node's files are on. */
+export interface DiskSpace {
+  /** Bytes that may still be written, and the size of the whole. */
+  measure(): { readonly freeBytes: number; readonly totalBytes: number };
+  /**
+   * Some room is kept occupied so that others cannot use it up, and is there when this node's own last
+   * writes need it: a delete, a checkpoint. "full": it does not fit now.
+   */
+  reserve(bytes: number): "reserved" | "full";
+  /** Gives that room free; false where there is none. */
+  release(): boolean;
 }
 
 /** What was found damaged, in words for a person; null where that part is whole. */
@@ -103,7 +120,7 @@ export interface SnapshotStore {
   readonly newest: SnapshotInfo | null;
   /** What the snapshot that is being made will stand for; null where none is. */
   readonly makingIndex: Index | null;
-  /** Begins one of what is applied now, unless one is being made. */
+  /** Begins one of what is applied now, unless one is being made or the disk has no room at all. */
   make(): void;
   /** Goes on making it. "full": the disk has no room for it, and it was given up. */
   work(): "more" | "done" | "full";

@@ -96,7 +96,8 @@ export class SnapshotSender {
         this.#finish(from, false);
         return;
       case "damaged":
-        this.#abandon();
+        // The file is not what it was: nobody gets it.
+        this.abandon();
         return;
       case "receiving":
       case "building":
@@ -130,6 +131,12 @@ export class SnapshotSender {
     if (this.pinnedIndex !== null) this.#options.store.discard();
   }
 
+  /** Nobody gets it, and the next one who asks has a new one made. */
+  abandon(): void {
+    for (const to of this.#transfers.keys()) this.#finish(to, false);
+    if (this.pinnedIndex !== null) this.#options.store.discard();
+  }
+
   // ------------------------------------------------------------------ making
 
   #make(nowMs: number): void {
@@ -138,6 +145,10 @@ export class SnapshotSender {
       const isBusy = this.#transfers.size > 0 || nowMs < this.#notBeforeMs;
       if (!this.#isWanted || isBusy) return;
       store.make();
+      if (store.makingIndex === null) {
+        this.#notBeforeMs = nowMs + limits.snapshotTimeoutMs;
+        return;
+      }
     }
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.work();
@@ -188,11 +199,5 @@ export class SnapshotSender {
   #finish(to: NodeId, arrived: boolean): void {
     this.#transfers.delete(to);
     this.#options.finished(to, arrived);
-  }
-
-  /** The file is not what it was: nobody gets it, and the next one who asks has a new one made. */
-  #abandon(): void {
-    for (const to of this.#transfers.keys()) this.#finish(to, false);
-    this.#options.store.discard();
   }
 }

@@ -39,9 +39,9 @@ import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
+  asDamage,
   isCutShort,
   openSchema,
-  prepareSaveMeta,
   saveMeta,
   StateDamaged,
   fileBytes,
@@ -51,6 +51,8 @@ import {
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { configure, prepareStatements, type Statements } from "./state-statements.ts";
+import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
@@ -59,8 +61,8 @@ export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
 
-/** SQLite's page cache. */
-const cacheKib = 16 << 10;
+/** SQLite's own default, which no file of ours departs from. */
+const pageBytes = 4096;
 
 /** How much the write-ahead log may have grown before its size is looked at again. */
 const walLookBytes = 1 << 20;
@@ -70,13 +72,6 @@ const entryWalBytes = 4 * 4120;
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
-
-/** What is taken out of the hash when a row goes. */
-interface RowVersion {
-  readonly checksum: number;
-  readonly revision: number;
-  readonly createRevision: number;
-}
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -110,11 +105,13 @@ export class KeyValueStore implements StateMachine {
   #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
+  #verification: StateVerification;
 
   private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
     this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -165,10 +162,7 @@ export class KeyValueStore implements StateMachine {
     return this.#uncommittedBytes;
   }
 
-  /**
-   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back,
-   * and the entries from `applied` on may be given again: a disk that was full may have room later.
-   */
+  /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
       if (this.#committed === null) this.#begin();
@@ -179,8 +173,8 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
-  commit(): void {
-    if (this.#committed === null) return;
+  commit(): "done" | "full" {
+    if (this.#committed === null) return "done";
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
       this.#statements.begin.run();
@@ -196,23 +190,24 @@ export class KeyValueStore implements StateMachine {
       });
       this.#statements.commit.run();
     } catch (error) {
+      this.#endTransaction();
+      if (isFull(error)) return "full";
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
     this.#buffer.clear();
+    return "done";
   }
 
   lookup(query: Query): Answer {
-    // A scan goes over the table alone.
-    if (query.type === "list") this.commit();
     try {
       switch (query.type) {
         case "get":
           return { type: "get", row: this.#get(query.key) };
         case "list":
-          return this.#list(query);
+          return this.#listAll(query);
         default:
           return unreachable(query);
       }
@@ -234,39 +229,73 @@ export class KeyValueStore implements StateMachine {
    * the log to nothing.
    */
   sync(): Index {
-    this.commit();
     const { appliedIndex } = this.#applied;
+    if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
-    const { path } = this.#database;
-    const result = this.#checkpoint();
-    // SQLite reports an incomplete checkpoint as a row and not as an error.
-    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
-      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    try {
+      this.#checkpoint();
+    } catch (error) {
+      // What could not be moved is in the write-ahead log still.
+      if (isFull(error)) return this.#syncedIndex ?? index(0);
+      throw asDamage(this.#database.path, error);
     }
     this.#syncedIndex = appliedIndex;
-    this.#stateBytes = fileBytes(path);
+    this.#stateBytes = fileBytes(this.#database.path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
   }
 
-  #checkpoint(): SqliteRow {
+  get reusableBytes(): number {
+    const found = this.#statements.freePages.get();
+    return pageBytes * (must(found, "a pragma has a value")["freelist_count"] as number);
+  }
+
+  #checkpoint(): void {
+    const { path } = this.#database;
+    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    // SQLite reports an incomplete checkpoint as a row and not as an error.
+    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
+      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    }
+  }
+
+  /**
+   * Goes on with the background verification of all rows, by about `bytesMax` bytes. Throws
+   * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
+   */
+  verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+    // What waits in memory counts in the hash already, and would not be found.
+    if (this.commit() === "full") return { bytes: 0, isEnd: false };
     try {
-      return must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+      const { bytes, end } = this.#verification.step(bytesMax);
+      if (end !== null && end.toString() !== this.#hash.toString()) {
+        const detail = "its rows are not those that were written: some are missing, or too many";
+        throw new StateDamaged(this.#database.path, detail);
+      }
+      return { bytes, isEnd: end !== null };
     } catch (error) {
       throw asDamage(this.#database.path, error);
     }
   }
 
-  prepareSnapshot(): StateView {
+  #newVerification(): StateVerification {
+    const check = (found: SqliteRow): number => {
+      const { key, value } = this.#checkedRow(found);
+      return Buffer.byteLength(key) + value.byteLength;
+    };
+    return new StateVerification({ database: this.#database, check });
+  }
+
+  prepareSnapshot(): StateView | "full" {
     assert(this.#view === null, "one view at a time");
-    this.commit();
+    if (this.commit() === "full") return "full";
     this.#view = new SqliteStateView({
       database: this.#database,
       tables: stateTables,
       applied: this.#applied,
       digest: this.digest(),
-      commit: () => this.commit(),
+      commit: () => void this.commit(),
       check: (table, row) => {
         const detail = table === userTable.name ? contradictionIn(row) : null;
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
@@ -333,7 +362,9 @@ export class KeyValueStore implements StateMachine {
   #switch(meta: StateMeta): void {
     const { path } = this.#database;
     this.#view?.close();
-    this.sync();
+    if (this.sync() < this.#applied.appliedIndex) {
+      throw new SqliteError(path, "SQLITE_FULL", "no room to put the old state away");
+    }
     this.#database.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
@@ -342,6 +373,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = this.#driver.open(path);
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -362,7 +394,6 @@ export class KeyValueStore implements StateMachine {
     };
   }
 
-  /** The error that led here is the one to report, so one from here is not. */
   #rollBack(): void {
     if (this.#committed === null) return;
     const { applied, configuration, history, hash } = this.#committed;
@@ -372,7 +403,11 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#verification.restart();
     this.#buffer.clear();
+  }
+
+  #endTransaction(): void {
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -439,6 +474,7 @@ export class KeyValueStore implements StateMachine {
     const value = command.value.slice();
     this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
+    this.#verification.changed(key, before, { checksum, revision, createRevision });
     return { op: "put", created: before === null, revision };
   }
 
@@ -446,6 +482,7 @@ export class KeyValueStore implements StateMachine {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
     this.#buffer.set(key, null);
+    this.#verification.changed(key, before, null);
     return { op: "delete", deleted: 1, revision };
   }
 
@@ -461,11 +498,12 @@ export class KeyValueStore implements StateMachine {
     if (buffered !== undefined) return buffered;
     const stored = this.#statements.getVersion.get(key);
     if (stored === null) return null;
-    return {
-      checksum: stored["checksum"] as number,
-      revision: stored["revision"] as number,
-      createRevision: stored["create_revision"] as number,
-    };
+    const { checksum, revision, create_revision: createRevision } = stored;
+    if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
+      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
+      throw new StateDamaged(this.#database.path, detail);
+    }
+    return { checksum, revision, createRevision } as RowVersion;
   }
 
   #writeRows(): void {
@@ -501,11 +539,26 @@ export class KeyValueStore implements StateMachine {
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
-    if (rowChecksum(row, row.revision, row.createRevision) !== found["checksum"]) {
-      const detail = `the row of key ${JSON.stringify(row.key)} contradicts its checksum`;
-      throw new StateDamaged(this.#database.path, detail);
-    }
+    const { key, value, contentType, createRevision, revision } = row;
+    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const detail = contradictionIn(columns);
+    if (detail !== null) throw new StateDamaged(this.#database.path, detail);
     return row;
+  }
+
+  /**
+   * A scan goes over the table alone. Where the disk has no room for what is not in it yet, a
+   * transaction that is taken back afterwards holds it in memory for so long.
+   */
+  #listAll(query: ListQuery): ListAnswer {
+    if (this.commit() === "done") return this.#list(query);
+    try {
+      this.#statements.begin.run();
+      this.#writeRows();
+      return this.#list(query);
+    } finally {
+      this.#endTransaction();
+    }
   }
 
   /** Without their values, rows cannot be checked: a listing of keys alone takes them as they are. */
@@ -541,51 +594,4 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
 
-/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
-function asDamage(path: string, error: unknown): unknown {
-  if (!(error instanceof SqliteError) || !error.isDamage) return error;
-  return new StateDamaged(path, error.detail);
-}
-
-function configure(database: SqliteDatabase): void {
-  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
-  database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  database.exec("PRAGMA busy_timeout = 0");
-  database.prepare("PRAGMA journal_mode = WAL").get();
-  // What a power loss takes from the write-ahead log is applied again from the Raft log.
-  database.exec("PRAGMA synchronous = NORMAL");
-  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
-  database.exec(`PRAGMA cache_size = -${cacheKib}`);
-  database.prepare("PRAGMA mmap_size = 0").get();
-  database.exec("PRAGMA cell_size_check = ON");
-}
-
-function prepareStatements(database: SqliteDatabase) {
-  const columns = "content_type, create_revision, revision, checksum";
-  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
-  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
-  return {
-    begin: database.prepare("BEGIN IMMEDIATE"),
-    commit: database.prepare("COMMIT"),
-    rollBack: database.prepare("ROLLBACK"),
-    saveMeta: prepareSaveMeta(database),
-    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
-    getVersion: database.prepare(
-      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
-    ),
-    put: database.prepare(
-      // All columns: a row that went and came again in one transaction has another creation.
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, create_revision = excluded.create_revision,
-         revision = excluded.revision, checksum = excluded.checksum`,
-    ),
-    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
-    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
-    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
-    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-  };
-}
-
-type Statements = ReturnType<typeof prepareStatements>;
+const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;

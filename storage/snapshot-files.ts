@@ -50,7 +50,7 @@ interface Incoming {
 
 const isFull = (error: unknown): boolean =>
   (error instanceof DiskError && error.code === "ENOSPC" && error.operation !== "fdatasync") ||
-  (error instanceof SqliteError && error.code === "SQLITE_FULL");
+  (error instanceof SqliteError && error.isFull);
 
 export class SnapshotFiles implements SnapshotStore {
   readonly #options: SnapshotFilesOptions;
@@ -83,6 +83,7 @@ export class SnapshotFiles implements SnapshotStore {
     if (this.#making) return;
     const { disk, drawId, formed, group, clusterId, machine } = this.#options;
     const view = machine.prepareSnapshot();
+    if (view === "full") return;
     const head: SnapshotHead = {
       group,
       clusterId,

@@ -20,6 +20,8 @@ export class LogView {
   #unstable: Entry[] = [];
   /** How many of `#unstable` were handed out to be written. */
   #handedOut = 0;
+  /** The disk has no room: nothing is handed out. */
+  #isHeld = false;
   /** A snapshot the storage has not installed yet. */
   #base: SnapshotBase | null = null;
   #commitIndex: Index;
@@ -164,6 +166,7 @@ export class LogView {
 
   /** Entries not handed out to the disk yet. */
   takeUnwritten(): Entry[] {
+    if (this.#isHeld) return [];
     const unwritten =
       this.#handedOut === 0 ? this.#unstable : this.#unstable.slice(this.#handedOut);
     this.#handedOut = this.#unstable.length;
@@ -171,7 +174,21 @@ export class LogView {
   }
 
   get hasUnwritten(): boolean {
-    return this.#handedOut < this.#unstable.length;
+    return !this.#isHeld && this.#handedOut < this.#unstable.length;
+  }
+
+  /** None of what was handed out was written, and nothing more is handed out before `resumeWrites`. */
+  holdWrites(): void {
+    this.#handedOut = 0;
+    this.#isHeld = true;
+  }
+
+  resumeWrites(): void {
+    this.#isHeld = false;
+  }
+
+  get isHeld(): boolean {
+    return this.#isHeld;
   }
 
   /** The disk has everything through (at, atTerm); ignored where that entry was replaced meanwhile. */

@@ -78,6 +78,7 @@ import * as leading from "./leader.ts";
 import type { ProposeResult, Proposal } from "./leader.ts";
 import type { LogReader } from "./log-reader.ts";
 import { LogView } from "./log-view.ts";
+import { isCounted, mayPrecedeWrite } from "./message-kinds.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
@@ -138,56 +139,6 @@ export interface RaftOptions {
 
 /** Entries read at once when the log is searched for configurations at the start. */
 const startScanBytes = 1 << 20;
-
-/** What may be told before the write that comes with it (unless term or vote change). */
-function mayPrecedeWrite(message: Message): boolean {
-  switch (message.type) {
-    case "append":
-    case "heartbeat":
-    case "snapshot":
-    case "timeoutNow":
-    case "preVote":
-    case "preVoteResponse":
-    case "readIndex":
-    case "readIndexResponse":
-    case "recoveryPoint":
-    case "recoveryPointResponse":
-      return true;
-    case "vote":
-    case "voteResponse":
-    case "appendAccepted":
-    case "appendRejected":
-    case "heartbeatResponse":
-      return false;
-    default:
-      return unreachable(message);
-  }
-}
-
-/** Whether it says something that is counted, or kept, under its sender's id. */
-function isCounted({ type }: Message): boolean {
-  switch (type) {
-    case "preVoteResponse":
-    case "voteResponse":
-    case "appendAccepted":
-    case "appendRejected":
-    case "heartbeatResponse":
-    case "recoveryPoint":
-      return true;
-    case "append":
-    case "heartbeat":
-    case "snapshot":
-    case "timeoutNow":
-    case "preVote":
-    case "vote":
-    case "readIndex":
-    case "readIndexResponse":
-    case "recoveryPointResponse":
-      return false;
-    default:
-      return unreachable(type);
-  }
-}
 
 export class Raft {
   readonly options: RaftOptions;
@@ -366,6 +317,37 @@ export class Raft {
     this.log.stableTo(at, atTerm);
     this.#concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
+  }
+
+  /**
+   * The disk had no room for the entries of the last `Ready`, and none of them is on it.
+   *
+   * They stay in memory, and are not taken back: a leader has sent them already, so they may be
+   * committed by the others whatever this node does, and a second content for one (index, term) must
+   * never be. So nobody can be told that they were not applied; they are written when there is room.
+   * Until then this node does not count itself for them, applies none and acknowledges none, and
+   * `Ready` brings no entries. Memory stays bounded if the caller proposes nothing and passes on no
+   * appends with entries meanwhile; a lost append is nothing new to a leader.
+   */
+  holdWrites(): void {
+    this.log.holdWrites();
+  }
+
+  /** The next `Ready` brings the entries again. */
+  resumeWrites(): void {
+    this.log.resumeWrites();
+  }
+
+  /**
+   * What of `messagesAfterSync` is true though writes are held. An acknowledgement that is left out is
+   * asked for again by the leader, with an empty append.
+   */
+  withoutHeld(envelopes: readonly Envelope[]): readonly Envelope[] {
+    if (!this.log.isHeld) return envelopes;
+    const { stableIndex } = this.log;
+    return envelopes.filter(
+      ({ message }) => message.type !== "appendAccepted" || message.matchIndex <= stableIndex,
+    );
   }
 
   /** Whether a snapshot up to there would bring this node anything. A `snapshot` that does not is harmless. */

@@ -132,7 +132,7 @@ export class LogScene {
   #fillDisk(): void {
     const { disk, tape } = this;
     disk.capacityBytes = 0;
-    disk.capacityBytes = tape.pick([0, 100, 1_000]) - disk.freeBytes();
+    disk.capacityBytes = tape.pick([0, 100, 1_000]) - disk.space().freeBytes;
     try {
       this.append(this.#batch(this.entries.length + 1));
       this.sync();

@@ -39,6 +39,7 @@ export const exampleStatus: Status = {
       reachable: false,
     },
   ],
+  disk: { freeBytes: 1 << 30, state: "ok" },
   version: "0.1.0",
   uptimeSeconds: 61,
   limits: {},

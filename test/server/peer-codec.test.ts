@@ -102,10 +102,10 @@ test("integers of 2^53 and more, negative, broken or of another type are refused
 
 test("types, kinds, roles and reasons without a meaning are refused", () => {
   assertRefused([0, 1], /stands for nothing/);
-  assertRefused([18, 1], /stands for nothing/);
+  assertRefused([19, 1], /stands for nothing/);
   assertRefused(["vote", 1], /stands for nothing/);
   assertRefused([5, 7, 0, 0, 0, [[1, 7, 4, 0, new Uint8Array(0)]]], /stands for nothing/);
-  assertRefused([15, 3, []], /stands for nothing/);
+  assertRefused([15, 4, []], /stands for nothing/);
   assertRefused([17, 7, 0, 6], /stands for nothing/);
 });
 

@@ -88,4 +88,6 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
   { type: "forwardRefused", reason: "notLeader", sequences: [4, 5] },
   { type: "forwardRefused", reason: "overloaded", sequences: [] },
+  { type: "forwardRefused", reason: "noSpace", sequences: [1] },
+  { type: "diskReport", room: "full" },
 ];

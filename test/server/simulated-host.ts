@@ -17,6 +17,7 @@ import {
   type GroupFiles,
   type OpenedMachine,
 } from "../../storage/group-files.ts";
+import { ReservedSpace } from "../../storage/reserved-space.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
@@ -68,6 +69,10 @@ export class SimulatedHost {
     const { drawSalt } = this.#options;
     createGroup({ disk: this.disk, directory, group: 0, drawSalt });
     this.#formed = formed;
+  }
+
+  get space(): ReservedSpace {
+    return new ReservedSpace(this.disk, directory);
   }
 
   get log(): RaftLog {

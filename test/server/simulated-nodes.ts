@@ -116,7 +116,7 @@ export class SimulatedNodes {
 
   constructor(options: { count: number; seed?: number; limits?: Partial<Limits> }) {
     this.#seed = options.seed ?? 1;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = { ...defaultLimits, diskReserveBytes: 0, ...options.limits };
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     this.#members = this.ids.map((id) => memberNamed(id, String(id)));
     for (const { id, incarnation } of this.#members) {
@@ -151,6 +151,7 @@ export class SimulatedNodes {
       machine: files.machine,
       mending: files.note,
       snapshots,
+      space: host.space,
       fatal: (error) => {
         host.died = error;
         this.crash(id);

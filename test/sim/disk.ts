@@ -78,7 +78,8 @@ export class SimDisk implements Disk {
     if (mode === "create") {
       if (this.#names.has(path)) throw new DiskError(path, "open", "EEXIST", "it exists");
       this.#before("create", path);
-      if (this.capacityBytes !== Infinity && this.freeBytes() === 0) throw fullDisk(path, "open");
+      if (this.capacityBytes !== Infinity && this.space().freeBytes === 0)
+        throw fullDisk(path, "open");
       const inode = emptyInode();
       this.#names.set(path, inode);
       this.#nameChanges.push({ kind: "set", name: path, inode });
@@ -136,8 +137,9 @@ export class SimDisk implements Disk {
     this.#nameChanges = kept;
   }
 
-  freeBytes(): number {
-    return Math.max(0, this.capacityBytes - this.usedBytes);
+  space(): { freeBytes: number; totalBytes: number } {
+    const freeBytes = Math.max(0, this.capacityBytes - this.usedBytes);
+    return { freeBytes, totalBytes: this.capacityBytes };
   }
 
   get usedBytes(): number {
@@ -157,7 +159,7 @@ export class SimDisk implements Disk {
     const interference = this.#before("write", path);
     const offset = interference.kind === "misdirect" ? interference.offset : target.offset;
     const growth = Math.max(0, offset + bytes.byteLength - inode.size);
-    const room = this.capacityBytes === Infinity ? Infinity : this.freeBytes();
+    const room = this.capacityBytes === Infinity ? Infinity : this.space().freeBytes;
     const fitting = bytes.byteLength - Math.max(0, growth - room);
     if (fitting <= 0) throw fullDisk(path, "write");
     const taken = Math.min(fitting, this.writeBytesMax);

@@ -81,6 +81,7 @@ export class Faults {
     for (const process of this.#world.processes) {
       process.clockRate = 1;
       process.disk.capacityBytes = Infinity;
+      process.machineFile.isFull = false;
       process.disk.writeBytesMax = Infinity;
       this.#trouble.set(process.id, noTrouble());
     }
@@ -290,8 +291,10 @@ export class Faults {
         break;
       case "fullDisk":
         process.disk.capacityBytes = process.disk.usedBytes + random.below(2_000);
+        process.machineFile.isFull = random.float() < 0.5;
         this.#later(lastsMs, () => {
           process.disk.capacityBytes = Infinity;
+          process.machineFile.isFull = false;
         });
         break;
       case "shortWrites":

@@ -85,8 +85,9 @@ export class MemoryDisk implements Disk {
     }
   }
 
-  freeBytes(): number {
-    return this.capacityBytes - this.#usedBytes;
+  space(): { freeBytes: number; totalBytes: number } {
+    const freeBytes = Math.max(0, this.capacityBytes - this.#usedBytes);
+    return { freeBytes, totalBytes: this.capacityBytes };
   }
 
   /** The whole file, to look at or to damage. Changes count as durable. */

@@ -1,0 +1,51 @@
+/** How the state's database is set up, and every statement that is run on it again and again. */
+
+import { prepareSaveMeta } from "./state-schema.ts";
+import type { SqliteDatabase } from "./sqlite/port.ts";
+
+/** The page cache: what waits for one commit fits into it. */
+const cacheKib = 16 << 10;
+
+export function configure(database: SqliteDatabase): void {
+  // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
+  // also keeps the index of the write-ahead log in memory instead of in a shared file.
+  database.exec("PRAGMA locking_mode = EXCLUSIVE");
+  database.exec("PRAGMA busy_timeout = 0");
+  database.prepare("PRAGMA journal_mode = WAL").get();
+  // What a power loss takes from the write-ahead log is applied again from the Raft log.
+  database.exec("PRAGMA synchronous = NORMAL");
+  database.prepare("PRAGMA wal_autocheckpoint = 0").get();
+  database.exec(`PRAGMA cache_size = -${cacheKib}`);
+  database.prepare("PRAGMA mmap_size = 0").get();
+  database.exec("PRAGMA cell_size_check = ON");
+}
+
+export function prepareStatements(database: SqliteDatabase) {
+  const columns = "content_type, create_revision, revision, checksum";
+  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
+  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
+  return {
+    begin: database.prepare("BEGIN IMMEDIATE"),
+    commit: database.prepare("COMMIT"),
+    rollBack: database.prepare("ROLLBACK"),
+    saveMeta: prepareSaveMeta(database),
+    get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
+    getVersion: database.prepare(
+      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
+    ),
+    put: database.prepare(
+      // All columns: a row that went and came again in one transaction has another creation.
+      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
+         content_type = excluded.content_type, create_revision = excluded.create_revision,
+         revision = excluded.revision, checksum = excluded.checksum`,
+    ),
+    delete: database.prepare("DELETE FROM kv WHERE key = ?"),
+    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
+    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
+    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
+    freePages: database.prepare("PRAGMA main.freelist_count"),
+  };
+}
+
+export type Statements = ReturnType<typeof prepareStatements>;
