@@ -39,15 +39,10 @@ export class WriteRouter {
   }
 
   /** The leader did not take these. */
-  refusedBy({ reason, sequences }: Pick<ForwardRefused, "reason" | "sequences">): void {
-    const { writes } = this.#options;
-    if (reason === "noSpace") {
-      for (const sequence of sequences) writes.refusedForSpace(sequence);
-      return;
-    }
-    for (const sequence of sequences) writes.refused(sequence);
+  refusedBy(message: ForwardRefused): void {
+    this.#options.writes.refused(message);
     // Not at once again: an overloaded leader would only have more to refuse.
-    this.#isHeldBack = true;
+    if (message.reason !== "noSpace") this.#isHeldBack = true;
   }
 
   /** Sends what waits to the leader, or into the own log. */
@@ -121,8 +116,17 @@ export class WriteRouter {
   }
 
   refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
-    const sequences = frames.map((frame) => readCommandHeader(frame)?.sequence ?? 0);
-    this.#options.network.send(to, { type: "forwardRefused", reason, sequences });
+    const bySession = new Map<number, number[]>();
+    for (const frame of frames) {
+      const header = readCommandHeader(frame);
+      if (header === null) continue;
+      const sequences = bySession.get(header.session);
+      if (sequences) sequences.push(header.sequence);
+      else bySession.set(header.session, [header.sequence]);
+    }
+    for (const [session, sequences] of bySession) {
+      this.#options.network.send(to, { type: "forwardRefused", reason, session, sequences });
+    }
     this.#options.network.flush();
   }
 }
