@@ -35,6 +35,8 @@ const drainMs = 1_000;
 const lingerMs = 300;
 /** Between a change of the members and the end of connections that it makes unwelcome. */
 const partingMs = 20;
+/** Warnings that are remembered, so that they are not repeated. */
+const warnedMax = 64;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
 
@@ -76,7 +78,8 @@ class Server {
   #session: TerminalSession | null = null;
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
-  #lastWarning = "";
+  /** What was warned of since a peer was last connected. */
+  readonly #warned = new Set<string>();
   readonly #removal = Promise.withResolvers<"removed">();
   /** A leader was known in this life. */
   #hasServed = false;
@@ -316,6 +319,7 @@ class Server {
 
   #connected(peer: PeerIdentity): void {
     this.#foreignTo.delete(peer.nodeId);
+    this.#warned.clear();
     this.#log.debug(`connected to node ${peer.nodeId}`);
     if (this.#node) return;
     const formed = this.#formation?.connected(peer);
@@ -358,10 +362,11 @@ class Server {
     this.#removal.resolve("removed");
   }
 
-  /** A refusal comes again with every attempt to connect; it is told when it changes. */
+  /** A refusal comes again with every attempt to connect; it is told when something has changed. */
   #warnOnce(text: string): void {
-    if (this.#lastWarning === text) return;
-    this.#lastWarning = text;
+    if (this.#warned.has(text)) return;
+    if (this.#warned.size >= warnedMax) this.#warned.clear();
+    this.#warned.add(text);
     this.#log.warn(text);
   }
 

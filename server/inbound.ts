@@ -21,6 +21,8 @@ export interface InboundEvents {
   message(from: PeerIdentity, message: PeerMessage): void;
   /** Exactly once. */
   closed(inbound: Inbound): void;
+  /** Of one that proved who it is. Comes again with every attempt, from another `origin`. */
+  refused(origin: string, why: string): void;
   warn(text: string): void;
 }
 
@@ -89,7 +91,9 @@ export class Inbound implements SocketEvents {
     const step = this.#handshake.receive(chunk);
     if (step.state === "refused") {
       const { reason, detail } = step.refusal;
-      this.#options.events.warn(`refused a peer at ${this.#origin}: ${reason}: ${detail}`);
+      const text = `${reason}: ${detail}`;
+      if (step.identity) this.#options.events.refused(this.#origin, text);
+      else this.#options.events.warn(`refused a peer at ${this.#origin}: ${text}`);
       // The deadline stands: nobody keeps the socket by not reading the answer.
       this.#isRefused = true;
       if (step.send) {

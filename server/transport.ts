@@ -69,6 +69,8 @@ export class PeerTransport implements Network {
   #isDialing = false;
   #isClosed = false;
   #warnings = 0;
+  /** Why peers were refused since one was last admitted. */
+  readonly #refusals = new Set<string>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -232,12 +234,14 @@ export class PeerTransport implements Network {
     message: ({ nodeId, incarnation }, message) =>
       this.#options.events.message(nodeId, message, incarnation),
     closed: (inbound) => this.#inboundClosed(inbound),
+    refused: (origin, why) => this.#warnOfRefusal(origin, why),
     warn: (text) => this.#warn(text),
   };
 
   /** One connection a node: the newer one is of a peer that has given up the older, or has restarted. */
   #authenticated(inbound: Inbound, peer: PeerIdentity): void {
     this.#strangers.delete(inbound);
+    this.#refusals.clear();
     const older = this.#inbounds.get(peer.nodeId);
     this.#inbounds.set(peer.nodeId, inbound);
     older?.close();
@@ -257,6 +261,13 @@ export class PeerTransport implements Network {
     if (suppressed > 0) this.#options.events.warn(`${suppressed} more warnings of the peer port`);
     for (const inbound of this.#inbounds.values()) inbound.tick();
     for (const outbound of this.#outbounds.values()) outbound.tick();
+  }
+
+  #warnOfRefusal(origin: string, why: string): void {
+    if (this.#refusals.has(why)) return;
+    if (this.#refusals.size >= this.#limits.refusalsMax) this.#refusals.clear();
+    this.#refusals.add(why);
+    this.#warn(`refused a peer at ${origin}: ${why}`);
   }
 
   #warn(text: string): void {
