@@ -80,6 +80,7 @@ export class Faults {
     this.#world.network.heal();
     for (const process of this.#world.processes) {
       process.clockRate = 1;
+      process.resume();
       process.disk.capacityBytes = Infinity;
       process.machineFile.isFull = false;
       process.disk.writeBytesMax = Infinity;
@@ -107,7 +108,8 @@ export class Faults {
     const { random } = this.#world;
     // Between the parts of a short write a kill would leave half a record in one sector. That looks
     // like damage, and no log could tell; it takes a disk that is full to the byte and that moment.
-    const isPart = operation === "write" && process.disk.writeBytesMax !== Infinity;
+    const { writeBytesMax, capacityBytes } = process.disk;
+    const isPart = operation === "write" && Math.min(writeBytesMax, capacityBytes) !== Infinity;
     const counts = !isPart && (trouble.crashAt === "any" || trouble.crashAt === operation);
     if (trouble.crashIn > 0 && counts) {
       trouble.crashIn--;
