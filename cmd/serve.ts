@@ -17,6 +17,7 @@ import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
+import { BackgroundChecks } from "./background-checks.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
@@ -30,8 +31,6 @@ const handOverMs = 1_000;
 const drainMs = 1_000;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
-/** Older parts of the log are verified one after the other while the node serves. */
-const scrubEveryMs = 2_000;
 
 /** Damage found while a process lives: more of it, and the disk is not worth another attempt. */
 const mendingsMax = 8;
@@ -71,7 +70,7 @@ class Server {
   readonly #foreignTo = new Set<NodeId>();
   #lastWarning = "";
   /** What the node's start was given, and what has to end with it; null before the cluster has formed. */
-  #running: { readonly formed: Formed; readonly stop: () => void } | null = null;
+  #running: { readonly formed: Formed; readonly checks: BackgroundChecks } | null = null;
   #isMending = false;
   #mendings = 0;
 
@@ -165,6 +164,7 @@ class Server {
       await until(() => node.pendingWriteCount === 0, drainMs);
     }
     node?.stop();
+    this.#running?.checks.stop();
     await this.#listener?.close(200);
     this.#transport.close();
     this.#directory?.close();
@@ -350,14 +350,13 @@ class Server {
     this.#node = node;
     node.start();
     this.#client.formed(node, formed.clusterId);
-    const scrubbing = systemClock.every(scrubEveryMs, () => {
-      try {
-        if (log.scrub() === "done") scrubbing.cancel();
-      } catch (error) {
-        this.#failed(error);
-      }
+    const checks = new BackgroundChecks({
+      clock: systemClock,
+      log,
+      machine,
+      failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, stop: () => scrubbing.cancel() };
+    this.#running = { formed, checks };
   }
 
   /**
@@ -379,7 +378,7 @@ class Server {
     this.#log.warn(
       `${(error as Error).message}; nothing more is served from there until it is mended`,
     );
-    running.stop();
+    running.checks.stop();
     this.#node.stop();
     systemClock.soon(() => {
       try {

@@ -43,10 +43,6 @@ export class Currency {
     return this.#currentMs === null ? null : nowMs() - this.#currentMs;
   }
 
-  get wasEverCurrent(): boolean {
-    return this.#currentMs !== null;
-  }
-
   /**
    * A follower is current when it has applied all that its leader ever sent or called committed: what
    * the leader has committed without us it had sent us before. A leader is when a majority has

@@ -90,6 +90,8 @@ export class Node {
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
+  /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
+  #wholeIndex: Index | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -451,11 +453,11 @@ export class Node {
     this.#options.warn("what was damaged is whole again");
   }
 
-  /** Has applied what the current leader calls committed: no earlier life of this state had more. */
+  /** Has applied all of a whole log: no earlier life of this state, which is never ahead of it, had more. */
   #isCaughtUp(): boolean {
-    const { log, role, term } = this.#raft;
-    const isOfTerm = log.term(log.commitIndex) === term && log.appliedIndex === log.commitIndex;
-    return isOfTerm && (role.kind === "leader" || this.#currency.wasEverCurrent);
+    const { log } = this.#raft;
+    this.#wholeIndex ??= log.lastIndex;
+    return log.appliedIndex >= Math.min(this.#wholeIndex, log.lastIndex);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

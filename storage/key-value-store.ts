@@ -39,6 +39,7 @@ import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
+  asDamage,
   isCutShort,
   openSchema,
   saveMeta,
@@ -51,6 +52,7 @@ import {
   type StateMeta,
 } from "./state-schema.ts";
 import { configure, prepareStatements, type Statements } from "./state-statements.ts";
+import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
@@ -70,13 +72,6 @@ const entryWalBytes = 4 * 4120;
 /** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
 const keysPerScan = 256;
-
-/** What is taken out of the hash when a row goes. */
-interface RowVersion {
-  readonly checksum: number;
-  readonly revision: number;
-  readonly createRevision: number;
-}
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -110,11 +105,13 @@ export class KeyValueStore implements StateMachine {
   #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
+  #verification: StateVerification;
 
   private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
     this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -263,6 +260,33 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
+  /**
+   * Goes on with the background verification of all rows, by about `bytesMax` bytes. Throws
+   * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
+   */
+  verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+    // What waits in memory counts in the hash already, and would not be found.
+    if (this.commit() === "full") return { bytes: 0, isEnd: false };
+    try {
+      const { bytes, end } = this.#verification.step(bytesMax);
+      if (end !== null && end.toString() !== this.#hash.toString()) {
+        const detail = "its rows are not those that were written: some are missing, or too many";
+        throw new StateDamaged(this.#database.path, detail);
+      }
+      return { bytes, isEnd: end !== null };
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    }
+  }
+
+  #newVerification(): StateVerification {
+    const check = (found: SqliteRow): number => {
+      const { key, value } = this.#checkedRow(found);
+      return Buffer.byteLength(key) + value.byteLength;
+    };
+    return new StateVerification({ database: this.#database, check });
+  }
+
   prepareSnapshot(): StateView | "full" {
     assert(this.#view === null, "one view at a time");
     if (this.commit() === "full") return "full";
@@ -349,6 +373,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = this.#driver.open(path);
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
+    this.#verification = this.#newVerification();
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -378,6 +403,7 @@ export class KeyValueStore implements StateMachine {
     this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
+    this.#verification.restart();
     this.#buffer.clear();
   }
 
@@ -448,6 +474,7 @@ export class KeyValueStore implements StateMachine {
     const value = command.value.slice();
     this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
+    this.#verification.changed(key, before, { checksum, revision, createRevision });
     return { op: "put", created: before === null, revision };
   }
 
@@ -455,6 +482,7 @@ export class KeyValueStore implements StateMachine {
     const before = this.#forget(key);
     if (before === null) return { op: "delete", deleted: 0, revision };
     this.#buffer.set(key, null);
+    this.#verification.changed(key, before, null);
     return { op: "delete", deleted: 1, revision };
   }
 
@@ -470,11 +498,12 @@ export class KeyValueStore implements StateMachine {
     if (buffered !== undefined) return buffered;
     const stored = this.#statements.getVersion.get(key);
     if (stored === null) return null;
-    return {
-      checksum: stored["checksum"] as number,
-      revision: stored["revision"] as number,
-      createRevision: stored["create_revision"] as number,
-    };
+    const { checksum, revision, create_revision: createRevision } = stored;
+    if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
+      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
+      throw new StateDamaged(this.#database.path, detail);
+    }
+    return { checksum, revision, createRevision } as RowVersion;
   }
 
   #writeRows(): void {
@@ -510,10 +539,10 @@ export class KeyValueStore implements StateMachine {
 
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
-    if (rowChecksum(row, row.revision, row.createRevision) !== found["checksum"]) {
-      const detail = `the row of key ${JSON.stringify(row.key)} contradicts its checksum`;
-      throw new StateDamaged(this.#database.path, detail);
-    }
+    const { key, value, contentType, createRevision, revision } = row;
+    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const detail = contradictionIn(columns);
+    if (detail !== null) throw new StateDamaged(this.#database.path, detail);
     return row;
   }
 
@@ -566,9 +595,3 @@ const appliedState = (meta: StateMeta): AppliedState => ({
 });
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;
-
-/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
-function asDamage(path: string, error: unknown): unknown {
-  if (!(error instanceof SqliteError) || !error.isDamage) return error;
-  return new StateDamaged(path, error.detail);
-}

@@ -6,7 +6,12 @@
 import { closeSync, fsyncSync, openSync, readSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
-import type { SqliteDatabase, SqliteRow, SqliteStatement } from "./sqlite/port.ts";
+import {
+  SqliteError,
+  type SqliteDatabase,
+  type SqliteRow,
+  type SqliteStatement,
+} from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
 const formatVersion = 2;
@@ -92,6 +97,12 @@ export class StateDamaged extends Error {
     this.detail = detail;
     this.isMendable = isMendable;
   }
+}
+
+/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
+export function asDamage(path: string, error: unknown): unknown {
+  if (!(error instanceof SqliteError) || !error.isDamage) return error;
+  return new StateDamaged(path, error.detail);
 }
 
 /** Reads how far the state has come; makes the tables in an empty file. Throws `StateDamaged`. */

@@ -222,6 +222,25 @@ scenario("a database with a row changed", async () => {
   });
 });
 
+scenario("a database with a key changed, that nobody asks for", async () => {
+  await cluster().whole();
+  const [node] = await cluster().followers();
+  assert.ok(node);
+  await node.stop();
+  const [file = ""] = filesOf(node, databaseFile);
+  const [offset = 0] = offsetsOf(file, "row-55value-55-");
+  assert.ok(offset > 0, "key and value stand side by side");
+  flip(file, offset + 5);
+  node.start();
+  await until("it finds it", formationMs, () => {
+    assertTold(node, file);
+    return true;
+  });
+  await until("it is whole", formationMs, () => isWhole(node));
+  assert.is((await node.get("row-55", "local")).text, valueOf(55));
+  await cluster().assertSameState();
+});
+
 scenario("a database that is gone", async () => {
   const remove = (node: ClusterNode): string => {
     const [file = ""] = filesOf(node, databaseFile);

@@ -1,6 +1,6 @@
 /** Bits that flip in the files of one node while it is down. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import * as assert from "uvu/assert";
 import { exitCodes } from "../../cmd/exit.ts";
@@ -18,7 +18,7 @@ import type { Random } from "../raft/random.ts";
 import { type Fault, type FaultKind, type Target, targets } from "./fault.ts";
 import type { World } from "./world.ts";
 
-/** To find the damage, or to be back without having met it. */
+/** To mend the damage, to be back without having met it, or to refuse. */
 const verdictMs = 20_000;
 const pageBytes = 4_096;
 
@@ -31,6 +31,8 @@ interface Place {
 
 interface Spot {
   readonly name: string;
+  /** Whether the node heals by itself; otherwise it may refuse. */
+  readonly isMendable: boolean;
   readonly file: RegExp;
   /** `at` is from 0 to 1. */
   choose(path: string, at: number): Place;
@@ -49,27 +51,36 @@ function pageOf(path: string, at: number): Place {
 const spots: readonly Spot[] = [
   {
     name: "a bit of the log",
+    isMendable: true,
     file: logFile,
     choose: (path, at) => bytesOf(path, Math.floor(at * usedBytes(path)), 1),
   },
   {
     name: "a copy of the hard state",
+    isMendable: true,
     file: hardStateFile,
     choose: (path, at) => bytesOf(path, at < 0.5 ? 20 : pageBytes + 20, 1),
   },
   {
     name: "the hard state",
+    isMendable: false,
     file: hardStateFile,
     choose: (path) => bytesOf(path, 0, usedBytes(path)),
   },
-  // A single bit may hide in a stored key, a known gap; a page that is nonsense may not.
-  { name: "a page of the database", file: databaseFile, choose: pageOf },
+  // A single bit may hide in a stored key for a while, a known gap; a page that is nonsense may not.
+  { name: "a page of the database", isMendable: true, file: databaseFile, choose: pageOf },
   {
     name: "the first bytes of the database",
+    isMendable: true,
     file: databaseFile,
     choose: (path) => bytesOf(path, 0, 100),
   },
-  { name: "a page of the database's WAL", file: /\.sqlite-wal$/, choose: pageOf },
+  {
+    name: "a page of the database's WAL",
+    isMendable: true,
+    file: /\.sqlite-wal$/,
+    choose: pageOf,
+  },
 ];
 
 class Damage implements Fault {
@@ -101,8 +112,9 @@ class Damage implements Fault {
     assert.ok(whole.length > 0 && !whole.equals(this.#damaged), "something is damaged");
     victim.start();
     const where = `node ${victim.id}, bytes ${place.from} to ${place.to} of ${basename(path)}`;
-    await until(`${where}: it refuses or serves`, verdictMs, async () => {
-      return !victim.isRunning || (await victim.isReady());
+    await until(`${where}: it refuses or is whole`, verdictMs, async () => {
+      if (!victim.isRunning) return true;
+      return (await victim.isReady()) && (await victim.status()).mending === null;
     });
     if (!victim.isRunning) this.#assertRefused(victim);
     return `${where}: it ${victim.isRunning ? "serves" : "refuses"}`;
@@ -119,14 +131,16 @@ class Damage implements Fault {
     world.revive(victim);
   }
 
+  /** What is mended may be in another file now, or in none. */
   #read({ path, from, to }: Place): Buffer {
-    return readFileSync(path).subarray(from, to);
+    return existsSync(path) ? readFileSync(path).subarray(from, to) : Buffer.alloc(0);
   }
 
   #assertRefused(victim: ClusterNode): void {
     const { code, signal } = victim.process.ending ?? {};
     const last = victim.process.errorLines.at(-1) ?? "";
     if (signal === "SIGKILL") return;
+    assert.not.ok(this.#spot.isMendable, `it mends this by itself, but: ${last}`);
     assert.is(code, exitCodes.damaged, `how it ended: ${last}`);
     assert.ok(last.includes(victim.directory), `the last line names a file: ${last}`);
   }

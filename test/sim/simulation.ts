@@ -32,8 +32,12 @@ export interface SimResult {
   readonly failure: { readonly error: Error; readonly lastEvents: string[] } | null;
 }
 
-/** How long a mended majority may take, in election timeouts, before it counts as stuck. */
+/**
+ * How long a mended majority may take before it counts as stuck: so many election timeouts, and for
+ * every call so many round trips, in which it may have to catch up entry by entry.
+ */
 const healingTimeouts = 60;
+const healingRoundTrips = 4;
 
 /** Steps of the checker for one key before its history counts as undecided. */
 const checkerStepsMax = 3_000_000;
@@ -145,7 +149,9 @@ class Simulation {
   }
 
   #runUntil(isDone: () => boolean, what: () => string): void {
-    const endMs = this.#time.nowMs + healingTimeouts * this.#options.limits.electionTimeoutMs;
+    const { limits, latencyMs, callsMax } = this.#options;
+    const catchingUpMs = healingRoundTrips * 2 * latencyMs * callsMax;
+    const endMs = this.#time.nowMs + healingTimeouts * limits.electionTimeoutMs + catchingUpMs;
     while (!isDone()) {
       claim(this.#time.step(endMs), () => `a mended majority is stuck: ${what()}`);
       this.#events++;
