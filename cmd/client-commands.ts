@@ -125,7 +125,7 @@ function exitCodeOf(failure: Failure): ExitCode {
   }
 }
 
-function parseEndpoints(text: string | undefined): string[] {
+export function parseEndpoints(text: string | undefined): string[] {
   if (text === undefined) {
     const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
     return plan.map(({ http }) => `http://${http}`);

@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
+import { Backups } from "../server/backups.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
@@ -10,6 +11,7 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
+import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { PeerTransport } from "../server/transport.ts";
@@ -70,7 +72,15 @@ class Server {
   readonly #foreignTo = new Set<NodeId>();
   #lastWarning = "";
   /** What the node's start was given, and what has to end with it; null before the cluster has formed. */
-  #running: { readonly formed: Formed; readonly checks: BackgroundChecks } | null = null;
+  #running: {
+    readonly formed: Formed;
+    readonly checks: BackgroundChecks;
+    readonly backups: BackupStore;
+  } | null = null;
+  readonly #backups = new Backups({
+    clock: systemClock,
+    source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
+  });
   #isMending = false;
   #mendings = 0;
 
@@ -167,6 +177,7 @@ class Server {
     this.#running?.checks.stop();
     await this.#listener?.close(200);
     this.#transport.close();
+    this.#backups.closeAll();
     this.#directory?.close();
   }
 
@@ -202,6 +213,7 @@ class Server {
     ];
     return {
       store: this.#client,
+      backups: this.#backups,
       version,
       live: () => true,
       ready: () => this.#client.isReady,
@@ -323,11 +335,8 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, note, space, verdict } = directory.openGroup(
-      members,
-      this.#config.limits,
-      suspect,
-    );
+    const group = directory.openGroup(members, this.#config.limits, suspect);
+    const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
@@ -356,7 +365,7 @@ class Server {
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks };
+    this.#running = { formed, checks, backups: group.backups };
   }
 
   /**
@@ -382,6 +391,7 @@ class Server {
     this.#node.stop();
     systemClock.soon(() => {
       try {
+        this.#backups.closeAll();
         this.#directory?.leaveGroup();
         this.#startNode(running.formed, suspect);
         this.#isMending = false;

@@ -79,6 +79,10 @@ export class SqliteStateView implements StateView {
     }
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
