@@ -89,7 +89,7 @@ async function fetchFrom(endpoint: string, path: string): Promise<void> {
 }
 
 function ask(endpoint: string): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
+  return new Promise((answered, reject) => {
     const signal = AbortSignal.timeout(answerMs);
     const request = get(new URL("/v1/backup", endpoint), { agent: false });
     const abort = (): void => void request.destroy(new Error("no answer in time"));
@@ -98,7 +98,7 @@ function ask(endpoint: string): Promise<IncomingMessage> {
     request.on("response", (answer) => {
       signal.removeEventListener("abort", abort);
       answer.setTimeout(idleMs, () => answer.destroy(new Error("nothing came for too long")));
-      resolve(answer);
+      answered(answer);
     });
   });
 }

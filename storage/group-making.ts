@@ -3,10 +3,10 @@
  * left. Its log is empty and starts behind that state, as after a snapshot.
  */
 
-import { assert } from "../server/raft/assert.ts";
 import { encodeConfiguration, type Configuration } from "../server/raft/configuration.ts";
-import { index, term } from "../server/raft/entry.ts";
+import { index, term, type Entry } from "../server/raft/entry.ts";
 import type { BackupReader } from "./backup-file.ts";
+import { DiskError } from "./disk.ts";
 import { createGroup, openGroup, type GroupFiles, type GroupOptions } from "./group-files.ts";
 import { KeyValueStore, StateDamaged } from "./key-value-store.ts";
 import type { SqliteDriver } from "./sqlite/port.ts";
@@ -30,8 +30,7 @@ type Files = GroupFiles<KeyValueStore>;
  */
 export function restoreGroup(options: MakingOptions, backup: BackupReader): void {
   createGroup(options);
-  const files = open(options, false);
-  try {
+  using(options, (files) => {
     const { applied, digest } = backup.head;
     const recovery = files.machine.beginRecovery(
       { ...applied, configuration: options.members },
@@ -44,9 +43,7 @@ export function restoreGroup(options: MakingOptions, backup: BackupReader): void
     recovery.install();
     files.log.reset(base);
     files.hardState.save({ term: applied.appliedTerm, vote: null });
-  } finally {
-    close(files);
-  }
+  });
 }
 
 /**
@@ -54,53 +51,69 @@ export function restoreGroup(options: MakingOptions, backup: BackupReader): void
  * goes on.
  */
 export function recoverGroup(options: MakingOptions): void {
-  const files = open(options, false);
-  try {
+  using(options, (files) => {
     const { log, machine, hardState, note } = files;
     while (machine.applied.appliedIndex < log.lastIndex) {
       const from = index(machine.applied.appliedIndex + 1);
       machine.apply(log.entries(from, log.lastIndex, applyBytes));
-      commit(machine);
+      commit(options, machine);
     }
     const { appliedIndex, appliedTimeMs } = machine.applied;
     const base = { lastIndex: index(appliedIndex + 1), lastTerm: term(hardState.current.term + 1) };
     hardState.save({ term: base.lastTerm, vote: null });
     const data = encodeConfiguration(options.members);
-    const kind = "configuration";
-    const entry = { index: base.lastIndex, term: base.lastTerm, timeMs: appliedTimeMs, kind, data };
-    machine.apply([{ ...entry, kind }]);
-    commit(machine);
+    const place = { index: base.lastIndex, term: base.lastTerm, timeMs: appliedTimeMs };
+    const entry: Entry = { ...place, kind: "configuration", data };
+    // Noted before the state gets ahead of the log: a start in between finishes it, or forgets it.
     log.prepareReset(base);
+    machine.apply([entry]);
+    commit(options, machine);
     log.reset(base);
     note.clear();
-  } finally {
-    close(files);
+  });
+}
+
+function using(options: MakingOptions, run: (files: Files) => void): void {
+  const files = open(options);
+  const { log, machine, hardState } = files;
+  try {
+    run(files);
+  } catch (error) {
+    // What a failure has left half open is not to hide it.
+    for (const part of [machine, log, hardState]) closeQuietly(part);
+    throw error;
+  }
+  machine.close();
+  log.close();
+  hardState.close();
+}
+
+function closeQuietly(part: { close(): void }): void {
+  try {
+    part.close();
+  } catch {
+    // The first failure is the one to tell.
   }
 }
 
-function open(options: MakingOptions, hasPeers: boolean): Files {
+function open(options: MakingOptions): Files {
   const { driver } = options;
   const opened = openGroup({
     ...options,
     openMachine: (path) => KeyValueStore.open({ driver, path }),
     setMachineAside: setStateAside,
-    hasPeers,
+    hasPeers: false,
   });
   if (!opened.ok) throw new StateDamaged(opened.damage.path, opened.damage.detail);
   return opened.files;
 }
 
-function commit(machine: KeyValueStore): void {
+function commit({ directory }: MakingOptions, machine: KeyValueStore): void {
   const { appliedIndex } = machine.applied;
-  assert(machine.sync() === appliedIndex, "the disk has room for what is applied");
+  if (machine.sync() === appliedIndex) return;
+  throw new DiskError(directory, "write", "ENOSPC", "no room for what is applied");
 }
 
 function refuse({ directory }: MakingOptions, wrong: string | null): void {
   if (wrong !== null) throw new StateDamaged(directory, wrong);
-}
-
-function close({ log, machine, hardState }: Files): void {
-  machine.close();
-  log.close();
-  hardState.close();
 }
