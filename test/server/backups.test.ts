@@ -71,10 +71,10 @@ function scene(): Scene {
     hasLeader: true,
     backups,
     ask: async (method = "GET") => {
-      let answer: Response | null = null;
       const asked = Promise.resolve(app.request("http://localhost/v1/backup", { method }));
-      void asked.then((found) => (answer = found));
-      for (let turn = 0; answer === null && turn < 1_000; turn++) {
+      const state = { isAnswered: false };
+      void asked.then(() => (state.isAnswered = true));
+      for (let turn = 0; !state.isAnswered && turn < 1_000; turn++) {
         await new Promise((resolve) => setImmediate(resolve));
         time.run(100);
       }
