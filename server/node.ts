@@ -342,11 +342,8 @@ export class Node {
           this.#disk.report(from, message.room, this.#nowMs());
           break;
         case "forwardRefused":
-          if (message.reason === "noSpace") {
-            for (const sequence of message.sequences) this.#writes.refusedForSpace(sequence);
-            break;
-          }
-          for (const sequence of message.sequences) this.#writes.refused(sequence);
+          this.#writes.refused(message);
+          if (message.reason === "noSpace") break;
           // Not at once again: an overloaded leader would only have more to refuse.
           this.#isHeldBack = true;
           break;
@@ -537,8 +534,16 @@ export class Node {
   }
 
   #refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
-    const sequences = frames.map((frame) => readCommandHeader(frame)?.sequence ?? 0);
-    this.#options.network.send(to, { type: "forwardRefused", reason, sequences });
+    const bySession = new Map<number, number[]>();
+    for (const frame of frames) {
+      const { session, sequence } = must(readCommandHeader(frame), "a fresh command has a header");
+      const sequences = bySession.get(session);
+      if (sequences) sequences.push(sequence);
+      else bySession.set(session, [sequence]);
+    }
+    for (const [session, sequences] of bySession) {
+      this.#options.network.send(to, { type: "forwardRefused", reason, session, sequences });
+    }
     this.#options.network.flush();
   }
 

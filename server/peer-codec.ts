@@ -210,7 +210,7 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
-      return [type, reasonNumbers[m.reason], m.sequences];
+      return [type, reasonNumbers[m.reason], m.session, m.sequences];
     case "diskReport":
       return [type, roomNumbers[m.room]];
     default:
@@ -311,7 +311,12 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
-      return { type, reason: f.oneOf(reasons), sequences: f.list(listLengthMax).map(integer) };
+      return {
+        type,
+        reason: f.oneOf(reasons),
+        session: f.integer(),
+        sequences: f.list(listLengthMax).map(integer),
+      };
     case "diskReport":
       return { type, room: f.oneOf(rooms) };
     default:

@@ -13,6 +13,8 @@ export interface Forward {
 export interface ForwardRefused {
   readonly type: "forwardRefused";
   readonly reason: "notLeader" | "overloaded" | "noSpace";
+  /** Theirs: in another life of the node the same numbers mean other writes. */
+  readonly session: number;
   readonly sequences: readonly number[];
 }
 

@@ -3,6 +3,7 @@
  * what a failure means: what was never handed to a leader is `not_applied`, the rest is `unknown`.
  */
 
+import type { ForwardRefused } from "./peer-message.ts";
 import { assert } from "./raft/assert.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import { frameCommand, type CommandHeader } from "./state-machine/command-header.ts";
@@ -116,16 +117,17 @@ export class PendingWrites {
     this.#waiting.push(write);
   }
 
-  /** The node it was forwarded to did not take it. */
-  refused(sequence: number): void {
-    const write = this.#byAttempt.get(this.#attemptOf(sequence));
-    if (write?.place.kind === "forwarded") this.returned(write);
-  }
-
-  /** The same, because some voter has no room for it: nobody else would take it either. */
-  refusedForSpace(sequence: number): void {
-    const write = this.#byAttempt.get(this.#attemptOf(sequence));
-    if (write?.place.kind === "forwarded") this.#settle(write, noSpace);
+  /**
+   * The node they were forwarded to did not take them. Where some voter has no room for them, nobody
+   * else would take them either.
+   */
+  refused({ reason, session, sequences }: ForwardRefused): void {
+    for (const sequence of sequences) {
+      const write = this.#byAttempt.get(this.#attemptOf(session, sequence));
+      if (write?.place.kind !== "forwarded") continue;
+      if (reason === "noSpace") this.#settle(write, noSpace);
+      else this.returned(write);
+    }
   }
 
   /** Answers those of the waiting writes that there is no room for. */
@@ -196,15 +198,14 @@ export class PendingWrites {
 
   #ownWrite(header: CommandHeader): PendingWrite | undefined {
     if (header.origin !== this.#options.self) return undefined;
-    const generation =
-      (header.session - this.#options.session + sequencesPerSession) % sequencesPerSession;
-    return this.#byAttempt.get(generation * sequencesPerSession + header.sequence);
+    return this.#byAttempt.get(this.#attemptOf(header.session, header.sequence));
   }
 
-  /** The newest attempt with that sequence number. */
-  #attemptOf(sequence: number): number {
-    const attempt = this.#lastAttempt - (this.#lastAttempt % sequencesPerSession) + sequence;
-    return attempt <= this.#lastAttempt ? attempt : attempt - sequencesPerSession;
+  /** Where the session is of another life, no attempt of this one has that number. */
+  #attemptOf(session: number, sequence: number): number {
+    const generation =
+      (session - this.#options.session + sequencesPerSession) % sequencesPerSession;
+    return generation * sequencesPerSession + sequence;
   }
 
   #settle(write: PendingWrite, answer: WriteAnswer): void {

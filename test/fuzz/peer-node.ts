@@ -175,7 +175,12 @@ class Scene {
       case 13:
         return tape.once(2)
           ? { type: "forward", commands: [this.#command(), this.#command()] }
-          : { type: "forwardRefused", reason: "notLeader", sequences: [this.#count(), 1, 2] };
+          : {
+              type: "forwardRefused",
+              reason: "notLeader",
+              session: this.#count(),
+              sequences: [this.#count(), 1, 2],
+            };
       default:
         return {
           type: "readIndexResponse",

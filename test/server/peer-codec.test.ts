@@ -156,7 +156,7 @@ test("members need an id in range, only once, and a voter among them", () => {
 });
 
 test("a list longer than any honest one is refused", () => {
-  assertRefused([15, 1, new Array(listLengthMax + 1).fill(0)], /longer than/);
+  assertRefused([15, 1, 7, new Array(listLengthMax + 1).fill(0)], /longer than/);
 });
 
 test("bytes after a message are refused", () => {

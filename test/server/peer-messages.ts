@@ -78,8 +78,8 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "recoveryPoint", term: term(7), requestId: 42, lastIndex: index(10) },
   { type: "recoveryPointResponse", term: term(7), requestId: 42, lastIndex: index(12) },
   { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
-  { type: "forwardRefused", reason: "notLeader", sequences: [4, 5] },
-  { type: "forwardRefused", reason: "overloaded", sequences: [] },
-  { type: "forwardRefused", reason: "noSpace", sequences: [1] },
+  { type: "forwardRefused", reason: "notLeader", session: 2 ** 32 - 1, sequences: [4, 5] },
+  { type: "forwardRefused", reason: "overloaded", session: 0, sequences: [] },
+  { type: "forwardRefused", reason: "noSpace", session: 7, sequences: [1] },
   { type: "diskReport", room: "full" },
 ];

@@ -171,12 +171,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    const old = this.#active;",
   },
   {
-    name: "a truncation is not noted before it begins",
-    file: "storage/raft-log.ts",
-    find: "    noteTruncation(disk, directory, from);\n    this.#cutBack(from);",
-    replace: "    this.#cutBack(from);",
-  },
-  {
     name: "the older of two copies of term and vote is believed",
     file: "storage/hard-state.ts",
     find: "slot && (!best || slot.sequence > best.sequence) ? slot : best,",
@@ -218,5 +212,11 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: "    if (at > this.#lastIndex || at < this.firstIndex - 1) return null;",
     replace:
       "    if (at > this.#lastIndex) return null;\n    if (at < this.firstIndex - 1) return term(1);",
+  },
+  {
+    name: "a refusal meant for an earlier life of the node is believed",
+    file: "server/pending-writes.ts",
+    find: "    return generation * sequencesPerSession + sequence;",
+    replace: "    return generation * 0 + sequence;",
   },
 ];

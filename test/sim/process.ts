@@ -95,7 +95,8 @@ export class SimProcess {
   #lives = 0;
   #blockedUntilMs = 0;
   #backlog: (() => void)[] = [];
-  #isWaking = false;
+  /** When the backlog is looked at next; 0: nobody will. */
+  #wakeMs = 0;
   /** How long the running event has kept the process busy so far. */
   #stallMs = 0;
   #clockRate = 1;
@@ -147,6 +148,12 @@ export class SimProcess {
   /** The process stands still, its connections stay. */
   pause(ms: number): void {
     this.#blockedUntilMs = Math.max(this.#blockedUntilMs, this.#world.time.nowMs + ms);
+  }
+
+  /** Whatever it stood still for is over. */
+  resume(): void {
+    this.#blockedUntilMs = this.#world.time.nowMs;
+    if (this.life && this.#backlog.length > 0) this.#wakeLater(this.life);
   }
 
   /** An empty directory introduces itself to those that run, as the transport's handshake does. */
@@ -354,10 +361,11 @@ export class SimProcess {
   }
 
   #wakeLater(life: Life): void {
-    if (this.#isWaking) return;
-    this.#isWaking = true;
-    this.#world.time.at(this.#blockedUntilMs, () => {
-      this.#isWaking = false;
+    const { time } = this.#world;
+    if (this.#wakeMs > time.nowMs && this.#wakeMs <= this.#blockedUntilMs) return;
+    this.#wakeMs = this.#blockedUntilMs;
+    time.at(this.#blockedUntilMs, () => {
+      this.#wakeMs = 0;
       if (this.life === life) this.#workOff(life);
       else if (this.life && this.#backlog.length > 0) this.#wakeLater(this.life);
     });

@@ -1,9 +1,11 @@
 /** The simulator itself: equal seeds give equal runs, and what once failed does not fail again. */
 
+import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { failedSeeds } from "./failed-seeds.ts";
 import { drawOptions, faultKinds } from "./options.ts";
+import { plantedBugs } from "./planted-bugs.ts";
 import { describeFailure } from "./runs.ts";
 import { simulate } from "./simulation.ts";
 
@@ -35,6 +37,14 @@ test("every fault is drawn by some seed, and left out by another", () => {
       drawn.some((faults) => !faults.has(kind)),
       kind,
     );
+  }
+});
+
+test("every planted bug has its one place in the source", () => {
+  for (const { name, file, find, replace } of plantedBugs) {
+    const text = readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
+    assert.is(text.split(find).length, 2, `${name}: in ${file}`);
+    assert.is.not(find, replace);
   }
 });
 
