@@ -133,7 +133,7 @@ export function parseEndpoints(text: string | undefined): string[] {
   return text.split(",").map((part) => {
     const endpoint = part.trim();
     const url = endpoint.includes("://") ? endpoint : `http://${endpoint}`;
-    const isRight = URL.canParse(url) && ["http:", "https:"].includes(new URL(url).protocol);
+    const isRight = URL.canParse(url) && new URL(url).protocol === "http:";
     if (endpoint === "" || !isRight) {
       throw new UsageError(`--endpoints: "${part}" is not HOST:PORT or http://HOST:PORT`);
     }

@@ -453,10 +453,11 @@ function portError(error: unknown, address: string, purpose: string): unknown {
       `${address}, the address for ${purpose}, is in use: is this node running already?`,
     );
   }
-  if (code === "EACCES" || code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
-    return new StartError(`${address}, the address for ${purpose}, cannot be opened (${code})`);
-  }
-  return error;
+  const { message } = error as Error;
+  // For a name that nobody knows Bun gives no code.
+  if (code === undefined && !message.startsWith("Failed to listen")) return error;
+  const reason = code ?? "no such address";
+  return new StartError(`${address}, the address for ${purpose}, cannot be opened (${reason})`);
 }
 
 function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {

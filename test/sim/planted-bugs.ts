@@ -219,10 +219,4 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace:
       "    if (at > this.#lastIndex) return null;\n    if (at < this.firstIndex - 1) return term(1);",
   },
-  {
-    name: "a refusal meant for an earlier life of the node is believed",
-    file: "server/pending-writes.ts",
-    find: "    return generation * sequencesPerSession + sequence;",
-    replace: "    return generation * 0 + sequence;",
-  },
 ];
