@@ -343,9 +343,8 @@ export class Node {
           break;
         case "forwardRefused":
           this.#writes.refused(message);
-          if (message.reason === "noSpace") break;
           // Not at once again: an overloaded leader would only have more to refuse.
-          this.#isHeldBack = true;
+          if (message.reason !== "noSpace") this.#isHeldBack = true;
           break;
         case "snapshotOffer":
         case "snapshotChunk":

@@ -118,8 +118,8 @@ export class PendingWrites {
   }
 
   /**
-   * The node they were forwarded to did not take them. Where some voter has no room for them, nobody
-   * else would take them either.
+   * The node they were forwarded to did not take them. Where that is for want of room on some voter's
+   * disk, nobody else would take them either.
    */
   refused({ reason, session, sequences }: ForwardRefused): void {
     for (const sequence of sequences) {

@@ -80,6 +80,6 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
   { type: "forwardRefused", reason: "notLeader", session: 2 ** 32 - 1, sequences: [4, 5] },
   { type: "forwardRefused", reason: "overloaded", session: 0, sequences: [] },
-  { type: "forwardRefused", reason: "noSpace", session: 7, sequences: [1] },
+  { type: "forwardRefused", reason: "noSpace", session: 1, sequences: [1] },
   { type: "diskReport", room: "full" },
 ];
