@@ -158,7 +158,7 @@ function exitCodeOf(failure: Failure): ExitCode {
   }
 }
 
-function parseEndpoints(text: string | undefined): string[] {
+export function parseEndpoints(text: string | undefined): string[] {
   if (text === undefined) {
     const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
     return plan.map(({ http }) => `http://${http}`);
@@ -166,7 +166,7 @@ function parseEndpoints(text: string | undefined): string[] {
   return text.split(",").map((part) => {
     const endpoint = part.trim();
     const url = endpoint.includes("://") ? endpoint : `http://${endpoint}`;
-    const isRight = URL.canParse(url) && ["http:", "https:"].includes(new URL(url).protocol);
+    const isRight = URL.canParse(url) && new URL(url).protocol === "http:";
     if (endpoint === "" || !isRight) {
       throw new UsageError(`--endpoints: "${part}" is not HOST:PORT or http://HOST:PORT`);
     }

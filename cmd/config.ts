@@ -126,7 +126,7 @@ export function nodeConfig(
   return config;
 }
 
-function readSetting(
+export function readSetting(
   name: NodeFlag,
   flags: NodeFlagValues,
   environment: Environment,

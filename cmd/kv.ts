@@ -10,6 +10,7 @@ import {
 } from "./client-commands.ts";
 import { runCluster } from "./cluster.ts";
 import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "./config.ts";
+import { addOperatorCommands } from "./operator-commands.ts";
 import { lastWords } from "./last-words.ts";
 import { serve } from "./serve.ts";
 import { version } from "./version.ts";
@@ -82,6 +83,7 @@ function build(literal: LiteralArguments): ReturnType<typeof cac> {
       });
     });
   }
+  addOperatorCommands(cli, literal);
   cli.help();
   cli.version(version);
   return cli;

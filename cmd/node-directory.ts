@@ -7,6 +7,7 @@ import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
 import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import { DiskError, type Disk } from "../storage/disk.ts";
 import {
@@ -29,11 +30,12 @@ import { exitCodes, StartError } from "./exit.ts";
 import { systemRandom } from "./system.ts";
 
 /** The only group there is yet. */
-const group = 0;
+export const group = 0;
 
 export interface OpenedGroup extends GroupFiles<KeyValueStore> {
   readonly space: DiskSpace;
   readonly snapshots: SnapshotFiles;
+  readonly backups: BackupFiles;
 }
 
 interface Parts {
@@ -122,17 +124,21 @@ export class NodeDirectory {
     });
     if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
     const { log, machine } = opened.files;
+    const clusterId = must(this.#identity.clusterId, "a group belongs to a cluster");
     const snapshots = new SnapshotFiles({
       disk,
       directory: groupDirectory(path),
       group,
-      clusterId: must(this.#identity.clusterId, "a group belongs to a cluster"),
+      clusterId,
       drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
       machine,
       log,
       formed,
     });
-    this.#group = { ...opened.files, snapshots, space: new ReservedSpace(disk, path) };
+    const { directory } = snapshots;
+    const backups = new BackupFiles({ disk, driver, directory, clusterId, machine, formed });
+    const space = new ReservedSpace(disk, path);
+    this.#group = { ...opened.files, snapshots, backups, space };
     return this.#group;
   }
 
@@ -169,12 +175,14 @@ const logSizes = ({ logBytesMax, logEntriesMax }: Limits): LogSizes => ({
   segmentEntries: Math.min(1 << 16, Math.ceil(logEntriesMax / 4)),
 });
 
-const groupDirectory = (path: string): string => `${path}/group-${group}`;
+export const groupDirectory = (path: string): string => `${path}/group-${group}`;
 
-const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
+export const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
+
+export const drawIncarnation = (): string => Buffer.from(systemRandom.bytes(16)).toString("hex");
 
 /** With every directory above it that had to be made: each is an entry in the one above. */
-function createDirectory(disk: Disk, path: string): void {
+export function createDirectory(disk: Disk, path: string): void {
   const made: string[] = [];
   for (let above = path; !disk.exists(above); above = dirname(above)) made.push(above);
   disk.makeDirectory(path);
@@ -206,8 +214,12 @@ function ownIdentity(disk: Disk, path: string, nodeId: NodeId): Identity | null 
 }
 
 function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
-  const incarnation = Buffer.from(systemRandom.bytes(16)).toString("hex");
-  const identity: Identity = { nodeId, incarnation, clusterId: null, members: [] };
+  const identity: Identity = {
+    nodeId,
+    incarnation: drawIncarnation(),
+    clusterId: null,
+    members: [],
+  };
   writeIdentity(disk, path, identity);
   return identity;
 }
@@ -223,7 +235,7 @@ function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
 }
 
 /** What the disk says about a directory, as one line for a person. */
-async function explained<T>(path: string, run: () => Promise<T>): Promise<T> {
+export async function explained<T>(path: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {

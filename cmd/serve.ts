@@ -2,6 +2,7 @@
 
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
+import { Backups } from "../server/backups.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
@@ -10,6 +11,7 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
+import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
@@ -84,7 +86,15 @@ class Server {
   /** A leader was known in this life. */
   #hasServed = false;
   /** What the node's start was given, and what has to end with it; null before the cluster has formed. */
-  #running: { readonly formed: Formed; readonly checks: BackgroundChecks } | null = null;
+  #running: {
+    readonly formed: Formed;
+    readonly checks: BackgroundChecks;
+    readonly backups: BackupStore;
+  } | null = null;
+  readonly #backups = new Backups({
+    clock: systemClock,
+    source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
+  });
   #isMending = false;
   #mendings = 0;
 
@@ -193,6 +203,7 @@ class Server {
     this.#running?.checks.stop();
     await this.#listener?.close(200);
     this.#transport.close();
+    this.#backups.closeAll();
     this.#directory?.close();
   }
 
@@ -228,6 +239,7 @@ class Server {
     ];
     return {
       store: this.#client,
+      backups: this.#backups,
       version,
       live: () => true,
       ready: () => this.#client.isReady,
@@ -390,11 +402,8 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, note, space, verdict } = directory.openGroup(
-      members,
-      this.#config.limits,
-      suspect,
-    );
+    const group = directory.openGroup(members, this.#config.limits, suspect);
+    const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
     if (note.current.log !== null) this.#log.warn(lostEntries);
@@ -430,7 +439,7 @@ class Server {
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks };
+    this.#running = { formed, checks, backups: group.backups };
   }
 
   /**
@@ -456,6 +465,7 @@ class Server {
     this.#node.stop();
     systemClock.soon(() => {
       try {
+        this.#backups.closeAll();
         this.#directory?.leaveGroup();
         this.#startNode(running.formed, suspect);
         this.#isMending = false;
@@ -518,10 +528,11 @@ function portError(error: unknown, address: string, purpose: string): unknown {
       `${address}, the address for ${purpose}, is in use: is this node running already?`,
     );
   }
-  if (code === "EACCES" || code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
-    return new StartError(`${address}, the address for ${purpose}, cannot be opened (${code})`);
-  }
-  return error;
+  const { message } = error as Error;
+  // For a name that nobody knows Bun gives no code.
+  if (code === undefined && !message.startsWith("Failed to listen")) return error;
+  const reason = code ?? "no such address";
+  return new StartError(`${address}, the address for ${purpose}, cannot be opened (${reason})`);
 }
 
 function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {

@@ -54,9 +54,15 @@ export function renderStatus(answer: Result<{ readonly status: Status }>): strin
     `applied   ${status.appliedIndex} of ${status.commitIndex} committed`,
     `state     ${renderLine(status.stateHash)}`,
     ...(status.mending === null ? [] : renderMending(status.mending)),
+    renderDisk(status.disk),
     `version   ${renderLine(status.version)}, up ${renderDuration(status.uptimeSeconds)}`,
     ...status.members.map((member) => renderMember(member, status)),
   ].join("\n");
+}
+
+function renderDisk({ freeBytes, state }: Status["disk"]): string {
+  const free = `disk      ${Math.floor(freeBytes / 2 ** 20)} MiB free`;
+  return state === "ok" ? free : `${free}: too little, so the cluster refuses writes`;
 }
 
 function renderMending({ log, state }: NonNullable<Status["mending"]>): string[] {

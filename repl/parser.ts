@@ -210,7 +210,17 @@ function toCommandName(text: string): CommandName | null {
   return commandNames.find((name) => name === text) ?? null;
 }
 
+/** Understood by a shell alone: they work with files, and mostly on nodes that do not run. */
+const shellCommands: readonly string[] = ["backup", "restore", "check", "recover"];
+
 function unknownCommand(line: string, word: Word): Problem {
+  const text = decode(word.bytes) ?? "";
+  if (shellCommands.includes(text)) {
+    return problemAt(line, word.start, [
+      `${text} works with files`,
+      `in a shell: kv ${text} --help`,
+    ]);
+  }
   const nearest = nearestCommand(decode(word.bytes) ?? "");
   return problemAt(line, word.start, [
     `there is no command ${renderKey(shorten(decode(word.bytes) ?? "\ufffd"))}`,

@@ -30,6 +30,8 @@ const shortCheckpointPart = 1 / 8;
 export class Applier {
   readonly #options: ApplierOptions;
   #isPaused = false;
+  /** The last checkpoint found no room: another one has to show that there is some. */
+  #owesCheckpoint = false;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -74,8 +76,10 @@ export class Applier {
   #checkpointIfDue(): void {
     const { machine, limits, disk, checkpoint } = this.#options;
     const part = disk.own === "ok" ? 1 : shortCheckpointPart;
-    if (this.#isPaused || machine.unsyncedBytes < limits.checkpointBytes * part) return;
-    if (checkpoint() >= machine.applied.appliedIndex) disk.foundRoom("checkpoint");
+    const isDue = this.#owesCheckpoint || machine.unsyncedBytes >= limits.checkpointBytes * part;
+    if (this.#isPaused || !isDue) return;
+    this.#owesCheckpoint = checkpoint() < machine.applied.appliedIndex;
+    if (!this.#owesCheckpoint) disk.foundRoom("checkpoint");
     // What follows would only make the next one larger.
     else if (!disk.foundFull("checkpoint")) this.#isPaused = true;
   }

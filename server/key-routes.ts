@@ -15,7 +15,17 @@ const getParameters: KnownParameters = {
 };
 
 /** Conditions on a write. To execute it without looking at them would be a lost update. */
-const laterHeaders = ["if-match", "if-none-match", "idempotency-key", "ttl", "x-ttl", "lease"];
+const laterHeaders = [
+  "if",
+  "if-match",
+  "if-none-match",
+  "if-modified-since",
+  "if-unmodified-since",
+  "idempotency-key",
+  "ttl",
+  "x-ttl",
+  "lease",
+];
 
 const contentTypeDefault = "application/octet-stream";
 /** Printable ASCII only: it goes back out as a header. */

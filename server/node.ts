@@ -471,6 +471,8 @@ export class Node {
     const { own } = this.#disk;
     if (own === "full") this.#upkeep.makeRoom();
     this.#raft.resumeWrites();
+    // What was held may have been replaced by a snapshot since.
+    if (!this.#raft.log.hasUnwritten) this.#disk.foundRoom("log");
     this.#applier.resume();
     if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
     this.#options.network.send(leaderId, { type: "diskReport", room: own });

@@ -111,6 +111,26 @@ export interface SnapshotInfo {
   readonly configuration: Configuration;
 }
 
+/** A copy of the state in a file of its own, for somebody outside. */
+export interface BackupStore {
+  /**
+   * Begins one of what is applied now. "busy": there is one already, or a snapshot is being made;
+   * "full": the disk has no room at all.
+   */
+  begin(): BackupMaking | "busy" | "full";
+}
+
+export interface BackupMaking {
+  /** Goes on making it. "full": no room for it; "lost": the state was replaced. Then it was given up. */
+  work(bytesMax: number): "more" | "done" | "full" | "lost";
+  /** After "done": its size. */
+  readonly bytes: number;
+  /** After "done"; empty behind the end. */
+  read(offset: number, bytesMax: number): Uint8Array;
+  /** Nothing is left of it. May be called again. */
+  close(): void;
+}
+
 /**
  * Snapshots on their way: one to be sent, one that comes in. Nothing here outlives the process but
  * what `install` has done. Every call does a bounded piece of work, and throws where the disk fails.
@@ -120,7 +140,7 @@ export interface SnapshotStore {
   readonly newest: SnapshotInfo | null;
   /** What the snapshot that is being made will stand for; null where none is. */
   readonly makingIndex: Index | null;
-  /** Begins one of what is applied now, unless one is being made or the disk has no room at all. */
+  /** Begins one of what is applied now, unless one is being made, the disk has no room at all, or a backup is. */
   make(): void;
   /** Goes on making it. "full": the disk has no room for it, and it was given up. */
   work(): "more" | "done" | "full";

@@ -287,8 +287,8 @@ export class KeyValueStore implements StateMachine {
     return new StateVerification({ database: this.#database, check });
   }
 
-  prepareSnapshot(): StateView | "full" {
-    assert(this.#view === null, "one view at a time");
+  prepareSnapshot(): StateView | "full" | "busy" {
+    if (this.#view !== null) return "busy";
     if (this.commit() === "full") return "full";
     this.#view = new SqliteStateView({
       database: this.#database,

@@ -54,7 +54,8 @@ const isFull = (error: unknown): boolean =>
 
 export class SnapshotFiles implements SnapshotStore {
   readonly #options: SnapshotFilesOptions;
-  readonly #directory: string;
+  /** A start empties it. */
+  readonly directory: string;
   #newest: { readonly info: SnapshotInfo; readonly file: DiskFile } | null = null;
   #making: Making | null = null;
   #incoming: Incoming | null = null;
@@ -62,11 +63,11 @@ export class SnapshotFiles implements SnapshotStore {
   constructor(options: SnapshotFilesOptions) {
     const { disk, directory } = options;
     this.#options = options;
-    this.#directory = `${directory}/snapshots`;
-    if (disk.exists(this.#directory)) {
-      for (const name of disk.list(this.#directory)) disk.remove(this.#path(name));
+    this.directory = `${directory}/snapshots`;
+    if (disk.exists(this.directory)) {
+      for (const name of disk.list(this.directory)) disk.remove(this.#path(name));
     }
-    disk.makeDirectory(this.#directory);
+    disk.makeDirectory(this.directory);
   }
 
   // ------------------------------------------------------------------ to be sent
@@ -83,7 +84,7 @@ export class SnapshotFiles implements SnapshotStore {
     if (this.#making) return;
     const { disk, drawId, formed, group, clusterId, machine } = this.#options;
     const view = machine.prepareSnapshot();
-    if (view === "full") return;
+    if (typeof view === "string") return;
     const head: SnapshotHead = {
       group,
       clusterId,
@@ -285,6 +286,6 @@ export class SnapshotFiles implements SnapshotStore {
   }
 
   #path(name: string): string {
-    return `${this.#directory}/${name}`;
+    return `${this.directory}/${name}`;
   }
 }

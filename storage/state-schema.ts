@@ -59,6 +59,9 @@ export const userTable: StateTable = {
 /** All but `meta`, which a snapshot's head stands for. */
 export const stateTables: readonly StateTable[] = [userTable];
 
+/** Makes them all. */
+export const stateTablesSql = [kvTable].join("; ");
+
 export interface StateMeta {
   readonly appliedIndex: number;
   readonly appliedTerm: number;

@@ -13,9 +13,9 @@ export const unitTimeoutMs = 60_000;
 export const endToEndTimeoutMs = 300_000;
 
 /** What needs the machine for itself, or takes long: once, and on one runtime. */
-const alone = /^test\/(?:e2e\/|sim\/random-seeds|faults\/overload)/;
-/** What needs the executable, and mostly waits. */
-const faults = /^test\/faults\/(?!overload)/;
+const alone = /^test\/(?:e2e\/(?!snapshots)|faults\/overload)/;
+/** What takes long and mostly waits, or needs one core: beside each other. */
+const faults = /^test\/(?:faults\/(?!overload)|e2e\/snapshots|sim\/random-seeds)/;
 const isEndToEnd = (path: string): boolean => alone.test(path) || faults.test(path);
 
 /** Runs what is selected on one runtime; end-to-end tests one at a time and alone. */

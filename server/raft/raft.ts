@@ -484,12 +484,13 @@ export class Raft {
   }
 
   /**
-   * A learner, a stranger to the configuration, or a node without its whole log does not stand. A voter
-   * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
-   * then they need its vote while its log is ahead of theirs.
+   * A learner, a stranger to the configuration, or a node without its whole log on disk does not
+   * stand. A voter whose removal may not be committed still does (thesis §4.2.2): the others may lack
+   * that entry, and then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
     if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
+    if (this.log.isRefused) return false;
     return this.configurations.mayBeVoter(this.self);
   }
 

@@ -47,6 +47,8 @@ export interface StateView {
   read(bytesMax: number): RowBatch | null;
   /** Gives back what the view holds; it is not read any more. */
   close(): void;
+  /** Also by the state machine, where another state took the place of this one. */
+  readonly isClosed: boolean;
 }
 
 /** A state in the making, from a snapshot. Nothing of it counts before `install`. */
@@ -92,9 +94,9 @@ export interface StateMachine {
   sync(): Index;
   /**
    * Commits first ("full": it could not). Takes no longer for much data than for little. One view at a
-   * time.
+   * time ("busy": there is one).
    */
-  prepareSnapshot(): StateView | "full";
+  prepareSnapshot(): StateView | "full" | "busy";
   /**
    * Begins a state with that bookkeeping (whose configuration is not null) and digest, to take the
    * place of this one. One at a time.

@@ -82,6 +82,7 @@ export class MemoryMachine implements StateMachine {
       digest: this.digest(),
       read: () => (rows.length === 0 ? null : { table: "kv", rows: rows.splice(0, 3) }),
       close: () => {},
+      isClosed: false,
     };
   }
 

@@ -8,4 +8,7 @@ export interface FailedSeed {
   readonly found: string;
 }
 
-export const failedSeeds: readonly FailedSeed[] = [];
+export const failedSeeds: readonly FailedSeed[] = [
+  { seed: 126, found: "records of a failed sync were believed after a restart" },
+  { seed: 1467186940, found: "a refusal meant for an earlier life made a write happen twice" },
+];

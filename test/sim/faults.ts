@@ -21,10 +21,10 @@ interface DiskTrouble {
   syncMs: number;
   misdirectNext: boolean;
   /**
-   * One of the two copies of term and vote was written elsewhere. Until a start brings it up to date
-   * the other is the only one, and a second fault in the same file more than any file can bear.
+   * Files with a write that went to another place. Until a start puts right what it can, a second
+   * fault in the same file could take the other copy, or the only trace: more than any file can bear.
    */
-  isVoteAtRisk: boolean;
+  readonly atRisk: Set<string>;
 }
 
 const noTrouble = (): DiskTrouble => ({
@@ -33,7 +33,7 @@ const noTrouble = (): DiskTrouble => ({
   failNext: null,
   syncMs: 0,
   misdirectNext: false,
-  isVoteAtRisk: false,
+  atRisk: new Set(),
 });
 
 export interface FaultOptions {
@@ -90,7 +90,7 @@ export class Faults {
 
   /** Its files were opened: what could be put right about them is. */
   started(process: SimProcess): void {
-    must(this.#trouble.get(process.id), "every disk is known").isVoteAtRisk = false;
+    must(this.#trouble.get(process.id), "every disk is known").atRisk.clear();
   }
 
   /** A process ended: somebody starts it again after a while. */
@@ -120,10 +120,9 @@ export class Faults {
       return { kind: "error", code: "EIO" };
     }
     if (operation === "sync") process.stall(trouble.syncMs * (0.5 + random.float()));
-    const holdsVote = path.endsWith("/hard-state");
-    if (operation === "write" && trouble.misdirectNext && !(holdsVote && trouble.isVoteAtRisk)) {
+    if (operation === "write" && trouble.misdirectNext && !trouble.atRisk.has(path)) {
       trouble.misdirectNext = false;
-      trouble.isVoteAtRisk ||= holdsVote;
+      trouble.atRisk.add(path);
       process.isDamaged = true;
       return { kind: "misdirect", offset: 512 * random.below(8) };
     }
@@ -338,9 +337,9 @@ export class Faults {
 
   #rot(victim: SimProcess): void {
     const { random } = this.#world;
-    const { isVoteAtRisk } = must(this.#trouble.get(victim.id), "every disk is known");
+    const { atRisk } = must(this.#trouble.get(victim.id), "every disk is known");
     const files = victim.disk.files.filter(
-      (name) => victim.disk.sizeOf(name) > 0 && !(isVoteAtRisk && name.endsWith("/hard-state")),
+      (name) => victim.disk.sizeOf(name) > 0 && !atRisk.has(name),
     );
     if (files.length === 0) return;
     victim.isDamaged = true;

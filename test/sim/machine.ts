@@ -210,6 +210,7 @@ export class SimMachine implements StateMachine {
         return batch.length === 0 ? null : { table: "kv", rows: batch };
       },
       close: () => {},
+      isClosed: false,
     };
   }
 

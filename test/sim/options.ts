@@ -94,7 +94,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     snapshotTransfersMax: random.pick([1, 2]),
     snapshotRetryMs: heartbeatMs * 2,
     snapshotTimeoutMs: electionTimeoutMs * random.pick([2, 10]),
-    snapshotKeptMs: electionTimeoutMs * random.pick([0.1, 3]),
+    // At least until whoever needs it has been heard of again.
+    snapshotKeptMs: Math.max(4 * heartbeatMs, electionTimeoutMs * random.pick([0.1, 3])),
     inboxMessagesMax: random.pick([20, 100_000]),
     diskCheckMs: tickMs * other.pick([1, 4]),
     diskFreeBytesMin: other.pick([0, 3_000]),

@@ -34,8 +34,14 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a vote for a log that is less complete",
     file: "server/raft/log-view.ts",
-    find: "lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex)",
-    replace: "lastTerm >= this.lastTerm || lastIndex >= this.lastIndex",
+    find: "lastTerm > ownTerm || (lastTerm === ownTerm && lastIndex >= own)",
+    replace: "lastTerm >= ownTerm || lastIndex >= own",
+  },
+  {
+    name: "what a full disk refused is acknowledged",
+    file: "server/raft/raft.ts",
+    find: "if (!this.log.isHeld) return envelopes;",
+    replace: "return envelopes;",
   },
   {
     name: "acknowledged before the sync",
@@ -169,12 +175,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: "storage/raft-log.ts",
     find: "    const old = this.#active;\n    this.#activeFile.sync();",
     replace: "    const old = this.#active;",
-  },
-  {
-    name: "a truncation is not noted before it begins",
-    file: "storage/raft-log.ts",
-    find: "    noteTruncation(disk, directory, from);\n    this.#cutBack(from);",
-    replace: "    this.#cutBack(from);",
   },
   {
     name: "the older of two copies of term and vote is believed",

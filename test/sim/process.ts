@@ -312,8 +312,9 @@ export class SimProcess {
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
     const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
+    // Mending at a start needs room, and is begun again at the next one.
     claim(
-      !(error instanceof DiskError && error.code === "ENOSPC"),
+      this.isDamaged || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
     );
     const name = error instanceof DiskError ? error.code : error.name;
