@@ -3,7 +3,14 @@
 import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import type { Row } from "../server/state-machine/command.ts";
-import { renderGet, renderList, renderStatus } from "../repl/answers.ts";
+import {
+  renderGet,
+  renderList,
+  renderMembers,
+  renderStatus,
+  renderTransfer,
+} from "../repl/answers.ts";
+import { readMemberWords, readTransferWords } from "../repl/member-words.ts";
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
@@ -24,6 +31,11 @@ export const clientCommands = {
   del: { usage: "del <key>", help: "Delete a key" },
   list: { usage: "list [prefix]", help: "List rows whose keys begin with a prefix" },
   status: { usage: "status", help: "Show what a node says about itself and the cluster" },
+  member: {
+    usage: "member <action> [what]",
+    help: "list, add ID=RAFT/HTTP, promote ID, remove ID or replace ID=RAFT/HTTP",
+  },
+  transfer: { usage: "transfer <id>", help: "Let that node lead" },
 } as const;
 
 export type ClientCommandName = keyof typeof clientCommands;
@@ -79,11 +91,32 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
     const text = renderStatus(answer as Awaited<ReturnType<ClientPort["status"]>>);
     return { text, json: answer.status, code: exitCodes.done };
   },
+  async member(store, words) {
+    const read = readMemberWords(words);
+    if (!read.ok) throw new UsageError(`${read.detail}; ${read.advice}`);
+    if (words.length > read.count) {
+      throw new UsageError(
+        `unexpected word "${words[read.count]}"; kv member --help shows the form`,
+      );
+    }
+    const { change } = read;
+    const answer = await (change === null ? store.members() : store.changeMembers(change));
+    if (!answer.ok) return answer;
+    const { members, revision } = answer;
+    return { text: renderMembers(answer), json: { members, revision }, code: exitCodes.done };
+  },
+  async transfer(store, words) {
+    const read = readTransferWords(words);
+    if (!read.ok) throw new UsageError(`${read.detail}; ${read.advice}`);
+    const answer = await store.transferLeadership(read.to);
+    if (!answer.ok) return answer;
+    return { text: renderTransfer(answer), json: { leader: answer.leader }, code: exitCodes.done };
+  },
 };
 
 const outcomes: Readonly<Record<Outcome, string>> = {
-  not_applied: "not_applied: nothing was written",
-  unknown: "unknown: the write may have happened",
+  not_applied: "not_applied: nothing was changed",
+  unknown: "unknown: it may have happened",
 };
 
 /** Runs the command and ends the process with its exit code. */

@@ -3,6 +3,7 @@
 import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
+import { operatorCommands } from "./operator-commands.ts";
 import { UsageError } from "./arguments.ts";
 
 export interface Flag {
@@ -33,6 +34,8 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   get: "kv get greeting",
   del: "kv del greeting",
   list: "kv list user/ -o json",
+  member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
+  transfer: "kv transfer 2",
   status: "kv status --endpoints 127.0.0.1:8002",
 };
 
@@ -71,6 +74,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
       example: "kv bench --clients 64 --reads 90 --duration 30",
     },
   ],
+  ...Object.entries(operatorCommands),
   ["help", { usage: "help [command]", help: "Show what a command does", flags: [] }],
 ]);
 

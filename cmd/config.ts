@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import type { PlannedMember } from "../server/formation.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
+import { membersMax } from "../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
 import { UsageError } from "./arguments.ts";
 
@@ -53,7 +54,7 @@ export const nodeFlags = {
   },
   cluster: {
     usage: "--cluster <SPEC>",
-    help: "Members of the first start: ID=RAFT/HTTP,… (default: three nodes on 127.0.0.1)",
+    help: "Members of the first start, or those to join and this node: ID=RAFT/HTTP,… (default: three nodes on 127.0.0.1)",
   },
   http: { usage: "--http <ADDR>", help: "Listen for HTTP here instead of the address in SPEC" },
   raft: { usage: "--raft <ADDR>", help: "Listen for peers here instead of the address in SPEC" },
@@ -124,7 +125,7 @@ export function nodeConfig(
   return config;
 }
 
-function readSetting(
+export function readSetting(
   name: NodeFlag,
   flags: NodeFlagValues,
   environment: Environment,
@@ -169,6 +170,11 @@ export function parseCluster(given: Setting): PlannedMember[] {
     const http = formatAddress(parseAddress(match[3] ?? "", from));
     return { id: nodeId(id), raft, http };
   });
+  if (members.length > membersMax) {
+    throw new UsageError(
+      `${from} names ${members.length} members; a cluster has at most ${membersMax}`,
+    );
+  }
   members.sort((a, b) => a.id - b.id);
   refuseRepeated(members, from);
   return members;
@@ -221,7 +227,7 @@ function positive(given: Setting | null, min: number, fallback: number): number 
   throw new UsageError(`${given.from} ${given.text} is not a whole number from ${min}`);
 }
 
-type Setting = { readonly text: string; readonly from: string };
+export type Setting = { readonly text: string; readonly from: string };
 
 /** A list's parts, separated by commas, each made what `parse` makes of it. */
 function eachOf(given: Setting | null, parse: (part: Setting) => string): string[] {

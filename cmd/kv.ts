@@ -14,7 +14,19 @@ import {
 } from "./client-commands.ts";
 import { runCluster } from "./cluster.ts";
 import { commands, commonFlags, helpText } from "./commands.ts";
-import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "./config.ts";
+import {
+  nodeConfig,
+  nodeFlags,
+  readSetting,
+  type NodeFlag,
+  type NodeFlagValues,
+} from "./config.ts";
+import {
+  operatorCommands,
+  runOperatorCommand,
+  type OperatorCommandName,
+  type OperatorSettings,
+} from "./operator-commands.ts";
 import { lastWords } from "./last-words.ts";
 import { tell, write } from "./output.ts";
 import { serve } from "./serve.ts";
@@ -53,6 +65,20 @@ function clientOptions(options: Options, literal: LiteralArguments): ClientOptio
   return { endpoints: text("endpoints"), output: text("output") };
 }
 
+const isOperatorCommand = (name: string): name is OperatorCommandName =>
+  Object.hasOwn(operatorCommands, name);
+
+function operatorSettings(options: Options, literal: LiteralArguments): OperatorSettings {
+  const values = nodeFlagValues(options, literal);
+  return {
+    dataDir: readSetting("data-dir", values, process.env),
+    cluster: readSetting("cluster", values, process.env),
+    nodeid: readSetting("nodeid", values, process.env),
+    endpoints: clientOptions(options, literal).endpoints,
+    isForced: options["force"] === true,
+  };
+}
+
 function bench(options: Options, literal: LiteralArguments): Promise<void> {
   const { endpoints, output } = clientOptions(options, literal);
   return runBench({
@@ -83,6 +109,10 @@ function actionOf(name: string, literal: LiteralArguments): Action {
     case "help":
       return ([about = ""]) => write(process.stdout, helpText(about));
     default:
+      if (isOperatorCommand(name)) {
+        return (words, options) =>
+          runOperatorCommand(name, words, operatorSettings(options, literal));
+      }
       return (words, options) =>
         runClientCommand(name as ClientCommandName, words, clientOptions(options, literal));
   }
@@ -129,7 +159,7 @@ function asUsageError(
 const knownFlags: KnownFlags = {
   values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
   bare: new Set([
-    ...["no-repl", "help", "version"],
+    ...["no-repl", "force", "help", "version"],
     ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),
   ]),
   short: new Map([

@@ -2,10 +2,12 @@
 
 import { dirname, resolve } from "node:path";
 import type { Formed } from "../server/formation.ts";
+import type { DiskSpace } from "../server/ports.ts";
 import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
 import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import type { Disk } from "../storage/disk.ts";
 import {
@@ -19,6 +21,7 @@ import {
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
+import { ReservedSpace } from "../storage/reserved-space.ts";
 import { SnapshotFiles } from "../storage/snapshot-files.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { setStateAside } from "../storage/state-aside.ts";
@@ -28,10 +31,12 @@ import { diskTrouble } from "./last-words.ts";
 import { systemRandom } from "./system.ts";
 
 /** The only group there is yet. */
-const group = 0;
+export const group = 0;
 
 export interface OpenedGroup extends GroupFiles<KeyValueStore> {
+  readonly space: DiskSpace;
   readonly snapshots: SnapshotFiles;
+  readonly backups: BackupFiles;
 }
 
 interface Parts {
@@ -65,7 +70,7 @@ export class NodeDirectory {
     const path = resolve(options.path);
     const disk = new NodeDisk();
     const driver = await loadSqlite();
-    try {
+    return explaining(path, async () => {
       const isNew = !disk.exists(path);
       if (isNew) await options.beforeCreation();
       if (isNew) createDirectory(disk, path);
@@ -79,9 +84,7 @@ export class NodeDirectory {
         lock.release();
         throw error;
       }
-    } catch (error) {
-      throw explained(path, error);
-    }
+    });
   }
 
   get identity(): Identity {
@@ -131,17 +134,21 @@ export class NodeDirectory {
     });
     if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
     const { log, machine } = opened.files;
+    const clusterId = must(this.#identity.clusterId, "a group belongs to a cluster");
     const snapshots = new SnapshotFiles({
       disk,
       directory: groupDirectory(path),
       group,
-      clusterId: must(this.#identity.clusterId, "a group belongs to a cluster"),
+      clusterId,
       drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
       machine,
       log,
       formed,
     });
-    return { ...opened.files, snapshots };
+    const { directory } = snapshots;
+    const backups = new BackupFiles({ disk, driver, directory, clusterId, machine, formed });
+    const space = new ReservedSpace(disk, path);
+    return { ...opened.files, snapshots, backups, space };
   }
 
   /** Gives up the group's files as they are: something in them cannot be vouched for. */
@@ -177,12 +184,14 @@ const logSizes = ({ logBytesMax, logEntriesMax }: Limits): LogSizes => ({
   segmentEntries: Math.min(1 << 16, Math.ceil(logEntriesMax / 4)),
 });
 
-const groupDirectory = (path: string): string => `${path}/group-${group}`;
+export const groupDirectory = (path: string): string => `${path}/group-${group}`;
 
-const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
+export const drawSalt = (): number => Math.floor(systemRandom.fraction() * 2 ** 32);
+
+export const drawIncarnation = (): string => Buffer.from(systemRandom.bytes(16)).toString("hex");
 
 /** With every directory above it that had to be made: each is an entry in the one above. */
-function createDirectory(disk: Disk, path: string): void {
+export function createDirectory(disk: Disk, path: string): void {
   const made: string[] = [];
   for (let above = path; !disk.exists(above); above = dirname(above)) made.push(above);
   disk.makeDirectory(path);
@@ -224,8 +233,12 @@ function ownIdentity(disk: Disk, path: string, nodeId: NodeId): Identity | null 
 }
 
 function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
-  const incarnation = Buffer.from(systemRandom.bytes(16)).toString("hex");
-  const identity: Identity = { nodeId, incarnation, clusterId: null, members: [] };
+  const identity: Identity = {
+    nodeId,
+    incarnation: drawIncarnation(),
+    clusterId: null,
+    members: [],
+  };
   writeIdentity(disk, path, identity);
   return identity;
 }
@@ -238,6 +251,15 @@ function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
     `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,
   );
+}
+
+/** Runs with what the disk says about something in `directory` turned into one line for a person. */
+export async function explaining<T>(directory: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw explained(directory, error);
+  }
 }
 
 /** What the disk says about something in a directory, as one line for a person. */

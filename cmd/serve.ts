@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
+import { Backups } from "../server/backups.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
@@ -12,8 +13,11 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { majority } from "../server/raft/quorum.ts";
+import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
+import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { Roster } from "../server/roster.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
@@ -33,6 +37,12 @@ import { version } from "./version.ts";
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
+/** How long clients have to notice that this node ends. */
+const lingerMs = 300;
+/** Between a change of the members and the end of connections that it makes unwelcome. */
+const partingMs = 20;
+/** Warnings that are remembered, so that they are not repeated. */
+const warnedMax = 64;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
 
@@ -55,7 +65,7 @@ export async function serve(config: NodeConfig): Promise<void> {
   const signalled = new Promise<"exit">((resolve) => {
     for (const signal of shutdownSignals) process.on(signal, () => resolve("exit"));
   });
-  await Promise.race([signalled, lifelineEnd(), server.runPrompt()]);
+  await Promise.race([signalled, lifelineEnd(), server.removed, server.runPrompt()]);
   await server.shutDown();
   process.exit(exitCodes.done);
 }
@@ -72,13 +82,27 @@ class Server {
   #directory: NodeDirectory | null = null;
   #formation: Formation | null = null;
   #node: Node | null = null;
+  /** Whom the log knows; before the cluster has formed, null. */
+  #roster: Roster | null = null;
   #listener: Listener | null = null;
   #session: TerminalSession | null = null;
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
-  #lastWarning = "";
+  /** What was warned of since a peer was last connected. */
+  readonly #warned = new Set<string>();
+  readonly #removal = Promise.withResolvers<"removed">();
+  /** A leader was known in this life. */
+  #hasServed = false;
   /** What the node's start was given, and what has to end with it; null before the cluster has formed. */
-  #running: { readonly formed: Formed; readonly checks: BackgroundChecks } | null = null;
+  #running: {
+    readonly formed: Formed;
+    readonly checks: BackgroundChecks;
+    readonly backups: BackupStore;
+  } | null = null;
+  readonly #backups = new Backups({
+    clock: systemClock,
+    source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
+  });
   #isMending = false;
   #mendings = 0;
 
@@ -134,6 +158,11 @@ class Server {
     this.#directory?.close();
   }
 
+  /** When this node has learned that it is not a member any more. */
+  get removed(): Promise<"removed"> {
+    return this.#removal.promise;
+  }
+
   async runPrompt(): Promise<"exit"> {
     const input = this.#config.prompt ? standardInput() : "none";
     const store = this.#client;
@@ -162,6 +191,7 @@ class Server {
     this.#session?.close();
     this.#session = null;
     this.#log.info("stopping");
+    this.#listener?.drain();
     const node = this.#node;
     if (node) {
       const successor = node.handOver();
@@ -169,12 +199,19 @@ class Server {
         await until(() => node.leadership.leaderId === successor, handOverMs);
         this.#log.info(`node ${successor} was asked to lead`, leadershipFields(node));
       }
-      await until(() => node.pendingWriteCount === 0, drainMs);
+      // Who asks from now on is sent elsewhere, and does not come back before the port is closed.
+      node.windDown();
+      const lingers = this.#listener?.hasClients ? lingerMs : 0;
+      const end = systemClock.monotonicMs() + lingers;
+      const isDone = (): boolean =>
+        node.pendingWriteCount === 0 && systemClock.monotonicMs() >= end;
+      await until(isDone, drainMs);
     }
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);
     this.#transport.close();
+    this.#backups.closeAll();
     this.#directory?.close();
   }
 
@@ -207,6 +244,7 @@ class Server {
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
+      backups: this.#backups,
       version,
       live: () => true,
       ready: () => this.#client.isReady,
@@ -236,7 +274,7 @@ class Server {
         connected: (peer) => this.#connected(peer),
         disconnected: (peer) => this.#disconnected(peer),
         refused: (peer, refusal) => this.#refused(peer, refusal),
-        message: (from, message) => this.#node?.receive(from, message),
+        message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
         warn: (text) => this.#log.warn(text),
       },
     });
@@ -245,22 +283,22 @@ class Server {
   // ------------------------------------------------------------------ peers and formation
 
   #identity(): PeerIdentity {
+    if (this.#roster) return this.#roster.identity;
     const { nodeId, plan } = this.#config;
-    const identity = this.#directory?.identity;
-    const members =
-      identity && identity.clusterId !== null
-        ? identity.members
-        : plan.map((member) => ({ ...member, incarnation: null }));
-    return {
-      nodeId,
-      incarnation: identity?.incarnation ?? "0".repeat(32),
-      clusterId: identity?.clusterId ?? null,
-      members,
-    };
+    const incarnation = this.#directory?.identity.incarnation ?? "0".repeat(32);
+    const members = plan.map((member) => ({ ...member, incarnation: null }));
+    return { nodeId, incarnation, clusterId: null, members, revision: 0 };
   }
 
   #admit(peer: PeerIdentity): Refusal | null {
     if (!this.#directory) return { reason: "malformed", detail: "still starting" };
+    const roster = this.#roster;
+    if (roster) {
+      const refusal = roster.judge(peer);
+      if (refusal) this.#noteNewcomer(peer, refusal);
+      else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
+      return refusal;
+    }
     const refusal = judgePeer(this.#identity(), peer);
     if (refusal) return refusal;
     // A member that dials us and has formed already tells what we have missed.
@@ -269,8 +307,34 @@ class Server {
     return null;
   }
 
+  /** The leader decides whether, and as what, a directory that nobody knows is taken in. */
+  #noteNewcomer(peer: PeerIdentity, { reason }: Refusal): void {
+    const own = peer.members.find(({ id }) => id === peer.nodeId);
+    if (own === undefined || (reason !== "wiped" && reason !== "unknownMember")) return;
+    const { nodeId: id, incarnation } = peer;
+    this.#node?.knocked({ id, incarnation, raft: own.raft, http: own.http });
+  }
+
+  #configurationChanged(now: Configurations): void {
+    const roster = this.#roster;
+    if (!roster) return;
+    roster.update(now);
+    systemClock.after(partingMs, () => {
+      this.#transport.readmit();
+      this.#dialMembers(roster);
+    });
+  }
+
+  #dialMembers(roster: Roster): void {
+    const peers = [...roster.addresses].map(
+      ([id, raft]) => [id, parseAddress(raft, `node ${id}`)] as const,
+    );
+    this.#transport.setPeers(new Map(peers));
+  }
+
   #connected(peer: PeerIdentity): void {
     this.#foreignTo.delete(peer.nodeId);
+    this.#warned.clear();
     this.#log.debug(`connected to node ${peer.nodeId}`);
     if (this.#node) return;
     const formed = this.#formation?.connected(peer);
@@ -288,10 +352,15 @@ class Server {
     if (refusal.reason === "wrongCluster" && isFormed) {
       // One stranger among our own is his affair; strangers all around, and it is ours.
       this.#foreignTo.add(peer);
-      if (this.#foreignTo.size < majority(this.#config.plan.length)) return;
+      if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
       this.#die(foreignDirectory(this.#config, refusal.detail));
+    } else if (refusal.reason === "retired") {
+      this.#retired(refusal.detail);
     } else if (!isFormed && (refusal.reason === "wiped" || refusal.reason === "unknownMember")) {
-      this.#die(emptyDirectory(this.#config, refusal.detail));
+      this.#warnOnce(
+        `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
+          `(${refusal.detail})`,
+      );
     } else if (!isFormed && refusal.reason === "differentMembers") {
       this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
     } else {
@@ -299,10 +368,20 @@ class Server {
     }
   }
 
-  /** A refusal comes again with every attempt to connect; it is told when it changes. */
+  /** Who served until now has done its work; who starts with such a directory has made a mistake. */
+  #retired(detail: string): void {
+    const advice = "delete the directory to come back as a new member";
+    if (!this.#hasServed)
+      this.#die(new StartError(`${this.#config.directory}: ${detail}; ${advice}`));
+    this.#warnOnce(`${detail}; this node ends`);
+    this.#removal.resolve("removed");
+  }
+
+  /** A refusal comes again with every attempt to connect; it is told when something has changed. */
   #warnOnce(text: string): void {
-    if (this.#lastWarning === text) return;
-    this.#lastWarning = text;
+    if (this.#warned.has(text)) return;
+    if (this.#warned.size >= warnedMax) this.#warned.clear();
+    this.#warned.add(text);
     this.#log.warn(text);
   }
 
@@ -326,15 +405,14 @@ class Server {
     const directory = this.#directory;
     if (!directory) return;
     const members = configuration(formed.members);
-    const { log, hardState, machine, snapshots, note, verdict } = directory.openGroup(
-      members,
-      this.#config.limits,
-      suspect,
-    );
+    const group = directory.openGroup(members, this.#config.limits, suspect);
+    const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);
+    const { incarnation } = directory.identity;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
+      incarnation,
       formed: members,
       limits: this.#config.limits,
       clock: systemClock,
@@ -343,13 +421,19 @@ class Server {
       log,
       hardState,
       machine,
+      space,
       snapshots,
       mending: note,
       fatal: (error) => this.#failed(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
+      configurationChanged: (now) => this.#configurationChanged(now),
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
+    const { clusterId } = formed;
+    const { configurations } = node;
+    this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
+    this.#dialMembers(this.#roster);
     node.start();
     this.#client.formed(node, formed.clusterId);
     const checks = new BackgroundChecks({
@@ -358,7 +442,7 @@ class Server {
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks };
+    this.#running = { formed, checks, backups: group.backups };
   }
 
   /**
@@ -384,6 +468,7 @@ class Server {
     this.#node.stop();
     systemClock.soon(() => {
       try {
+        this.#backups.closeAll();
         this.#directory?.leaveGroup();
         this.#startNode(running.formed, suspect);
         this.#isMending = false;
@@ -394,6 +479,7 @@ class Server {
   }
 
   #leadershipChanged(now: Leadership): void {
+    this.#hasServed ||= now.leaderId !== null;
     const leader = now.leaderId === null ? "no leader" : `leader ${now.leaderId}`;
     this.#log.info(`${now.role}, term ${now.term}, ${leader}`);
     this.#session?.refresh();
@@ -462,12 +548,5 @@ function portError(error: unknown, address: string, purpose: string): unknown {
 function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {
   return new StartError(
     `${directory} is another cluster's: ${detail}; use that cluster's addresses, or another --data-dir`,
-  );
-}
-
-function emptyDirectory({ directory, nodeId }: NodeConfig, detail: string): StartError {
-  return new StartError(
-    `${directory} is new, and node ${nodeId} may not join with it: ${detail}; bring back the old ` +
-      `directory, or delete the data directories of all nodes to start over`,
   );
 }

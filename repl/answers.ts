@@ -10,6 +10,8 @@ import type {
   Result,
   Status,
 } from "../server/client-port.ts";
+import type { MembersAnswer } from "../server/cluster-port.ts";
+import type { NodeId } from "../server/raft/entry.ts";
 import { shortenedTo } from "./display.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
@@ -63,9 +65,15 @@ export function renderStatus(answer: Result<{ readonly status: Status }>): strin
     `applied   ${status.appliedIndex} of ${status.commitIndex} committed`,
     `state     ${renderLine(status.stateHash)}`,
     ...(status.mending === null ? [] : renderMending(status.mending)),
+    renderDisk(status.disk),
     `version   ${renderLine(status.version)}, up ${renderDuration(status.uptimeSeconds)}`,
     ...status.members.map((member) => renderMember(member, status)),
   ].join("\n");
+}
+
+function renderDisk({ freeBytes, state }: Status["disk"]): string {
+  const free = `disk      ${Math.floor(freeBytes / 2 ** 20)} MiB free`;
+  return state === "ok" ? free : `${free}: too little, so the cluster refuses writes`;
 }
 
 function renderMending({ log, state }: NonNullable<Status["mending"]>): string[] {
@@ -86,6 +94,22 @@ function renderMember(member: MemberStatus, status: Status): string {
   return words.join(", ");
 }
 
+export function renderMembers(answer: MembersAnswer): string {
+  if (!answer.ok) return renderFailure(answer, "cluster");
+  const lines = answer.members.map(({ id, role, raft, http, incarnation }) => {
+    const words = [`member    ${id}, ${role}`];
+    words.push(`raft ${renderLine(raft)}`, `http ${renderLine(http)}`);
+    if (incarnation === null) words.push("its machine has not come yet");
+    return words.join(", ");
+  });
+  const count = `${lines.length} ${lines.length === 1 ? "member" : "members"}`;
+  return [...lines, `(${count}, revision ${answer.revision})`].join("\n");
+}
+
+export function renderTransfer(answer: Result<{ readonly leader: NodeId }>): string {
+  return answer.ok ? `node ${answer.leader} leads` : renderFailure(answer, "cluster");
+}
+
 function renderDuration(seconds: number): string {
   const whole = Math.floor(seconds);
   if (whole < 60) return `${whole} s`;
@@ -93,18 +117,20 @@ function renderDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** One line, `error: what happened, and what to do; what became of the write`. */
-export function renderFailure(failure: Failure): string {
+/** One line, `error: what happened, and what to do; what became of it`. */
+export function renderFailure(failure: Failure, of: "key" | "cluster" = "key"): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
-  return `error: ${detail}${renderOutcome(failure)}`;
+  return `error: ${detail}${renderOutcome(failure, of)}`;
 }
 
-function renderOutcome(failure: Failure): string {
+function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
   switch (failure.outcome) {
     case "not_applied":
-      return "; nothing was written";
+      return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
-      return "; the write may have happened";
+      return of === "key"
+        ? "; the write may have happened"
+        : "; it may have happened: member list and status show it";
     case undefined:
       return "";
     default:

@@ -2,6 +2,7 @@
 
 import type { ClientPort } from "../server/client-port.ts";
 import { commandNames } from "./help.ts";
+import { memberActions } from "./member-words.ts";
 import { renderKey, renderKeyStart } from "./render.ts";
 import { cutWords } from "./words.ts";
 
@@ -37,6 +38,12 @@ export function completer(
       return choose(
         start,
         commandNames.filter((name) => name.startsWith(text)),
+      );
+    }
+    if (command === "member" && words.length === 1) {
+      return choose(
+        start,
+        memberActions.filter((name) => name.startsWith(text)),
       );
     }
     if (words.length !== 1 || !["put", "get", "del", "list"].includes(command)) return null;

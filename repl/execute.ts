@@ -6,9 +6,11 @@ import {
   renderDelete,
   renderGet,
   renderList,
+  renderMembers,
   renderProblem,
   renderPut,
   renderStatus,
+  renderTransfer,
 } from "./answers.ts";
 import { helpText } from "./help.ts";
 import { parseLine } from "./parser.ts";
@@ -72,6 +74,12 @@ async function ask(
       );
     case "status":
       return renderStatus(await store.status());
+    case "member":
+      return renderMembers(
+        await (command.change === null ? store.members() : store.changeMembers(command.change)),
+      );
+    case "transfer":
+      return renderTransfer(await store.transferLeadership(command.to));
     case "help":
       return helpText(command.command);
     default:
@@ -81,11 +89,22 @@ async function ask(
 
 /** Resolves when the person gives up waiting. */
 function given(signal: AbortSignal, command: Question): Promise<string> {
-  const isWrite = command.name === "put" || command.name === "del";
-  const text = isWrite
-    ? "error: interrupted; the write may have happened: get the key to see"
-    : "error: interrupted";
+  const text = `error: interrupted${doubtOf(command)}`;
   return new Promise((resolve) => {
     signal.addEventListener("abort", () => resolve(text), { once: true });
   });
+}
+
+function doubtOf(command: Question): string {
+  switch (command.name) {
+    case "put":
+    case "del":
+      return "; the write may have happened: get the key to see";
+    case "member":
+      return command.change === null ? "" : "; it may have happened: member list shows it";
+    case "transfer":
+      return "; it may have happened: status shows it";
+    default:
+      return "";
+  }
 }

@@ -1,6 +1,16 @@
 /** The commands of the prompt with a line of help each; the parser takes the names from here. */
 
-export const commandNames = ["put", "get", "del", "list", "status", "help", "exit"] as const;
+export const commandNames = [
+  "put",
+  "get",
+  "del",
+  "list",
+  "status",
+  "member",
+  "transfer",
+  "help",
+  "exit",
+] as const;
 
 export type CommandName = (typeof commandNames)[number];
 
@@ -20,6 +30,12 @@ const helps: Readonly<Record<CommandName, Help>> = {
   del: { usage: "del KEY", meaning: "delete a key", example: "del greeting" },
   list: { usage: "list [PREFIX]", meaning: "show keys and values", example: "list user/" },
   status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
+  member: {
+    usage: "member ACTION …",
+    meaning: "list, add, promote, remove, replace",
+    example: "member remove 3",
+  },
+  transfer: { usage: "transfer ID", meaning: "let that node lead", example: "transfer 2" },
   help: { usage: "help [COMMAND]", meaning: "show this", example: "help put" },
   exit: { usage: "exit", meaning: "stop, as quit and Ctrl-D do", example: "exit" },
 };
@@ -30,8 +46,17 @@ const quoting = [
   "Values that are not printable text are shown in the same escapes.",
 ];
 
+const memberActions = [
+  "member list                     show the members",
+  "member add ID=RAFT/HTTP         add a machine; it learns, and has no vote yet",
+  "member promote ID               give it a vote, once it has caught up",
+  "member remove ID                take it out, for good",
+  "member replace ID=RAFT/HTTP     another machine in its place, with its vote",
+];
+
 /** One line per command; about one command, its line and the rules of quoting. */
 export function helpText(command: CommandName | null): string {
+  if (command === "member") return [helpLine(command), ...memberActions].join("\n");
   if (command !== null && command !== "put") return helpLine(command);
   const names = command === null ? commandNames : [command];
   return [...names.map(helpLine), ...quoting].join("\n");
@@ -47,7 +72,7 @@ export function exampleOf(command: CommandName): string {
 
 function helpLine(name: CommandName): string {
   const { usage, meaning, example } = helps[name];
-  return `${usage.padEnd(16)}${meaning.padEnd(32)}${example}`;
+  return `${usage.padEnd(17)}${meaning.padEnd(37)}${example}`;
 }
 
 /** Words of other systems' prompts, and the command of ours that does the same. */

@@ -1,9 +1,12 @@
 /** Turns a line into a command, or says in which column it goes wrong and what would be right. */
 
+import type { MemberChange } from "../server/member-change.ts";
+import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import { keyBytesMax, valueBytesMax } from "../server/state-machine/command.ts";
 import { commandNames, exampleOf, nearestCommand, usageOf } from "./help.ts";
 import type { CommandName } from "./help.ts";
+import { readMemberWords, readTransferWords, type WrongWord } from "./member-words.ts";
 import { renderKey, shorten } from "./render.ts";
 import { cutWords, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
@@ -14,6 +17,8 @@ export type ReplCommand =
   | { readonly name: "del"; readonly key: string }
   | { readonly name: "list"; readonly prefix: string }
   | { readonly name: "status" }
+  | { readonly name: "member"; readonly change: MemberChange | null }
+  | { readonly name: "transfer"; readonly to: NodeId }
   | { readonly name: "help"; readonly command: CommandName | null }
   | { readonly name: "exit" };
 
@@ -43,6 +48,14 @@ function parseCommand(name: CommandName, words: Arguments): Parsed {
     case "list": {
       const prefix = words.has(0) ? words.text(0) : "";
       return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
+    }
+    case "member": {
+      const read = readMemberWords(words.texts());
+      return read.ok ? words.last(read.count, { name, change: read.change }) : words.wrong(read);
+    }
+    case "transfer": {
+      const read = readTransferWords(words.texts());
+      return read.ok ? words.last(1, { name, to: read.to }) : words.wrong(read);
     }
     case "help":
       return parseHelp(words);
@@ -116,6 +129,16 @@ class Arguments {
     return this.#words[position]?.bytes ?? null;
   }
 
+  /** What is no text stands for itself as a character that no word of ours has. */
+  texts(): string[] {
+    return this.#words.map(({ bytes }) => decode(bytes) ?? "\ufffd");
+  }
+
+  wrong({ position, detail, advice }: WrongWord): Problem {
+    if (this.has(position)) return this.problem(position, [detail, advice]);
+    return problemAt(this.#line, this.#line.trimEnd().length, [detail, advice]);
+  }
+
   /** A key, of 1 … `keyBytesMax` bytes. */
   key(): string | Problem {
     const bytes = this.bytes(0);
@@ -163,7 +186,7 @@ class Arguments {
       ]);
     }
     return this.problem(count, [
-      `${this.#name} takes one word, this is one too many`,
+      `${this.#name} takes ${count === 1 ? "one word" : `${count} words`}, this is one too many`,
       `put quotes around a word that holds blanks; ${usage}`,
     ]);
   }
@@ -187,7 +210,17 @@ function toCommandName(text: string): CommandName | null {
   return commandNames.find((name) => name === text) ?? null;
 }
 
+/** Understood by a shell alone: they work with files, and mostly on nodes that do not run. */
+const shellCommands: readonly string[] = ["backup", "restore", "check", "recover"];
+
 function unknownCommand(line: string, word: Word): Problem {
+  const text = decode(word.bytes) ?? "";
+  if (shellCommands.includes(text)) {
+    return problemAt(line, word.start, [
+      `${text} works with files`,
+      `in a shell: kv ${text} --help`,
+    ]);
+  }
   const nearest = nearestCommand(decode(word.bytes) ?? "");
   return problemAt(line, word.start, [
     `there is no command ${renderKey(shorten(decode(word.bytes) ?? "\ufffd"))}`,

@@ -3,6 +3,7 @@
  * the node itself, and a client of another node's HTTP port.
  */
 
+import type { ClusterPort } from "./cluster-port.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { MemberRole } from "./raft/configuration.ts";
 import type { Row } from "./state-machine/command.ts";
@@ -13,6 +14,9 @@ export type FailureCode =
   | "forbidden"
   | "not_found"
   | "method_not_allowed"
+  | "conflict"
+  | "condition_failed"
+  | "condition_required"
   | "too_large"
   | "key_too_long"
   | "unsupported_media_type"
@@ -39,6 +43,8 @@ export interface Failure {
   /** The offending parameter of a request. */
   readonly field?: string;
   readonly retryAfterSeconds?: number;
+  /** With `condition_failed`: the revision that stands in the way. */
+  readonly revision?: number;
   /** The leader as this node knows it, where that helps. */
   readonly leader?: NodeId;
 }
@@ -115,12 +121,14 @@ export interface Status {
   readonly members: readonly MemberStatus[];
   readonly version: string;
   readonly uptimeSeconds: number;
+  /** This node's own disk; "low": little is free, and the cluster refuses writes that need room. */
+  readonly disk: { readonly freeBytes: number; readonly state: "ok" | "low" };
   /** Every named maximum and timing in force, by its name. */
   readonly limits: Readonly<Record<string, number>>;
 }
 
 /** No method throws for what can go wrong in a healthy program: failures are values. */
-export interface ClientPort {
+export interface ClientPort extends ClusterPort {
   put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer>;
   get(key: string, options?: ReadOptions): Promise<GetAnswer>;
   delete(key: string, options?: WriteOptions): Promise<DeleteAnswer>;

@@ -30,39 +30,55 @@ export function clusterIdOf(members: readonly Pick<Member, "id" | "incarnation">
   return createHash("sha256").update(`kv cluster\n${text}`).digest("hex").slice(0, 32);
 }
 
+/** Who judges: what it would say of itself, and whom it knows never to let in again. */
+export interface Judge extends PeerIdentity {
+  readonly retired?: readonly string[];
+}
+
 /** Whether a peer may talk to us at all, given who we are; null: it may. */
-export function judgePeer(own: PeerIdentity, peer: PeerIdentity): Refusal | null {
+export function judgePeer(own: Judge, peer: PeerIdentity): Refusal | null {
   if (peer.nodeId === own.nodeId) {
     return { reason: "self", detail: `both ends call themselves node ${own.nodeId}` };
   }
-  if (own.clusterId !== null && peer.clusterId !== null) return judgeFormedPeer(own, peer);
-  if (own.clusterId !== null) return judgeNewcomer(own, peer);
-  if (peer.clusterId !== null) return judgeNewcomer(peer, own);
+  if (own.clusterId !== null) return judgeByCluster(own, peer);
+  // A cluster decides whom it takes in. Who has nothing yet has nothing to lose by listening.
+  if (peer.clusterId !== null) return null;
   return judgeFellowNewcomer(own, peer);
 }
 
-function judgeFormedPeer(own: PeerIdentity, peer: PeerIdentity): Refusal | null {
-  if (own.clusterId !== peer.clusterId) {
-    const detail = `node ${peer.nodeId} belongs to cluster ${peer.clusterId}, node ${own.nodeId} to ${own.clusterId}`;
+/** `own` has a cluster; a peer is let in as the directory by which one of the two knows it. */
+function judgeByCluster(own: Judge, peer: PeerIdentity): Refusal | null {
+  const { nodeId: id, incarnation } = peer;
+  if (peer.clusterId !== null && own.clusterId !== peer.clusterId) {
+    const detail = `node ${id} belongs to cluster ${peer.clusterId}, node ${own.nodeId} to ${own.clusterId}`;
     return { reason: "wrongCluster", detail };
   }
-  return judgeNewcomer(own, peer);
-}
-
-/** `formed` has a cluster; `other` is let in only as the very directory that was there at its formation. */
-function judgeNewcomer(formed: PeerIdentity, other: PeerIdentity): Refusal | null {
-  const known = formed.members.find((member) => member.id === other.nodeId);
-  if (!known) {
-    const detail = `node ${other.nodeId} is not a member of cluster ${formed.clusterId}`;
+  if (own.retired?.includes(incarnation)) {
+    const detail =
+      `the directory of node ${id} was removed from cluster ${own.clusterId} and does not come back ` +
+      `(seen on node ${own.nodeId})`;
+    return { reason: "retired", detail };
+  }
+  if (own.members.some((member) => member.id === id && member.incarnation === incarnation)) {
+    return null;
+  }
+  if (knowsBetter(own, peer)) return null;
+  if (!own.members.some((member) => member.id === id)) {
+    const detail = `node ${id} is not a member of cluster ${own.clusterId}`;
     return { reason: "unknownMember", detail };
   }
-  if (known.incarnation !== other.incarnation) {
-    const detail =
-      `node ${other.nodeId} has an empty or different data directory, but cluster ${formed.clusterId} ` +
-      `(seen on node ${formed.nodeId}) knows it with another one: it may have forgotten what it promised`;
-    return { reason: "wiped", detail };
-  }
-  return null;
+  const detail =
+    `node ${id} has an empty or different data directory, but cluster ${own.clusterId} ` +
+    `(seen on node ${own.nodeId}) knows it with another one: it may have forgotten what it promised`;
+  return { reason: "wiped", detail };
+}
+
+/** Whether the peer goes by a newer configuration than ours, in which both of us are members. */
+function knowsBetter(own: Judge, peer: PeerIdentity): boolean {
+  if (peer.clusterId === null || peer.revision <= own.revision) return false;
+  const has = ({ nodeId: id, incarnation }: PeerIdentity): boolean =>
+    peer.members.some((member) => member.id === id && member.incarnation === incarnation);
+  return has(own) && has(peer);
 }
 
 function judgeFellowNewcomer(own: PeerIdentity, peer: PeerIdentity): Refusal | null {
@@ -99,7 +115,7 @@ export class Formation {
   /** A connection to an admitted peer stands. Returns what the cluster is, where that is now known. */
   connected(peer: PeerIdentity): Formed | null {
     const adopted = this.adopt(peer);
-    if (adopted) return adopted;
+    if (adopted || peer.clusterId !== null) return adopted;
     this.#present.set(peer.nodeId, peer.incarnation);
     return this.form();
   }
@@ -108,15 +124,18 @@ export class Formation {
     this.#present.delete(peer);
   }
 
-  /** A member that has formed already vouches for the cluster that counts us in. */
+  /**
+   * A member that has formed already vouches for the cluster that counts us in. Null where it does not
+   * yet. Who comes after the formation has no vote before the log says so.
+   */
   adopt(peer: PeerIdentity): Formed | null {
     if (peer.clusterId === null) return null;
-    const members = peer.members.map(({ id, raft, http, incarnation }) => {
-      assert(incarnation !== null, "a formed cluster knows its members' directories");
-      return { id, role: "voter" as const, raft, http, incarnation };
+    const own = peer.members.find(({ id }) => id === this.#self);
+    if (own?.incarnation !== this.#incarnation) return null;
+    const members = peer.members.map(({ id, raft, http, incarnation }): Member => {
+      const isLate = id === this.#self && peer.revision > 0;
+      return { id, role: isLate ? "learner" : "voter", raft, http, incarnation: incarnation ?? "" };
     });
-    const own = members.find(({ id }) => id === this.#self);
-    assert(own?.incarnation === this.#incarnation, "a cluster is joined only by its members");
     return { clusterId: peer.clusterId, members };
   }
 

@@ -29,7 +29,8 @@ const magic = new TextEncoder().encode("kvPR");
 const prefixBytes = magic.byteLength + 2;
 const helloBytes = prefixBytes + nonceBytes;
 const macBytes = 32;
-const jsonBytesMax = 8 << 10;
+/** Room for the most members with the longest addresses. */
+const jsonBytesMax = 12 << 10;
 const sealedBytesMax = 2 + jsonBytesMax + macBytes;
 /** Characters of a refusal's detail that travel. */
 const detailLengthMax = 1_024;
@@ -39,7 +40,7 @@ const detailLengthMax = 1_024;
  *   a node that is not ready to judge anybody.
  * - `self`: both ends are the same node.
  * - `differentMembers`: the lists disagree, or another node stands at that address.
- * - `wrongCluster`, `unknownMember`, `wiped`: what the judge says of identities.
+ * - `wrongCluster`, `unknownMember`, `wiped`, `retired`: what the judge says of identities.
  */
 const refusalReasons = [
   "wrongSecret",
@@ -48,6 +49,7 @@ const refusalReasons = [
   "differentMembers",
   "unknownMember",
   "wiped",
+  "retired",
   "self",
   "malformed",
 ] as const;

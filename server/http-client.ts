@@ -21,6 +21,9 @@ import type {
   Status,
   WriteOptions,
 } from "./client-port.ts";
+import type { MembersAnswer } from "./cluster-port.ts";
+import type { MemberChange } from "./member-change.ts";
+import type { NodeId } from "./raft/entry.ts";
 import { pathOfKey } from "./key-path.ts";
 import { badRequest, isFailureCode } from "./problem.ts";
 import { must } from "./raft/assert.ts";
@@ -38,10 +41,11 @@ export interface HttpClientOptions {
 }
 
 interface Call {
-  readonly method: "GET" | "PUT" | "DELETE";
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
   readonly path: string;
   readonly body?: Uint8Array;
   readonly contentType?: string | null;
+  readonly ifMatch?: string;
   /** The caller has given up, or the time for all endpoints together is over. */
   readonly signal: AbortSignal;
 }
@@ -125,8 +129,9 @@ function exchange(attempt: Attempt): Promise<HttpAnswer> {
   const { endpoint, agent, call, share } = attempt;
   const { method, path, signal } = call;
   const headers: Record<string, string | number> = {};
-  if (method === "PUT") headers["Content-Length"] = call.body?.length ?? 0;
+  if (method === "PUT" || method === "POST") headers["Content-Length"] = call.body?.length ?? 0;
   if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
+  if (call.ifMatch !== undefined) headers["If-Match"] = call.ifMatch;
   const { hostname, port: givenPort } = endpoint;
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   const port = givenPort === "" ? 80 : givenPort;
@@ -185,7 +190,7 @@ const notOurs: Failure = {
 function failureOf(answer: HttpAnswer, write: boolean): Failure {
   const { status, headers } = answer;
   const fields: Partial<Record<keyof Failure, unknown>> = jsonOf(answer) ?? {};
-  const { code, detail, outcome, field, leader } = fields;
+  const { code, detail, outcome, field, leader, revision } = fields;
   const retryAfter = Number(headers["retry-after"]);
   // An answer that is not ours says nothing about what happened behind it, unless it is a refusal.
   const refused = status >= 400 && status < 500;
@@ -196,6 +201,7 @@ function failureOf(answer: HttpAnswer, write: boolean): Failure {
     detail: typeof detail === "string" ? detail : `the server answered with status ${status}`,
     ...(write ? { outcome: known ?? (refused ? "not_applied" : "unknown") } : {}),
     ...(typeof field === "string" ? { field } : {}),
+    ...(typeof revision === "number" ? { revision } : {}),
     ...(typeof leader === "number" ? { leader: leader as NonNullable<Failure["leader"]> } : {}),
     ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}),
   };
@@ -346,6 +352,22 @@ export class HttpClient implements ClientPort {
     return status === undefined ? notOurs : { ok: true, status };
   }
 
+  async members(): Promise<MembersAnswer> {
+    return membersOf(await this.#ask({ method: "GET", path: "/v1/members" }, undefined), false);
+  }
+
+  async changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer> {
+    const ifMatch = revision === undefined ? "*" : `"${revision}"`;
+    const call = { ...memberCall(change), ifMatch };
+    return membersOf(await this.#ask(call, undefined), true);
+  }
+
+  async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
+    const call = { method: "POST", path: "/v1/transfer", ...jsonBody({ to }) } as const;
+    const answer = await this.#ask(call, undefined);
+    return isFailure(answer) ? answer : { ok: true, leader: to };
+  }
+
   /** The first answer of success (or of a status in `also`), or the failure that ended the search. */
   async #ask(
     call: Omit<Call, "signal">,
@@ -430,4 +452,38 @@ function isFailure(answer: HttpAnswer | Failure): answer is Failure {
 /** A key that is no text has no path; it is refused before it would be sent. */
 function pathOf(key: string): string {
   return key.isWellFormed() ? pathOfKey(key) : "";
+}
+
+type Unsigned = Omit<Call, "signal">;
+
+const jsonBody = (value: unknown): Pick<Call, "body" | "contentType"> => ({
+  body: Buffer.from(JSON.stringify(value)),
+  contentType: "application/json",
+});
+
+function memberCall(change: MemberChange): Unsigned {
+  const path = `/v1/members/${change.id}`;
+  switch (change.kind) {
+    case "add": {
+      const { id, raft, http } = change;
+      return { method: "POST", path: "/v1/members", ...jsonBody({ id, raft, http }) };
+    }
+    case "replace": {
+      const { raft, http } = change;
+      return { method: "PUT", path, ...jsonBody({ raft, http }) };
+    }
+    case "promote":
+      return { method: "POST", path: `${path}/promote` };
+    case "remove":
+      return { method: "DELETE", path };
+  }
+}
+
+function membersOf(answer: HttpAnswer | Failure, write: boolean): MembersAnswer {
+  if (isFailure(answer)) return answer;
+  const { members, revision } = jsonOf(answer) ?? {};
+  if (!Array.isArray(members) || typeof revision !== "number") {
+    return write ? { ...notOurs, outcome: "unknown" } : notOurs;
+  }
+  return { ok: true, members, revision };
 }

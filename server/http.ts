@@ -3,9 +3,11 @@
 import { type Context, Hono } from "hono";
 import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
+import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
+import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
 import { admitOrigin, preflight, refusalOf, type WebGuardOptions } from "./web-guard.ts";
 
@@ -16,6 +18,7 @@ export interface HttpOptions extends WebGuardOptions {
   /** Whether it knows a leader, so that requests make sense here. */
   ready(): boolean;
   readonly version: string;
+  readonly backups: Backups;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -58,11 +61,25 @@ function isWrite(method: string): boolean {
   return method !== "GET" && method !== "HEAD" && method !== "OPTIONS";
 }
 
-function readOnly(answer: () => Response | Promise<Response>): Answerer {
+/** An ordinary SQLite database. */
+async function answerBackup(method: string, backups: Backups): Promise<Response> {
+  // Who asks for the head alone would have the whole of it made.
+  if (method === "HEAD") return responseOf(methodNotAllowed(method, "GET"));
+  const made = await backups.make();
+  if (!made.ok) return problem(made);
+  const headers = {
+    "Content-Type": "application/vnd.sqlite3",
+    "Content-Length": String(made.making.bytes),
+    "Cache-Control": "no-store",
+  };
+  return new Response(backups.stream(made.making), { headers });
+}
+
+function readOnly(answer: (request: Request) => Response | Promise<Response>): Answerer {
   return (request) => {
     const { method } = request;
     const isRead = method === "GET" || method === "HEAD";
-    return isRead ? answer() : responseOf(methodNotAllowed(method, "GET, HEAD"));
+    return isRead ? answer(request) : responseOf(methodNotAllowed(method, "GET, HEAD"));
   };
 }
 
@@ -105,6 +122,13 @@ async function answerKeyResponse(
 ): Promise<Response> {
   const bytes = body ?? new Uint8Array(await request.arrayBuffer());
   return responseOf(await answerKey({ head: request, target, body: bytes }, store));
+}
+
+function clusterAnswerer(store: ClientPort, answer: typeof answerMembers): Answerer {
+  return async (request, { target, body }) => {
+    const bytes = body ?? new Uint8Array(await request.arrayBuffer());
+    return responseOf(await answer({ head: request, target, body: bytes }, store));
+  };
 }
 
 export type DirectAnswerer = (
@@ -156,6 +180,9 @@ export function createApp(options: HttpOptions): HttpApp {
       return answer.ok ? json(answer.status) : problem(answer);
     }),
   );
+  route("/v1/members", clusterAnswerer(store, answerMembers));
+  route("/v1/members/*", clusterAnswerer(store, answerMember));
+  route("/v1/transfer", clusterAnswerer(store, answerTransfer));
   route(
     "/livez",
     readOnly(() => (options.live() ? json({ live: true }) : problem(notLive))),
@@ -167,6 +194,10 @@ export function createApp(options: HttpOptions): HttpApp {
   route(
     "/version",
     readOnly(() => json({ version: options.version })),
+  );
+  route(
+    "/v1/backup",
+    readOnly((request) => answerBackup(request.method, options.backups)),
   );
   const otherwise = guarded(options, (request) =>
     problem(noSuchPath, { write: isWrite(request.method) }),

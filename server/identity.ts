@@ -1,5 +1,6 @@
 /** Who a node says it is when two nodes meet, as strict JSON. */
 
+import { membersMax } from "./raft/configuration.ts";
 import { nodeId, type NodeId } from "./raft/entry.ts";
 
 export interface PeerMember {
@@ -8,7 +9,7 @@ export interface PeerMember {
   readonly raft: string;
   /** `host:port` of the HTTP port. */
   readonly http: string;
-  /** 32 hex digits; null as long as that member's data directory is not known. */
+  /** 32 hex digits; null as long as that member's machine has not come. */
   readonly incarnation: string | null;
 }
 
@@ -19,29 +20,29 @@ export interface PeerIdentity {
   /** 32 hex digits; null until the cluster has formed. */
   readonly clusterId: string | null;
   readonly members: readonly PeerMember[];
+  /** Of the configuration these members are of; 0 for those a cluster is, or is to be, formed with. */
+  readonly revision: number;
 }
 
-const membersMax = 64;
 const addressLengthMax = 256;
 const nodeIdMax = 2 ** 32 - 1;
 
 /** Null where `value` is not exactly a `PeerIdentity`: a field too many is as wrong as one too few. */
 export function readIdentity(value: unknown): PeerIdentity | null {
-  const fields = fieldsOf(value, 4);
+  const fields = fieldsOf(value, 5);
   if (fields === null) return null;
-  const { nodeId: id, incarnation, clusterId, members } = fields;
+  const { nodeId: id, incarnation, clusterId, members, revision } = fields;
   if (!isNodeId(id) || !isHexId(incarnation)) return null;
   if (clusterId !== null && !isHexId(clusterId)) return null;
+  if (!isRevision(revision)) return null;
   if (!Array.isArray(members) || members.length > membersMax) return null;
   const read: PeerMember[] = [];
   for (const item of members) {
     const member = readMember(item);
     if (member === null || read.some((other) => other.id === member.id)) return null;
-    // Who has formed a cluster knows all its directories; who has not cannot know any for sure.
-    if (clusterId !== null && member.incarnation === null) return null;
     read.push(member);
   }
-  return { nodeId: nodeId(id), incarnation, clusterId, members: read };
+  return { nodeId: nodeId(id), incarnation, clusterId, members: read, revision };
 }
 
 function readMember(value: unknown): PeerMember | null {
@@ -59,6 +60,7 @@ export function identityFields({
   incarnation,
   clusterId,
   members,
+  revision,
 }: PeerIdentity): PeerIdentity {
   const listed = members.map((member) => ({
     id: member.id,
@@ -66,7 +68,7 @@ export function identityFields({
     http: member.http,
     incarnation: member.incarnation,
   }));
-  return { nodeId: id, incarnation, clusterId, members: listed };
+  return { nodeId: id, incarnation, clusterId, members: listed, revision };
 }
 
 /** The properties of a plain object that has exactly `count` of them. */
@@ -77,6 +79,9 @@ export function fieldsOf(value: unknown, count: number): Record<string, unknown>
 
 export const isNodeId = (value: unknown): value is number =>
   typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= nodeIdMax;
+
+const isRevision = (value: unknown): value is number =>
+  typeof value === "number" && Number.isSafeInteger(value) && value >= 0;
 
 const isHexId = (value: unknown): value is string =>
   typeof value === "string" && /^[0-9a-f]{32}$/.test(value);

@@ -5,7 +5,6 @@ import { AcceptorHandshake, type HandshakeOptions, type PeerIdentity } from "./h
 import { decodePeerMessage } from "./peer-codec.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import type { Clock, Timer } from "./ports.ts";
-import type { NodeId } from "./raft/entry.ts";
 import type { SocketEvents, StreamSocket } from "./socket/socket.ts";
 import type { TransportLimits } from "./transport-limits.ts";
 
@@ -19,9 +18,11 @@ export interface InboundOptions {
 export interface InboundEvents {
   /** The peer was admitted; its messages follow. */
   authenticated(inbound: Inbound, peer: PeerIdentity): void;
-  message(from: NodeId, message: PeerMessage): void;
+  message(from: PeerIdentity, message: PeerMessage): void;
   /** Exactly once. */
   closed(inbound: Inbound): void;
+  /** Of one that proved who it is. Comes again with every attempt, from another `origin`. */
+  refused(origin: string, why: string): void;
   warn(text: string): void;
 }
 
@@ -83,14 +84,16 @@ export class Inbound implements SocketEvents {
     if (this.#isClosed || this.#isRefused) return;
     this.#idlePings = 0;
     if (this.#peer === null) this.#greet(chunk);
-    else this.#readFrames(this.#peer.nodeId, chunk);
+    else this.#readFrames(this.#peer, chunk);
   }
 
   #greet(chunk: Uint8Array): void {
     const step = this.#handshake.receive(chunk);
     if (step.state === "refused") {
       const { reason, detail } = step.refusal;
-      this.#options.events.warn(`refused a peer at ${this.#origin}: ${reason}: ${detail}`);
+      const text = `${reason}: ${detail}`;
+      if (step.identity) this.#options.events.refused(this.#origin, text);
+      else this.#options.events.warn(`refused a peer at ${this.#origin}: ${text}`);
       // The deadline stands: nobody keeps the socket by not reading the answer.
       this.#isRefused = true;
       if (step.send) {
@@ -108,13 +111,13 @@ export class Inbound implements SocketEvents {
     this.#options.events.authenticated(this, step.peer);
   }
 
-  #readFrames(from: NodeId, chunk: Uint8Array): void {
+  #readFrames(from: PeerIdentity, chunk: Uint8Array): void {
     const violation = this.#frames.push(chunk, (payload) => this.#take(from, payload));
     if (violation !== null) this.#giveUp(from, violation);
   }
 
   /** Answers whether more is wanted: an event may have closed this connection. */
-  #take(from: NodeId, payload: Uint8Array): boolean {
+  #take(from: PeerIdentity, payload: Uint8Array): boolean {
     if (payload.byteLength === 0) {
       if (this.#socket.waitingBytes < pongBytesMax) this.#socket.write(emptyFrame);
       return true;
@@ -125,8 +128,10 @@ export class Inbound implements SocketEvents {
     return !this.#isClosed;
   }
 
-  #giveUp(from: NodeId, what: string): void {
-    this.#options.events.warn(`closed the connection of node ${from} at ${this.#origin}: ${what}`);
+  #giveUp(from: PeerIdentity, what: string): void {
+    this.#options.events.warn(
+      `closed the connection of node ${from.nodeId} at ${this.#origin}: ${what}`,
+    );
     this.close();
   }
 }

@@ -42,6 +42,15 @@ export interface Limits {
   readonly checkpointBytes: number;
   /** The same after so long without anything to apply, however little is unsynced. */
   readonly checkpointIdleMs: number;
+  /**
+   * With less than this free on any voter's disk the cluster takes no writes that need room; at most an
+   * eighth of the disk. Where the state is larger, its size counts, so that a snapshot finds room.
+   */
+  readonly diskFreeBytesMin: number;
+  /** Room that is kept for what has to be written on a full disk; at most a thirty-second of the disk. */
+  readonly diskReserveBytes: number;
+  /** Between two looks at the disk, and two tries to write to a full one. */
+  readonly diskCheckMs: number;
   /** Entries that stay in the log for followers that come back. */
   readonly logEntriesMax: number;
   /**
@@ -69,6 +78,10 @@ export interface Limits {
   readonly snapshotTimeoutMs: number;
   /** How long a snapshot that nobody is being sent is kept for the next one. */
   readonly snapshotKeptMs: number;
+  /** Entries that a learner may lack and still be promoted. */
+  readonly caughtUpEntries: number;
+  /** How long a directory that asked to be let in counts as being there. */
+  readonly knockKeptMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -96,6 +109,9 @@ export const defaultLimits: Limits = {
   applyBytesMax: 2 << 20,
   commitBytes: 1 << 20,
   checkpointBytes: 8 << 20,
+  diskFreeBytesMin: 64 << 20,
+  diskReserveBytes: 4 << 20,
+  diskCheckMs: 250,
   checkpointIdleMs: 5_000,
   logEntriesMax: 65_536,
   logTailBytesMin: 4 << 20,
@@ -109,5 +125,7 @@ export const defaultLimits: Limits = {
   snapshotRetryMs: 1_000,
   snapshotTimeoutMs: 10_000,
   snapshotKeptMs: 30_000,
+  caughtUpEntries: 1_000,
+  knockKeptMs: 6_000,
   inboxMessagesMax: 100_000,
 };

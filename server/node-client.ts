@@ -15,12 +15,16 @@ import type {
   Status,
   WriteOptions,
 } from "./client-port.ts";
+import type { MembersAnswer } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
+import type { MemberChange } from "./member-change.ts";
+import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
 import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
 import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
+import type { Configuration } from "./raft/configuration.ts";
 import { index, term, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
 import { Turnstile } from "./turnstile.ts";
@@ -141,8 +145,31 @@ export class NodeClient implements ClientPort {
       stateHash,
       mending: node.mending,
       members: this.#members(node),
+      disk: { freeBytes: node.disk.freeBytes, state: node.disk.room === "ok" ? "ok" : "low" },
     };
     return { ok: true, status };
+  }
+
+  async members(): Promise<MembersAnswer> {
+    const node = await this.#node();
+    if (!node) return this.#noLeader();
+    return new Promise((resolve) => {
+      node.read((answer) => {
+        resolve(answer.ok ? listed(node.configurations.committed) : this.#readFailure(answer));
+      });
+    });
+  }
+
+  async changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer> {
+    const based = revision ?? (await this.#revision());
+    if (typeof based !== "number") return { ...based, outcome: "not_applied" };
+    const answer = await this.#askLeader({ kind: "change", change, revision: based });
+    return answer.ok ? listed(answer.configuration) : answer;
+  }
+
+  async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
+    const answer = await this.#askLeader({ kind: "transfer", to });
+    return answer.ok ? { ok: true, leader: to } : answer;
   }
 
   /** Whether a leader is known: requests can be served. */
@@ -165,6 +192,7 @@ export class NodeClient implements ClientPort {
       lastLogIndex: zero,
       snapshotIndex: zero,
       stateHash: "0".repeat(16),
+      disk: { freeBytes: 0, state: "ok" },
       mending: null,
       members: this.#options.plan.map(({ id, raft, http }) => ({
         id,
@@ -188,6 +216,17 @@ export class NodeClient implements ClientPort {
         ...(id === this.#options.self ? {} : { reachable: this.#options.isConnected(id) }),
       };
     });
+  }
+
+  async #revision(): Promise<number | Failure> {
+    const answer = await this.members();
+    return answer.ok ? answer.revision : answer;
+  }
+
+  async #askLeader(request: ClusterRequest): Promise<ClusterAnswer> {
+    const node = await this.#node();
+    if (!node) return { ...this.#noLeader(), outcome: "not_applied" };
+    return new Promise((resolve) => node.changeCluster(request, resolve));
   }
 
   /** Waits for formation as long as for a leader; null where it does not come, or too many wait. */
@@ -289,6 +328,12 @@ export class NodeClient implements ClientPort {
         const detail = "too many writes wait on this node; nothing was written, try again later";
         return { ok: false, code: "overloaded", detail, outcome, retryAfterSeconds: 1 };
       }
+      case "noSpace": {
+        const detail =
+          "a node's disk is nearly full, so nothing was written: free space there, or delete keys " +
+          "(disk in /v1/status shows which node)";
+        return { ok: false, code: "no_space", detail, outcome };
+      }
       case "stopping": {
         const detail = "this node is stopping; ask another one";
         const code = outcome === "unknown" ? "timeout" : "no_leader";
@@ -320,3 +365,15 @@ export class NodeClient implements ClientPort {
     }
   }
 }
+
+const listed = ({ members, revision }: Configuration): MembersAnswer => ({
+  ok: true,
+  members: members.map(({ id, role, raft, http, incarnation }) => ({
+    id,
+    role,
+    raft,
+    http,
+    incarnation: incarnation === "" ? null : incarnation,
+  })),
+  revision,
+});

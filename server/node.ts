@@ -3,12 +3,19 @@
  * an inbox; one drain steps them all, writes and syncs once, sends, applies and answers.
  */
 
-import type { ForwardRefused, PeerMessage } from "./peer-message.ts";
+import { Applier } from "./applier.ts";
+import { ClusterRequests } from "./cluster-requests.ts";
+import { Currency } from "./currency.ts";
+import { DiskWatch } from "./disk-watch.ts";
+import type { PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
+import type { Newcomer } from "./member-change.ts";
+import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
-import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
+import { PendingWrites, type WriteAnswer } from "./pending-writes.ts";
 import type {
   Clock,
+  DiskSpace,
   HardStateStore,
   LogStore,
   Mending,
@@ -18,20 +25,22 @@ import type {
   SnapshotStore,
   Timer,
 } from "./ports.ts";
-import { assert, must } from "./raft/assert.ts";
-import type { Configuration } from "./raft/configuration.ts";
-import { index, type Entry, type Index, type NodeId } from "./raft/entry.ts";
+import { must } from "./raft/assert.ts";
+import type { Configuration, Configurations } from "./raft/configuration.ts";
+import { entryBytes, type Entry, type Index, type NodeId } from "./raft/entry.ts";
 import type { Envelope } from "./raft/message.ts";
-import { majority } from "./raft/quorum.ts";
 import { Raft } from "./raft/raft.ts";
 import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 import { Upkeep } from "./upkeep.ts";
+import { WriteRouter } from "./write-router.ts";
 
 export interface NodeOptions {
   readonly self: NodeId;
+  /** This life of this node's directory. */
+  readonly incarnation: string;
   /** The members the cluster was formed with; a later configuration in the state or log wins. */
   readonly formed: Configuration;
   readonly limits: Limits;
@@ -41,12 +50,15 @@ export interface NodeOptions {
   readonly log: LogStore;
   readonly hardState: HardStateStore;
   readonly machine: StateMachine;
+  readonly space: DiskSpace;
   readonly snapshots: SnapshotStore;
   readonly mending: MendingStore;
   /** The environment failed or a claim was false. The process has to end; nothing more is answered. */
   readonly fatal: (error: unknown) => void;
   /** Role, term or leader changed. */
   readonly leadershipChanged: (now: Leadership) => void;
+  /** Members have come, gone or changed, or what was appended is committed. */
+  readonly configurationChanged: (now: Configurations) => void;
   /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
 }
@@ -59,42 +71,33 @@ export interface Leadership {
   readonly leaderId: NodeId | null;
 }
 
-/** A forwarded command that came twice is recognised by its place in the sender's numbering. */
-interface SeenForwards {
-  session: number;
-  highest: number;
-}
-
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
 const termLeapMax = 2 ** 32;
-
-/** Transactions in one drain, before other work gets a turn: a restart may have much to apply. */
-const applyBatchesPerDrain = 4;
 
 export class Node {
   readonly #options: NodeOptions;
   readonly #raft: Raft;
   readonly #writes: PendingWrites;
   readonly #reads: PendingReads;
+  readonly #disk: DiskWatch;
+  readonly #applier: Applier;
   readonly #upkeep: Upkeep;
-  readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
-  readonly #seenForwards = new Map<NodeId, SeenForwards>();
-  /** When each member was last heard from in a way that says "you lead", by the monotonic clock. */
-  readonly #answeredMs = new Map<NodeId, number>();
+  readonly #membership: Membership;
+  readonly #clusterRequests: ClusterRequests;
+  readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
+  readonly #router: WriteRouter;
+  readonly #currency: Currency;
   #leadership: Leadership;
+  #configurations: Configurations;
   #isScheduled = false;
-  /** Waiting writes were refused: they are tried again with the next tick. */
-  #isHeldBack = false;
-  /** What the leader of that term called committed in its last append. */
-  #leaderCommit = { term: -1, index: 0 };
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
+  #isWindingDown = false;
   /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
   #wholeIndex: Index | null = null;
   /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
   readonly #lastIndexBefore: Index;
-  #currentMs: number | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -103,10 +106,24 @@ export class Node {
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
-      answeredMs: (id) => this.#answeredMs.get(id) ?? null,
+      mayCheckpoint: () => !this.#applier.isPaused,
+      answeredMs: (id) => this.#currency.answeredMs(id),
+    });
+    this.#membership = new Membership({
+      ...options,
+      raft: () => this.#raft,
+      answeredMs: (id) => this.#currency.answeredMs(id),
+      handOver: () => this.handOver(),
+    });
+    this.#clusterRequests = new ClusterRequests({
+      ...options,
+      raft: () => this.#raft,
+      membership: this.#membership,
+      firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
     this.#raft = new Raft({
       self: options.self,
+      incarnation: options.incarnation,
       configuration: machine.applied.configuration ?? options.formed,
       hardState: options.hardState.current,
       reader: options.log,
@@ -135,7 +152,24 @@ export class Node {
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
+    this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
+    this.#disk = new DiskWatch(options);
+    this.#router = new WriteRouter({
+      ...options,
+      raft: this.#raft,
+      writes: this.#writes,
+      disk: this.#disk,
+    });
+    this.#applier = new Applier({
+      machine,
+      limits,
+      raft: this.#raft,
+      disk: this.#disk,
+      answer: (entries, results) => this.#answer(entries, results),
+      checkpoint: () => this.#upkeep.checkpoint(),
+    });
     this.#leadership = this.#currentLeadership();
+    this.#configurations = this.#raft.configurations.newest;
     this.#lastIndexBefore = this.#raft.log.lastIndex;
   }
 
@@ -144,10 +178,14 @@ export class Node {
     this.#schedule();
   }
 
-  /** A message of an authenticated peer. */
-  receive(from: NodeId, message: PeerMessage): void {
-    if (this.#isStopped || this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
-    this.#inbox.push({ from, message });
+  /** A message of an authenticated peer, and of which life of its directory it is. */
+  receive(from: NodeId, message: PeerMessage, incarnation: string): void {
+    if (this.#isStopped) {
+      if (message.type === "forward") this.#router.refuse(from, "notLeader", message.commands);
+      return;
+    }
+    if (this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
+    this.#inbox.push({ from, message, incarnation });
     this.#schedule();
   }
 
@@ -161,7 +199,7 @@ export class Node {
   write(command: Uint8Array, done: (answer: WriteAnswer) => void): void {
     const refuse = (error: "stopping" | "overloaded"): void =>
       this.#options.clock.soon(() => done({ ok: false, error, outcome: "not_applied" }));
-    if (this.#isStopped) refuse("stopping");
+    if (this.#isStopped || this.#isWindingDown) refuse("stopping");
     else if (this.#writes.add(command, this.#nowMs(), done)) this.#schedule();
     else refuse("overloaded");
   }
@@ -170,9 +208,20 @@ export class Node {
   read(done: (answer: ReadAnswer) => void): void {
     const refuse = (error: "stopping" | "overloaded"): void =>
       this.#options.clock.soon(() => done({ ok: false, error }));
-    if (this.#isStopped) refuse("stopping");
+    if (this.#isStopped || this.#isWindingDown) refuse("stopping");
     else if (this.#reads.add(this.#nowMs(), done)) this.#schedule();
     else refuse("overloaded");
+  }
+
+  /** Asks the leader for a change of the cluster. `done` is called once, never from within this call. */
+  changeCluster(request: ClusterRequest, done: (answer: ClusterAnswer) => void): void {
+    this.#clusterRequests.ask(request, done);
+    if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
+  }
+
+  /** A directory asked to be let in that the configuration does not name. */
+  knocked(newcomer: Newcomer): void {
+    this.#membership.knocked(newcomer);
   }
 
   get machine(): StateMachine {
@@ -187,6 +236,10 @@ export class Node {
     return this.#raft.configuration;
   }
 
+  get configurations(): Configurations {
+    return this.#configurations;
+  }
+
   get commitIndex(): Index {
     return this.#raft.log.commitIndex;
   }
@@ -197,6 +250,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** This node's own disk. */
+  get disk(): { readonly freeBytes: number; readonly room: Room } {
+    return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
   }
 
   /** How far the state on disk stands for the log: it may be compacted up to here. */
@@ -212,8 +270,7 @@ export class Node {
 
   /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
   get ageMs(): number | null {
-    if (this.#raft.role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
+    return this.#currency.ageMs;
   }
 
   /**
@@ -233,7 +290,7 @@ export class Node {
     const { role } = this.#raft;
     if (role.kind !== "leader") return null;
     const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#answeredMs.get(id) ?? 0;
+    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
     // Who has not answered for two heartbeats may be frozen, however complete its log is.
     const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
     const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
@@ -251,6 +308,11 @@ export class Node {
     return current.log === null && current.state === null ? null : current;
   }
 
+  /** From here on new requests are refused, and surely change nothing; those under way go on. */
+  windDown(): void {
+    this.#isWindingDown = true;
+  }
+
   /** Requests that have no answer yet. */
   get pendingWriteCount(): number {
     return this.#writes.count;
@@ -263,6 +325,7 @@ export class Node {
     this.#ticker?.cancel();
     this.#writes.close();
     this.#reads.close();
+    this.#clusterRequests.close();
   }
 
   // ------------------------------------------------------------------ the loop
@@ -288,14 +351,17 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#raft.tick();
-      this.#isHeldBack = false;
+      this.#router.tick();
       this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
-      this.#options.machine.commit();
+      if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
+      this.#applier.commit();
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
       this.#upkeep.tick(() => this.#handleReady());
+      this.#clusterRequests.tick();
+      this.#membership.tick();
     });
     this.#schedule();
   }
@@ -304,11 +370,14 @@ export class Node {
     this.#isScheduled = false;
     this.#guarded(() => {
       this.#stepInbox();
-      this.#routeWrites();
+      this.#router.route();
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
         this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
       }
       this.#handleReady();
+      // First the answer: who has asked to be removed is cut off by what follows.
+      this.#clusterRequests.settle();
+      this.#noteConfigurations();
       this.#noteLeadership();
       this.#apply();
       this.#noteMending();
@@ -329,30 +398,42 @@ export class Node {
 
   #stepInbox(): void {
     if (this.#inbox.length === 0) return;
-    for (const { from, message } of this.#inbox.splice(0)) {
+    for (const { from, message, incarnation } of this.#inbox.splice(0)) {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
-          this.#takeForwarded(from, message.commands);
+          this.#router.take(from, message.commands);
+          break;
+        case "diskReport":
+          if (!this.#raft.isNamed(from, incarnation)) break;
+          this.#disk.report(from, message.room, this.#nowMs());
           break;
         case "forwardRefused":
-          this.#writes.refused(message);
-          // Not at once again: an overloaded leader would only have more to refuse.
-          this.#isHeldBack = true;
+          this.#router.refusedBy(message);
+          break;
+        case "ask":
+        case "answer":
+          this.#clusterRequests.receive(from, message);
           break;
         case "snapshotOffer":
         case "snapshotChunk":
         case "snapshotProgress":
+          // A file for another directory of the same id is no news about this one's.
+          if (message.type === "snapshotProgress" && !this.#raft.isNamed(from, incarnation)) break;
           this.#upkeep.receive(from, message);
           break;
         default:
+          // What cannot be written is not gathered in memory: the leader sends it again.
+          if (message.type === "append" && message.entries.length > 0 && this.#raft.log.isHeld) {
+            continue;
+          }
           if (message.type === "append") {
-            this.#leaderCommit = { term: message.term, index: message.commitIndex };
+            this.#currency.leaderCommitted(message.term, message.commitIndex);
           }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
-            this.#answeredMs.set(from, this.#nowMs());
+            if (this.#raft.isNamed(from, incarnation)) this.#currency.answered(from);
           }
-          this.#raft.step(from, message);
+          this.#raft.step(from, message, incarnation);
       }
     }
   }
@@ -375,13 +456,39 @@ export class Node {
     if (ready.snapshot) this.#upkeep.install(ready.snapshot);
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
-      log.append(ready.entries);
-      log.sync();
-      this.#raft.persisted(last.index, last.term);
+      if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
+      else {
+        log.sync();
+        this.#raft.persisted(last.index, last.term);
+      }
     }
-    this.#send(ready.messagesAfterSync);
+    this.#send(this.#raft.withoutHeld(ready.messagesAfterSync));
     network.flush();
     for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+  }
+
+  #append(entries: readonly Entry[]): "written" | "full" {
+    const { log } = this.#options;
+    while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
+    this.#disk.foundRoom("log");
+    let bytes = 0;
+    for (const entry of entries) bytes += entryBytes(entry);
+    this.#disk.wrote(bytes);
+    return "written";
+  }
+
+  /** What found no room is tried again; a leader hears how this disk is while there is little. */
+  #lookAfterDisk(): void {
+    const { leaderId } = this.#raft;
+    const { own } = this.#disk;
+    if (own === "full") this.#upkeep.makeRoom();
+    this.#raft.resumeWrites();
+    // What was held may have been replaced by a snapshot since.
+    if (!this.#raft.log.hasUnwritten) this.#disk.foundRoom("log");
+    this.#applier.resume();
+    if (own === "ok" || leaderId === null || leaderId === this.#options.self) return;
+    this.#options.network.send(leaderId, { type: "diskReport", room: own });
+    this.#options.network.flush();
   }
 
   #send(envelopes: readonly Envelope[]): void {
@@ -394,22 +501,9 @@ export class Node {
   }
 
   #apply(): void {
-    const { machine, limits } = this.#options;
-    for (let batch = 0; batch < applyBatchesPerDrain; batch++) {
-      const entries = this.#raft.toApply(limits.applyBytesMax);
-      const last = entries[entries.length - 1];
-      if (!last) break;
-      const results = machine.apply(entries);
-      assert(results.length === entries.length, "every entry has a result");
-      this.#raft.applied(last.index);
-      this.#answer(entries, results);
-    }
-    const { appliedIndex, commitIndex } = this.#raft.log;
-    if (appliedIndex < commitIndex) this.#schedule();
-    this.#reads.applied(appliedIndex);
-    if (machine.uncommittedBytes >= limits.commitBytes) machine.commit();
-    if (machine.unsyncedBytes >= limits.checkpointBytes) this.#upkeep.checkpoint();
-    this.#noteCurrency();
+    if (this.#applier.run() === "more") this.#schedule();
+    this.#reads.applied(this.appliedIndex);
+    this.#currency.note();
   }
 
   /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
@@ -445,93 +539,7 @@ export class Node {
     }
   }
 
-  // ------------------------------------------------------------------ writes on their way
-
-  #routeWrites(): void {
-    if (!this.#writes.hasWaiting || this.#isHeldBack) return;
-    const { leaderId } = this.#raft;
-    if (leaderId === null) return;
-    if (leaderId === this.#options.self) this.#proposeWaiting();
-    else if (this.#options.network.isConnected(leaderId)) this.#forwardWaiting(leaderId);
-  }
-
-  #proposeWaiting(): void {
-    const timeMs = this.#options.clock.wallMs();
-    const { role } = this.#raft;
-    if (role.kind !== "leader" || role.transfer !== null) return;
-    const { writes, frames } = this.#writes.takeWaiting();
-    if (frames.length === 0) return;
-    const proposed = this.#raft.propose(frames.map((data) => ({ data, timeMs })));
-    if (proposed.ok) {
-      this.#writes.proposed(writes, proposed.firstIndex, proposed.term);
-      return;
-    }
-    for (const write of writes) this.#writes.returned(write);
-    this.#isHeldBack = true;
-  }
-
-  #forwardWaiting(leaderId: NodeId): void {
-    const { writes, frames } = this.#writes.takeWaiting();
-    for (let start = 0; start < frames.length;) {
-      let end = start;
-      let bytes = 0;
-      while (
-        end < frames.length &&
-        (end === start || bytes < this.#options.limits.appendBytesMax)
-      ) {
-        bytes += must(frames[end], "end is in range").byteLength;
-        end++;
-      }
-      this.#forward(leaderId, writes.slice(start, end), frames.slice(start, end));
-      start = end;
-    }
-    this.#options.network.flush();
-  }
-
-  #forward(leaderId: NodeId, writes: readonly PendingWrite[], commands: Uint8Array[]): void {
-    this.#writes.forwarded(writes);
-    if (this.#options.network.send(leaderId, { type: "forward", commands })) return;
-    for (const write of writes) this.#writes.returned(write);
-  }
-
-  #takeForwarded(from: NodeId, commands: readonly Uint8Array[]): void {
-    const fresh = commands.filter((command) => this.#isFresh(from, command));
-    if (fresh.length === 0) return;
-    const timeMs = this.#options.clock.wallMs();
-    const proposed = this.#raft.propose(fresh.map((data) => ({ data, timeMs })));
-    if (proposed.ok) return;
-    this.#refuse(from, proposed.error === "overloaded" ? "overloaded" : "notLeader", fresh);
-  }
-
-  #refuse(to: NodeId, reason: ForwardRefused["reason"], frames: readonly Uint8Array[]): void {
-    const bySession = new Map<number, number[]>();
-    for (const frame of frames) {
-      const { session, sequence } = must(readCommandHeader(frame), "a fresh command has a header");
-      const sequences = bySession.get(session);
-      if (sequences) sequences.push(sequence);
-      else bySession.set(session, [sequence]);
-    }
-    for (const [session, sequences] of bySession) {
-      this.#options.network.send(to, { type: "forwardRefused", reason, session, sequences });
-    }
-    this.#options.network.flush();
-  }
-
-  /** Framed by `from` itself, and not one that came before: a second entry would be a second write. */
-  #isFresh(from: NodeId, command: Uint8Array): boolean {
-    const header = readCommandHeader(command);
-    if (header?.origin !== from) return false;
-    const seen = this.#seenForwards.get(from);
-    if (seen?.session === header.session) {
-      if (header.sequence <= seen.highest) return false;
-      seen.highest = header.sequence;
-    } else {
-      this.#seenForwards.set(from, { session: header.session, highest: header.sequence });
-    }
-    return true;
-  }
-
-  // ------------------------------------------------------------------ who leads, and how old we are
+  // ------------------------------------------------------------------ who leads, and who belongs to it
 
   #currentLeadership(): Leadership {
     const { role, term, leaderId } = this.#raft;
@@ -542,6 +550,14 @@ export class Node {
     if (kind === "leader") return "leader";
     if (kind === "candidate" || kind === "preCandidate") return "candidate";
     return this.#raft.isLearner ? "learner" : "follower";
+  }
+
+  #noteConfigurations(): void {
+    const { current, committed } = this.#raft.configurations.newest;
+    const before = this.#configurations;
+    if (before.current === current && before.committed === committed) return;
+    this.#configurations = { current, committed };
+    this.#options.configurationChanged(this.#configurations);
   }
 
   #noteLeadership(): void {
@@ -557,41 +573,8 @@ export class Node {
     if (now.leaderId !== null) this.#schedule();
   }
 
-  /**
-   * A follower is current when it has applied all that its leader ever sent or called committed: what
-   * the leader has committed without us it had sent us before. A leader is when a majority has
-   * answered it. What is known then outlives the role.
-   */
-  #noteCurrency(): void {
-    const { role, log } = this.#raft;
-    if (role.kind === "leader") {
-      const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = this.#nowMs() - ageMs;
-      return;
-    }
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    const { term, index: leaderCommit } = this.#leaderCommit;
-    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === this.#raft.term) this.#currentMs = this.#nowMs();
-  }
-
-  /** A leader was current when the last member of a majority answered it. */
-  #leaderAgeMs(): number | null {
-    const nowMs = this.#nowMs();
-    const ages = this.#raft.voters
-      .map((id) => {
-        if (id === this.#options.self) return 0;
-        const answered = this.#answeredMs.get(id);
-        return answered === undefined ? Infinity : nowMs - answered;
-      })
-      .sort((a, b) => a - b);
-    const age = ages[majority(ages.length) - 1] ?? Infinity;
-    return Number.isFinite(age) ? age : null;
-  }
-
   /** The index a local read is made at. */
   get appliedIndex(): Index {
-    return index(this.#raft.log.appliedIndex);
+    return this.#options.machine.applied.appliedIndex;
   }
 }

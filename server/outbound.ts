@@ -48,6 +48,7 @@ type State =
       readonly kind: "connected";
       readonly socket: StreamSocket;
       readonly pongs: FrameAssembler;
+      readonly peer: PeerIdentity;
       readonly sinceMs: number;
     };
 
@@ -76,6 +77,11 @@ export class Outbound {
 
   get isConnected(): boolean {
     return this.#state.kind === "connected";
+  }
+
+  /** Whom the connection leads to; null where none stands. */
+  get peer(): PeerIdentity | null {
+    return this.#state.kind === "connected" ? this.#state.peer : null;
   }
 
   get outbox(): { readonly count: number; readonly bytes: number } {
@@ -209,6 +215,7 @@ export class Outbound {
       kind: "connected",
       socket: state.socket,
       pongs: new FrameAssembler(0),
+      peer: step.peer,
       sinceMs: clock.monotonicMs(),
     };
     events.connected(step.peer);

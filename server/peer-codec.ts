@@ -1,8 +1,8 @@
 /**
  * Messages between nodes as msgpack tuples `[type, field, …]`, the fields in the order in which
- * `raft/message.ts` lists them. Entries are `[index, term, kind, timeMs, data]`, members are
- * `[id, role, raft, http, incarnation]`. Decoding trusts nothing: every field's type and range is
- * checked, and what is wrong comes back as a value.
+ * `raft/message.ts` lists them. Entries are `[index, term, kind, timeMs, data]`,
+ * configurations the bytes that their entries hold. Decoding trusts nothing: every field's type and
+ * range is checked, and what is wrong comes back as a value.
  */
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
@@ -12,33 +12,25 @@ import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
 import type {
   ForwardRefused,
   PeerMessage,
+  Room,
   SnapshotOffer,
   SnapshotProgress,
 } from "./peer-message.ts";
 import { assert, unreachable } from "./raft/assert.ts";
-import { decodeConfiguration, type Member } from "./raft/configuration.ts";
 import {
-  index,
-  nodeId,
-  term,
-  type Entry,
-  type EntryKind,
-  type Index,
-  type NodeId,
-  type Term,
-} from "./raft/entry.ts";
+  decodeConfiguration,
+  encodeConfiguration,
+  type Configuration,
+} from "./raft/configuration.ts";
+import { index, term, type Entry, type EntryKind, type Index, type Term } from "./raft/entry.ts";
 import type { Append } from "./raft/message.ts";
 
 /** Entries, commands or sequence numbers in one message. */
 export const listLengthMax = 1 << 17;
-const membersMax = 64;
 /** An entry, or a command that becomes one, still fits into a frame with all that stands around it. */
 export const entryDataBytesMax = payloadBytesMax - 256;
 /** A million terms, or entries, a second for nine years. */
 const positionMax = 2 ** 48;
-/** Characters of an address or an incarnation. */
-const textLengthMax = 256;
-const nodeIdMax = 2 ** 32 - 1;
 
 /** An entry is six values, so a list of `listLengthMax` entries fits; the worst costs some 30 MB for a moment. */
 const guardLimits: GuardLimits = { depthMax: 8, valuesMax: 1 << 20 };
@@ -62,17 +54,20 @@ const typeNumbers = {
   forwardRefused: 15,
   snapshotChunk: 16,
   snapshotProgress: 17,
+  diskReport: 18,
   recoveryPoint: 20,
   recoveryPointResponse: 21,
+  ask: 22,
+  answer: 23,
 } as const satisfies Record<PeerMessage["type"], number>;
 
 const typeNames = namesByNumber<PeerMessage["type"]>(typeNumbers);
 const kindNumbers = { command: 1, noop: 2, configuration: 3 } as const;
 const kinds = namesByNumber<EntryKind>(kindNumbers);
-const roleNumbers = { voter: 1, learner: 2 } as const;
-const roles = namesByNumber<Member["role"]>(roleNumbers);
-const reasonNumbers = { notLeader: 1, overloaded: 2 } as const;
+const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
+const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
+const rooms = namesByNumber<Room>(roomNumbers);
 const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
 const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
@@ -189,7 +184,15 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
     case "heartbeatResponse":
       return [type, m.term, m.readRound];
     case "snapshotOffer":
-      return [type, m.term, m.lastIndex, m.lastTerm, m.members.map(memberTuple), m.id, m.bytes];
+      return [
+        type,
+        m.term,
+        m.lastIndex,
+        m.lastTerm,
+        encodeConfiguration(m.configuration),
+        m.id,
+        m.bytes,
+      ];
     case "snapshotChunk":
       return [type, m.id, m.offset, m.data];
     case "snapshotProgress":
@@ -203,22 +206,19 @@ function tuple(m: Exclude<PeerMessage, Append>): unknown[] {
     case "recoveryPoint":
     case "recoveryPointResponse":
       return [type, m.term, m.requestId, m.lastIndex];
+    case "ask":
+    case "answer":
+      return [type, m.requestId, m.body];
     case "forward":
       return [type, m.commands];
     case "forwardRefused":
       return [type, reasonNumbers[m.reason], m.session, m.sequences];
+    case "diskReport":
+      return [type, roomNumbers[m.room]];
     default:
       return unreachable(m);
   }
 }
-
-const memberTuple = (member: Member): unknown[] => [
-  member.id,
-  roleNumbers[member.role],
-  member.raft,
-  member.http,
-  member.incarnation,
-];
 
 // ------------------------------------------------------------------ decoding
 
@@ -302,6 +302,9 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "recoveryPoint":
     case "recoveryPointResponse":
       return { type, term: f.term(), requestId: f.integer(), lastIndex: f.index() };
+    case "ask":
+    case "answer":
+      return { type, requestId: f.integer(), body: f.bytes() };
     case "forward":
       return { type, commands: f.list(listLengthMax).map(ownedBytes) };
     case "forwardRefused":
@@ -311,6 +314,8 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
         session: f.integer(),
         sequences: f.list(listLengthMax).map(integer),
       };
+    case "diskReport":
+      return { type, room: f.oneOf(rooms) };
     default:
       return unreachable(type);
   }
@@ -322,9 +327,10 @@ function readOffer(f: Fields): SnapshotOffer {
   const lastIndex = f.index();
   const lastTerm = f.term();
   if (lastTerm > termOfLeader) throw new Malformed("a snapshot's term is newer than its leader's");
-  const members = readMembers(f);
+  const configuration = readConfiguration(f.bytes());
   const [id, bytes] = [f.integer(), f.integer()];
-  return { type: "snapshotOffer", term: termOfLeader, lastIndex, lastTerm, members, id, bytes };
+  const place = { term: termOfLeader, lastIndex, lastTerm };
+  return { type: "snapshotOffer", ...place, configuration, id, bytes };
 }
 
 /** Beyond the fields: the entries follow each other, and no term is newer than the leader's. */
@@ -357,38 +363,17 @@ function readEntry(f: Fields): Entry {
     data: f.bytes(),
   };
   f.end("entry");
-  if (entry.kind === "configuration") checkConfiguration(entry.data);
+  if (entry.kind === "configuration") readConfiguration(entry.data);
   return entry;
 }
 
-/** The core reads a configuration as soon as it is in the log, and trusts its own log. */
-function checkConfiguration(data: Uint8Array): void {
+/** Checked here because the core reads it as soon as it is in the log, and trusts its own log. */
+function readConfiguration(data: Uint8Array): Configuration {
   try {
-    decodeConfiguration(data);
+    return decodeConfiguration(data);
   } catch {
     throw new Malformed("a configuration that is none");
   }
-}
-
-function readMembers(f: Fields): Member[] {
-  const members = f.list(membersMax).map((value) => readMember(new Fields(value, "member")));
-  if (new Set(members.map(({ id }) => id)).size < members.length) {
-    throw new Malformed("a member is listed twice");
-  }
-  if (!members.some(({ role }) => role === "voter")) throw new Malformed("no member has a vote");
-  return members;
-}
-
-function readMember(f: Fields): Member {
-  const member: Member = {
-    id: f.nodeId(),
-    role: f.oneOf(roles),
-    raft: f.text(),
-    http: f.text(),
-    incarnation: f.text(),
-  };
-  f.end("member");
-  return member;
 }
 
 /** The values of one tuple, taken in order and checked on the way. */
@@ -413,22 +398,9 @@ class Fields {
     return index(bounded(this.integer()));
   }
 
-  nodeId(): NodeId {
-    const id = this.integer();
-    if (id < 1 || id > nodeIdMax) throw new Malformed(`${id} is no node id`);
-    return nodeId(id);
-  }
-
   boolean(): boolean {
     const value = this.#take();
     if (typeof value !== "boolean") throw new Malformed("a field is not a boolean");
-    return value;
-  }
-
-  text(): string {
-    const value = this.#take();
-    if (typeof value !== "string") throw new Malformed("a field is not a text");
-    if (value.length > textLengthMax) throw new Malformed("a text is too long");
     return value;
   }
 

@@ -12,11 +12,23 @@ export interface Forward {
 /** The receiver did not take the forwarded commands: surely not applied, by these sequence numbers. */
 export interface ForwardRefused {
   readonly type: "forwardRefused";
-  readonly reason: "notLeader" | "overloaded";
+  readonly reason: "notLeader" | "overloaded" | "noSpace";
   /** Theirs: in another life of the node the same numbers mean other writes. */
   readonly session: number;
   readonly sequences: readonly number[];
 }
+
+/** How a voter's disk is, told to the leader again and again while it is not "ok". */
+export interface DiskReport {
+  readonly type: "diskReport";
+  readonly room: Room;
+}
+
+/**
+ * - `low`: less is free than is kept for what must always be possible.
+ * - `full`: something could not be written.
+ */
+export type Room = "ok" | "low" | "full";
 
 /**
  * What the core calls a snapshot, and the file that goes with it: the receiver's core hears of it only
@@ -53,7 +65,27 @@ export interface SnapshotProgress {
   readonly phase: "receiving" | "building" | "installed" | "refused" | "damaged";
 }
 
+/** A request about the cluster, for the leader; `cluster-codec.ts` says what `body` holds. */
+export interface Ask {
+  readonly type: "ask";
+  readonly requestId: number;
+  readonly body: Uint8Array;
+}
+
+export interface Answer {
+  readonly type: "answer";
+  readonly requestId: number;
+  readonly body: Uint8Array;
+}
+
 export type SnapshotMessage = SnapshotOffer | SnapshotChunk | SnapshotProgress;
 
 /** The core's own `snapshot` does not travel without its file. */
-export type PeerMessage = Exclude<Message, Snapshot> | Forward | ForwardRefused | SnapshotMessage;
+export type PeerMessage =
+  | Exclude<Message, Snapshot>
+  | Forward
+  | ForwardRefused
+  | SnapshotMessage
+  | DiskReport
+  | Ask
+  | Answer;

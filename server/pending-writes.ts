@@ -13,7 +13,7 @@ export type WriteAnswer =
   | { readonly ok: true; readonly result: CommandResult }
   | {
       readonly ok: false;
-      readonly error: "noLeader" | "timeout" | "overloaded" | "stopping";
+      readonly error: "noLeader" | "timeout" | "overloaded" | "noSpace" | "stopping";
       readonly outcome: "not_applied" | "unknown";
     };
 
@@ -53,6 +53,7 @@ export interface AppliedCommand {
 
 const waiting: Place = { kind: "waiting" };
 const forwarded: Place = { kind: "forwarded" };
+const noSpace: WriteAnswer = { ok: false, error: "noSpace", outcome: "not_applied" };
 const sequencesPerSession = 2 ** 32;
 
 export class PendingWrites {
@@ -116,12 +117,23 @@ export class PendingWrites {
     this.#waiting.push(write);
   }
 
-  /** The node they were forwarded to did not take them. */
-  refused({ session, sequences }: ForwardRefused): void {
+  /**
+   * The node they were forwarded to did not take them. Where that is for want of room on some voter's
+   * disk, nobody else would take them either.
+   */
+  refused({ reason, session, sequences }: ForwardRefused): void {
     for (const sequence of sequences) {
       const write = this.#byAttempt.get(this.#attemptOf(session, sequence));
-      if (write?.place.kind === "forwarded") this.returned(write);
+      if (write?.place.kind !== "forwarded") continue;
+      if (reason === "noSpace") this.#settle(write, noSpace);
+      else this.returned(write);
     }
+  }
+
+  /** Answers those of the waiting writes that there is no room for. */
+  refuseWaiting(isRefused: (command: Uint8Array) => boolean): void {
+    for (const write of this.#waiting) if (isRefused(write.command)) this.#settle(write, noSpace);
+    this.#waiting = this.#waiting.filter((write) => !write.settled);
   }
 
   /**

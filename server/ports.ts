@@ -4,7 +4,7 @@
  */
 
 import type { PeerMessage } from "./peer-message.ts";
-import type { Member } from "./raft/configuration.ts";
+import type { Configuration } from "./raft/configuration.ts";
 import type { Entry, HardState, Index, NodeId, Term } from "./raft/entry.ts";
 import type { LogReader } from "./raft/log-reader.ts";
 
@@ -45,13 +45,17 @@ export interface Network {
   isConnected(peer: NodeId): boolean;
 }
 
-/** The log on disk as the node drives it. Any method may throw a disk error, which ends the process. */
+/**
+ * The log on disk as the node drives it. Any method may throw a disk error, which ends the process; a
+ * full disk is none, because what was refused is known to be nowhere.
+ */
 export interface LogStore extends LogReader {
   /**
    * Writes consecutive entries, the first at most `lastIndex + 1`; entries from there on that were in
-   * the log before are cut off first. Durable only after `sync`.
+   * the log before are cut off first. Durable only after `sync`. "full": the disk has no room, and none
+   * of the entries is in the log.
    */
-  append(entries: readonly Entry[]): void;
+  append(entries: readonly Entry[]): "written" | "full";
   sync(): void;
   /** Drops from the front what it can of the entries up to `through`, in pieces of its own size. */
   compact(through: Index): void;
@@ -59,6 +63,19 @@ export interface LogStore extends LogReader {
   readonly bytes: number;
   /** How far `compact` has to go for the rest to fit into `bytesMax`. */
   lastBeyond(bytesMax: number): Index;
+}
+
+/** The disk that the node's files are on. */
+export interface DiskSpace {
+  /** Bytes that may still be written, and the size of the whole. */
+  measure(): { readonly freeBytes: number; readonly totalBytes: number };
+  /**
+   * Some room is kept occupied so that others cannot use it up, and is there when this node's own last
+   * writes need it: a delete, a checkpoint. "full": it does not fit now.
+   */
+  reserve(bytes: number): "reserved" | "full";
+  /** Gives that room free; false where there is none. */
+  release(): boolean;
 }
 
 /** What was found damaged, in words for a person; null where that part is whole. */
@@ -91,7 +108,27 @@ export interface SnapshotInfo {
   readonly bytes: number;
   readonly lastIndex: Index;
   readonly lastTerm: Term;
-  readonly members: readonly Member[];
+  readonly configuration: Configuration;
+}
+
+/** A copy of the state in a file of its own, for somebody outside. */
+export interface BackupStore {
+  /**
+   * Begins one of what is applied now. "busy": there is one already, or a snapshot is being made;
+   * "full": the disk has no room at all.
+   */
+  begin(): BackupMaking | "busy" | "full";
+}
+
+export interface BackupMaking {
+  /** Goes on making it. "full": no room for it; "lost": the state was replaced. Then it was given up. */
+  work(bytesMax: number): "more" | "done" | "full" | "lost";
+  /** After "done": its size. */
+  readonly bytes: number;
+  /** After "done"; empty behind the end. */
+  read(offset: number, bytesMax: number): Uint8Array;
+  /** Nothing is left of it. May be called again. */
+  close(): void;
 }
 
 /**
@@ -103,7 +140,7 @@ export interface SnapshotStore {
   readonly newest: SnapshotInfo | null;
   /** What the snapshot that is being made will stand for; null where none is. */
   readonly makingIndex: Index | null;
-  /** Begins one of what is applied now, unless one is being made. */
+  /** Begins one of what is applied now, unless one is being made, the disk has no room at all, or a backup is. */
   make(): void;
   /** Goes on making it. "full": the disk has no room for it, and it was given up. */
   work(): "more" | "done" | "full";

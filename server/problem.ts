@@ -13,6 +13,9 @@ const kinds: Readonly<Record<FailureCode, Kind>> = {
   forbidden: { status: 403, title: "Refused" },
   not_found: { status: 404, title: "Not found" },
   method_not_allowed: { status: 405, title: "This path does not take this method" },
+  conflict: { status: 409, title: "That is not possible as things stand" },
+  condition_failed: { status: 412, title: "The condition does not hold" },
+  condition_required: { status: 428, title: "A condition is required" },
   too_large: { status: 413, title: "The value is too large" },
   key_too_long: { status: 414, title: "The key is too long" },
   unsupported_media_type: { status: 415, title: "This form of the body is not taken" },
@@ -63,6 +66,7 @@ export function refusal(failure: Failure, options: ProblemOptions = {}): Answer 
     "Content-Type": "application/problem+json",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
+    ...(failure.revision === undefined ? {} : { ETag: `"${failure.revision}"` }),
     ...options.headers,
   };
   if (status === 503 || status === 429) {
@@ -77,6 +81,7 @@ export function refusal(failure: Failure, options: ProblemOptions = {}): Answer 
     detail: failure.detail,
     outcome: outcomeOf(failure, options.write ?? false),
     field: failure.field,
+    revision: failure.revision,
     leader: failure.leader,
   });
   return { status, headers, body };

@@ -39,9 +39,9 @@ export class SnapshotReceiver {
 
   /** Takes the place of whatever comes in, unless it is the same file: then that goes on. */
   offer(from: NodeId, offer: SnapshotOffer, nowMs: number): void {
-    const { term, lastIndex, lastTerm, members, id, bytes } = offer;
-    const info = { id, bytes, lastIndex, lastTerm, members };
-    const message = { type: "snapshot", term, lastIndex, lastTerm, members } as const;
+    const { term, lastIndex, lastTerm, configuration, id, bytes } = offer;
+    const info = { id, bytes, lastIndex, lastTerm, configuration };
+    const message = { type: "snapshot", term, lastIndex, lastTerm, configuration } as const;
     const offset = this.#options.store.accept(info);
     this.#incoming = { from, message, info, offset, heardMs: nowMs, toldMs: nowMs };
     this.#tell(this.#incoming, nowMs);

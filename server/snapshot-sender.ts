@@ -59,8 +59,8 @@ export class SnapshotSender {
   want(firstNeeded: Index): Omit<Snapshot, "type" | "term"> | null {
     const { newest } = this.#options.store;
     if (newest && newest.lastIndex >= firstNeeded) {
-      const { lastIndex, lastTerm, members } = newest;
-      return { lastIndex, lastTerm, members };
+      const { lastIndex, lastTerm, configuration } = newest;
+      return { lastIndex, lastTerm, configuration };
     }
     this.#isWanted = true;
     return null;
@@ -74,9 +74,10 @@ export class SnapshotSender {
       finished(to, false);
       return;
     }
-    const { term, lastIndex, lastTerm, members } = message;
+    const { term, lastIndex, lastTerm, configuration } = message;
     const { id, bytes } = info;
-    const offer = { type: "snapshotOffer", term, lastIndex, lastTerm, members, id, bytes } as const;
+    const place = { term, lastIndex, lastTerm, configuration };
+    const offer = { type: "snapshotOffer", ...place, id, bytes } as const;
     const places = { isTaken: false, acknowledged: 0, sent: 0, heardMs: nowMs, movedMs: nowMs };
     this.#transfers.set(to, { offer, info, ...places });
     send(to, offer);
@@ -95,7 +96,8 @@ export class SnapshotSender {
         this.#finish(from, false);
         return;
       case "damaged":
-        this.#abandon();
+        // The file is not what it was: nobody gets it.
+        this.abandon();
         return;
       case "receiving":
       case "building":
@@ -129,6 +131,12 @@ export class SnapshotSender {
     if (this.pinnedIndex !== null) this.#options.store.discard();
   }
 
+  /** Nobody gets it, and the next one who asks has a new one made. */
+  abandon(): void {
+    for (const to of this.#transfers.keys()) this.#finish(to, false);
+    if (this.pinnedIndex !== null) this.#options.store.discard();
+  }
+
   // ------------------------------------------------------------------ making
 
   #make(nowMs: number): void {
@@ -137,6 +145,10 @@ export class SnapshotSender {
       const isBusy = this.#transfers.size > 0 || nowMs < this.#notBeforeMs;
       if (!this.#isWanted || isBusy) return;
       store.make();
+      if (store.makingIndex === null) {
+        this.#notBeforeMs = nowMs + limits.snapshotTimeoutMs;
+        return;
+      }
     }
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.work();
@@ -187,11 +199,5 @@ export class SnapshotSender {
   #finish(to: NodeId, arrived: boolean): void {
     this.#transfers.delete(to);
     this.#options.finished(to, arrived);
-  }
-
-  /** The file is not what it was: nobody gets it, and the next one who asks has a new one made. */
-  #abandon(): void {
-    for (const to of this.#transfers.keys()) this.#finish(to, false);
-    this.#options.store.discard();
   }
 }

@@ -23,6 +23,8 @@ export interface TransportLimits {
   readonly strangersMax: number;
   /** Peers with an inbound connection. */
   readonly inboundPeersMax: number;
+  /** Reasons of refusals that are remembered, so that they are not told again. */
+  readonly refusalsMax: number;
   /** Warnings in one ping interval; the rest is counted. */
   readonly warningsMax: number;
 }
@@ -40,5 +42,6 @@ export const defaultTransportLimits: TransportLimits = {
   idlePingsMax: 10,
   strangersMax: 64,
   inboundPeersMax: 64,
+  refusalsMax: 64,
   warningsMax: 10,
 };

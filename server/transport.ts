@@ -43,7 +43,8 @@ export interface TransportEvents {
    * is the peer's own, where it was proved.
    */
   refused(peer: NodeId, refusal: Refusal, identity: PeerIdentity | null): void;
-  message(from: NodeId, message: PeerMessage): void;
+  /** `incarnation` is of the peer's directory, as its handshake has shown it. */
+  message(from: NodeId, message: PeerMessage, incarnation: string): void;
   /** A sentence for the log; bounded in number. */
   warn(text: string): void;
 }
@@ -68,6 +69,8 @@ export class PeerTransport implements Network {
   #isDialing = false;
   #isClosed = false;
   #warnings = 0;
+  /** Why peers were refused since one was last admitted. */
+  readonly #refusals = new Set<string>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -158,6 +161,16 @@ export class PeerTransport implements Network {
     }
   }
 
+  /** Has everybody judged again, and parts with those who are not welcome any more. */
+  readmit(): void {
+    for (const inbound of [...this.#inbounds.values()]) {
+      if (inbound.peer && this.#options.events.admit(inbound.peer)) inbound.close();
+    }
+    for (const outbound of [...this.#outbounds.values()]) {
+      if (outbound.peer && this.#options.events.admit(outbound.peer)) outbound.redial();
+    }
+  }
+
   /** Drops the connections we have dialed and makes them anew: who we are has changed. */
   redial(): void {
     if (!this.#isDialing || this.#isClosed) return;
@@ -218,14 +231,17 @@ export class PeerTransport implements Network {
 
   readonly #inboundEvents: InboundEvents = {
     authenticated: (inbound, peer) => this.#authenticated(inbound, peer),
-    message: (from, message) => this.#options.events.message(from, message),
+    message: ({ nodeId, incarnation }, message) =>
+      this.#options.events.message(nodeId, message, incarnation),
     closed: (inbound) => this.#inboundClosed(inbound),
+    refused: (origin, why) => this.#warnOfRefusal(origin, why),
     warn: (text) => this.#warn(text),
   };
 
   /** One connection a node: the newer one is of a peer that has given up the older, or has restarted. */
   #authenticated(inbound: Inbound, peer: PeerIdentity): void {
     this.#strangers.delete(inbound);
+    this.#refusals.clear();
     const older = this.#inbounds.get(peer.nodeId);
     this.#inbounds.set(peer.nodeId, inbound);
     older?.close();
@@ -245,6 +261,13 @@ export class PeerTransport implements Network {
     if (suppressed > 0) this.#options.events.warn(`${suppressed} more warnings of the peer port`);
     for (const inbound of this.#inbounds.values()) inbound.tick();
     for (const outbound of this.#outbounds.values()) outbound.tick();
+  }
+
+  #warnOfRefusal(origin: string, why: string): void {
+    if (this.#refusals.has(why)) return;
+    if (this.#refusals.size >= this.#limits.refusalsMax) this.#refusals.clear();
+    this.#refusals.add(why);
+    this.#warn(`refused a peer at ${origin}: ${why}`);
   }
 
   #warn(text: string): void {

@@ -28,6 +28,8 @@ export interface UpkeepOptions {
   readonly snapshots: SnapshotStore;
   /** When a member last answered this leader, by the monotonic clock; null: never. */
   readonly answeredMs: (id: NodeId) => number | null;
+  /** False while the disk is full. */
+  readonly mayCheckpoint: () => boolean;
   readonly warn: (text: string) => void;
 }
 
@@ -65,8 +67,15 @@ export class Upkeep {
     return this.#sender.want(index(this.#options.log.firstIndex - 1));
   }
 
-  checkpoint(): void {
+  /** Returns up to where the state machine keeps its state now, whatever happens. */
+  checkpoint(): Index {
     this.#syncedIndex = this.#options.machine.sync();
+    return this.#syncedIndex;
+  }
+
+  /** The disk is full: a snapshot for others is the first that can be spared. */
+  makeRoom(): void {
+    this.#sender.abandon();
   }
 
   /** Before `handleReady` is called the core may have been told of a snapshot that is here. */
@@ -129,19 +138,20 @@ export class Upkeep {
     const { appliedIndex } = machine.applied;
     if (appliedIndex !== this.#idle.index) this.#idle = { index: appliedIndex, sinceMs: nowMs };
     if (appliedIndex === this.#syncedIndex) return;
+    if (!this.#options.mayCheckpoint()) return;
     if (nowMs - this.#idle.sinceMs >= limits.checkpointIdleMs) this.checkpoint();
   }
 
   #takeOffer(from: NodeId, offer: SnapshotOffer): void {
     const raft = this.#options.raft();
-    const { term, lastIndex, lastTerm, members } = offer;
+    const { term, lastIndex, lastTerm, configuration } = offer;
     const isUseful = raft.needsSnapshot(lastIndex, lastTerm);
     if (term >= raft.term && isUseful) {
       this.#receiver.offer(from, offer, this.#nowMs());
       return;
     }
     // The core answers what it has already, and a leader that is one no more.
-    raft.step(from, { type: "snapshot", term, lastIndex, lastTerm, members });
+    raft.step(from, { type: "snapshot", term, lastIndex, lastTerm, configuration });
     if (!isUseful) this.#receiver.decline(from, offer);
   }
 
@@ -156,7 +166,7 @@ export class Upkeep {
     };
     const target = compactionTarget(log, bounds);
     if (target < log.firstIndex) return;
-    if (isCheckpointDue(target, bounds)) this.checkpoint();
+    if (isCheckpointDue(target, bounds) && this.#options.mayCheckpoint()) this.checkpoint();
     log.compact(index(Math.min(target, this.#syncedIndex)));
   }
 

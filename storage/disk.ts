@@ -47,8 +47,8 @@ export interface Disk {
   remove(path: string): void;
   /** Makes creations, renames and removals in `path` survive a power loss. */
   syncDirectory(path: string): void;
-  /** Bytes an unprivileged process may still write on the disk that holds `path`. */
-  freeBytes(path: string): number;
+  /** The disk that holds `path`: what an unprivileged process may still write, and all there is. */
+  space(path: string): { readonly freeBytes: number; readonly totalBytes: number };
 }
 
 /** Writes all of `bytes`, however short the single writes are. Throws `DiskError` when nothing more fits. */

@@ -39,6 +39,7 @@ import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
+  asDamage,
   isCutShort,
   openSchema,
   saveMeta,
@@ -59,6 +60,9 @@ export { StateDamaged } from "./state-schema.ts";
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
+
+/** SQLite's own default, which no file of ours departs from. */
+const pageBytes = 4096;
 
 /** How much the write-ahead log may have grown before its size is looked at again. */
 const walLookBytes = 1 << 20;
@@ -158,10 +162,7 @@ export class KeyValueStore implements StateMachine {
     return this.#uncommittedBytes;
   }
 
-  /**
-   * Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back,
-   * and the entries from `applied` on may be given again: a disk that was full may have room later.
-   */
+  /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
       if (this.#committed === null) this.#begin();
@@ -172,8 +173,8 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
-  commit(): void {
-    if (this.#committed === null) return;
+  commit(): "done" | "full" {
+    if (this.#committed === null) return "done";
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
       this.#statements.begin.run();
@@ -189,23 +190,24 @@ export class KeyValueStore implements StateMachine {
       });
       this.#statements.commit.run();
     } catch (error) {
+      this.#endTransaction();
+      if (isFull(error)) return "full";
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
     this.#buffer.clear();
+    return "done";
   }
 
   lookup(query: Query): Answer {
-    // A scan goes over the table alone.
-    if (query.type === "list") this.commit();
     try {
       switch (query.type) {
         case "get":
           return { type: "get", row: this.#get(query.key) };
         case "list":
-          return this.#list(query);
+          return this.#listAll(query);
         default:
           return unreachable(query);
       }
@@ -227,27 +229,34 @@ export class KeyValueStore implements StateMachine {
    * the log to nothing.
    */
   sync(): Index {
-    this.commit();
     const { appliedIndex } = this.#applied;
+    if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
-    const { path } = this.#database;
-    const result = this.#checkpoint();
-    // SQLite reports an incomplete checkpoint as a row and not as an error.
-    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
-      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+    try {
+      this.#checkpoint();
+    } catch (error) {
+      // What could not be moved is in the write-ahead log still.
+      if (isFull(error)) return this.#syncedIndex ?? index(0);
+      throw asDamage(this.#database.path, error);
     }
     this.#syncedIndex = appliedIndex;
-    this.#stateBytes = fileBytes(path);
+    this.#stateBytes = fileBytes(this.#database.path);
     this.#unsyncedBytes = 0;
     this.#grownBytes = 0;
     return appliedIndex;
   }
 
-  #checkpoint(): SqliteRow {
-    try {
-      return must(this.#statements.checkpoint.get(), "a checkpoint has a result");
-    } catch (error) {
-      throw asDamage(this.#database.path, error);
+  get reusableBytes(): number {
+    const found = this.#statements.freePages.get();
+    return pageBytes * (must(found, "a pragma has a value")["freelist_count"] as number);
+  }
+
+  #checkpoint(): void {
+    const { path } = this.#database;
+    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
+    // SQLite reports an incomplete checkpoint as a row and not as an error.
+    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
+      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
     }
   }
 
@@ -257,7 +266,7 @@ export class KeyValueStore implements StateMachine {
    */
   verify(bytesMax: number): { bytes: number; isEnd: boolean } {
     // What waits in memory counts in the hash already, and would not be found.
-    this.commit();
+    if (this.commit() === "full") return { bytes: 0, isEnd: false };
     try {
       const { bytes, end } = this.#verification.step(bytesMax);
       if (end !== null && end.toString() !== this.#hash.toString()) {
@@ -278,15 +287,15 @@ export class KeyValueStore implements StateMachine {
     return new StateVerification({ database: this.#database, check });
   }
 
-  prepareSnapshot(): StateView {
-    assert(this.#view === null, "one view at a time");
-    this.commit();
+  prepareSnapshot(): StateView | "full" | "busy" {
+    if (this.#view !== null) return "busy";
+    if (this.commit() === "full") return "full";
     this.#view = new SqliteStateView({
       database: this.#database,
       tables: stateTables,
       applied: this.#applied,
       digest: this.digest(),
-      commit: () => this.commit(),
+      commit: () => void this.commit(),
       check: (table, row) => {
         const detail = table === userTable.name ? contradictionIn(row) : null;
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
@@ -353,7 +362,9 @@ export class KeyValueStore implements StateMachine {
   #switch(meta: StateMeta): void {
     const { path } = this.#database;
     this.#view?.close();
-    this.sync();
+    if (this.sync() < this.#applied.appliedIndex) {
+      throw new SqliteError(path, "SQLITE_FULL", "no room to put the old state away");
+    }
     this.#database.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
@@ -383,7 +394,6 @@ export class KeyValueStore implements StateMachine {
     };
   }
 
-  /** The error that led here is the one to report, so one from here is not. */
   #rollBack(): void {
     if (this.#committed === null) return;
     const { applied, configuration, history, hash } = this.#committed;
@@ -395,6 +405,9 @@ export class KeyValueStore implements StateMachine {
     this.#uncommittedBytes = 0;
     this.#verification.restart();
     this.#buffer.clear();
+  }
+
+  #endTransaction(): void {
     try {
       this.#statements.rollBack.run();
     } catch {
@@ -533,6 +546,21 @@ export class KeyValueStore implements StateMachine {
     return row;
   }
 
+  /**
+   * A scan goes over the table alone. Where the disk has no room for what is not in it yet, a
+   * transaction that is taken back afterwards holds it in memory for so long.
+   */
+  #listAll(query: ListQuery): ListAnswer {
+    if (this.commit() === "done") return this.#list(query);
+    try {
+      this.#statements.begin.run();
+      this.#writeRows();
+      return this.#list(query);
+    } finally {
+      this.#endTransaction();
+    }
+  }
+
   /** Without their values, rows cannot be checked: a listing of keys alone takes them as they are. */
   #list({ prefix, after, limit, keysOnly, bytesMax }: ListQuery): ListAnswer {
     const scan = keysOnly ? this.#statements.scanKeys : this.#statements.scanRows;
@@ -566,8 +594,4 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
 
-/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
-function asDamage(path: string, error: unknown): unknown {
-  if (!(error instanceof SqliteError) || !error.isDamage) return error;
-  return new StateDamaged(path, error.detail);
-}
+const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;

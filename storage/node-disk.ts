@@ -112,8 +112,8 @@ export class NodeDisk implements Disk {
     }
   }
 
-  freeBytes(path: string): number {
-    const { bavail, bsize } = call(path, "statfs", () => statfsSync(path));
-    return bavail * bsize;
+  space(path: string): { freeBytes: number; totalBytes: number } {
+    const { bavail, blocks, bsize } = call(path, "statfs", () => statfsSync(path));
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
   }
 }

@@ -215,14 +215,14 @@ export class RaftLog implements LogReader {
 
   /**
    * Writes consecutive entries; what was in the log from the first one's index on is cut off before.
-   * Durable after `sync`. A full disk throws `DiskError` with `ENOSPC` and leaves the log usable and
-   * without any of the entries, on the disk too; any other error is the end of this log object.
+   * Durable after `sync`. "full": the disk has no room; the log is usable and without any of the
+   * entries, on the disk too. What it throws is the end of this log object.
    */
-  append(entries: readonly Entry[]): void {
+  append(entries: readonly Entry[]): "written" | "full" {
     assert(!this.#isBroken, "a log that failed is not used again");
     const first = must(entries[0], "an append has entries").index;
     assert(first >= this.firstIndex && first <= this.#lastIndex + 1, "an append leaves no gap");
-    this.#ending(() => {
+    return this.#ending(() => {
       let kept = this.#lastIndex;
       try {
         if (first <= kept) this.#truncate(first);
@@ -232,9 +232,9 @@ export class RaftLog implements LogReader {
         if (!isFullDisk(error)) throw error;
         // Synced too: what was refused must not be found, and replicated, after a crash.
         this.#cutBack(index(kept + 1));
-        return error;
+        return "full";
       }
-      return null;
+      return "written";
     });
   }
 
@@ -242,7 +242,6 @@ export class RaftLog implements LogReader {
     assert(!this.#isBroken, "a log that failed is not used again");
     this.#ending(() => {
       this.#activeFile.sync();
-      return null;
     });
     this.#syncedOffset = this.#writeOffset;
   }
@@ -260,7 +259,6 @@ export class RaftLog implements LogReader {
       // Each durably gone before the next: what a crash leaves is a log without a hole.
       this.#ending(() => {
         removeSegment(disk, directory, oldest.path);
-        return null;
       });
       this.#segments.shift();
       this.#tables = this.#tables.filter((segment) => segment !== oldest);
@@ -298,7 +296,6 @@ export class RaftLog implements LogReader {
     this.#ending(() => {
       forgetReset(disk, directory);
       noteReset(disk, directory, base);
-      return null;
     });
   }
 
@@ -314,7 +311,6 @@ export class RaftLog implements LogReader {
       const table = emptyTable();
       const bytes = segmentHeaderBytes;
       this.#segments = [{ path, header, file, table, isVerified: true, bytes }];
-      return null;
     });
     this.#tables = [];
     this.#scrubPosition = 0;
@@ -362,16 +358,14 @@ export class RaftLog implements LogReader {
     return must(this.#active.table, "the last segment's table stays");
   }
 
-  /** What `run` throws is the end of this log; what it returns is thrown too, but is not. */
-  #ending(run: () => Error | null): void {
-    let survived: Error | null;
+  /** What `run` throws is the end of this log. */
+  #ending<T>(run: () => T): T {
     try {
-      survived = run();
+      return run();
     } catch (error) {
       this.#isBroken = true;
       throw error;
     }
-    if (survived) throw survived;
   }
 
   /** Writes as many entries from `start` on as the segment takes; returns where to go on. */

@@ -50,11 +50,12 @@ interface Incoming {
 
 const isFull = (error: unknown): boolean =>
   (error instanceof DiskError && error.code === "ENOSPC" && error.operation !== "fdatasync") ||
-  (error instanceof SqliteError && error.code === "SQLITE_FULL");
+  (error instanceof SqliteError && error.isFull);
 
 export class SnapshotFiles implements SnapshotStore {
   readonly #options: SnapshotFilesOptions;
-  readonly #directory: string;
+  /** A start empties it. */
+  readonly directory: string;
   #newest: { readonly info: SnapshotInfo; readonly file: DiskFile } | null = null;
   #making: Making | null = null;
   #incoming: Incoming | null = null;
@@ -62,11 +63,11 @@ export class SnapshotFiles implements SnapshotStore {
   constructor(options: SnapshotFilesOptions) {
     const { disk, directory } = options;
     this.#options = options;
-    this.#directory = `${directory}/snapshots`;
-    if (disk.exists(this.#directory)) {
-      for (const name of disk.list(this.#directory)) disk.remove(this.#path(name));
+    this.directory = `${directory}/snapshots`;
+    if (disk.exists(this.directory)) {
+      for (const name of disk.list(this.directory)) disk.remove(this.#path(name));
     }
-    disk.makeDirectory(this.#directory);
+    disk.makeDirectory(this.directory);
   }
 
   // ------------------------------------------------------------------ to be sent
@@ -83,6 +84,7 @@ export class SnapshotFiles implements SnapshotStore {
     if (this.#making) return;
     const { disk, drawId, formed, group, clusterId, machine } = this.#options;
     const view = machine.prepareSnapshot();
+    if (typeof view === "string") return;
     const head: SnapshotHead = {
       group,
       clusterId,
@@ -147,7 +149,7 @@ export class SnapshotFiles implements SnapshotStore {
       bytes: making.writer.bytes,
       lastIndex: appliedIndex,
       lastTerm: appliedTerm,
-      members: must(configuration, "a snapshot has members").members,
+      configuration: must(configuration, "a snapshot has members"),
     };
     this.#newest = { info, file: disk.open(this.#path("outgoing"), "read") };
     return "done";
@@ -284,6 +286,6 @@ export class SnapshotFiles implements SnapshotStore {
   }
 
   #path(name: string): string {
-    return `${this.#directory}/${name}`;
+    return `${this.directory}/${name}`;
   }
 }

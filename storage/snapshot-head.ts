@@ -24,7 +24,7 @@ export const encodeHead = ({ group, clusterId, id, applied, digest }: SnapshotHe
       lastIndex: applied.appliedIndex,
       lastTerm: applied.appliedTerm,
       logTimeMs: applied.appliedTimeMs,
-      members: applied.configuration?.members ?? null,
+      configuration: applied.configuration,
       stateHash: digest.stateHash,
       historyHash: digest.historyHash,
     }),
@@ -35,7 +35,7 @@ export function decodeHead(bytes: Uint8Array): SnapshotHead | null {
   try {
     return readHead(JSON.parse(new TextDecoder().decode(bytes)));
   } catch {
-    // JSON that is none, or members that are none.
+    // JSON that is none, or a configuration that is none.
     return null;
   }
 }
@@ -45,7 +45,7 @@ function readHead(head: unknown): SnapshotHead | null {
   const found = head as Record<string, unknown>;
   const numbers = ["group", "id", "lastIndex", "lastTerm", "logTimeMs"].map((name) => found[name]);
   const [group, id, lastIndex, lastTerm, logTimeMs] = numbers as number[];
-  const { format, clusterId, members, stateHash, historyHash } = found;
+  const { format, clusterId, configuration, stateHash, historyHash } = found;
   const isHead =
     format === 1 &&
     numbers.every(Number.isSafeInteger) &&
@@ -53,8 +53,7 @@ function readHead(head: unknown): SnapshotHead | null {
     typeof stateHash === "string" &&
     /^[0-9a-f]{16}$/.test(stateHash) &&
     typeof historyHash === "string" &&
-    /^[0-9a-f]{8}$/.test(historyHash) &&
-    Array.isArray(members);
+    /^[0-9a-f]{8}$/.test(historyHash);
   if (!isHead) return null;
   const appliedIndex = index(lastIndex ?? 0);
   return {
@@ -65,7 +64,7 @@ function readHead(head: unknown): SnapshotHead | null {
       appliedIndex,
       appliedTerm: term(lastTerm ?? 0),
       appliedTimeMs: logTimeMs ?? 0,
-      configuration: decodeConfiguration(new TextEncoder().encode(JSON.stringify(members))),
+      configuration: decodeConfiguration(new TextEncoder().encode(JSON.stringify(configuration))),
     },
     digest: { appliedIndex, stateHash, historyHash },
   };

@@ -59,6 +59,9 @@ export const userTable: StateTable = {
 /** All but `meta`, which a snapshot's head stands for. */
 export const stateTables: readonly StateTable[] = [userTable];
 
+/** Makes them all. */
+export const stateTablesSql = [kvTable].join("; ");
+
 export interface StateMeta {
   readonly appliedIndex: number;
   readonly appliedTerm: number;
@@ -97,6 +100,12 @@ export class StateDamaged extends Error {
     this.detail = detail;
     this.isMendable = isMendable;
   }
+}
+
+/** Damage that SQLite noticed by itself is the same to our callers as damage that we noticed. */
+export function asDamage(path: string, error: unknown): unknown {
+  if (!(error instanceof SqliteError) || !error.isDamage) return error;
+  return new StateDamaged(path, error.detail);
 }
 
 /** Reads how far the state has come; makes the tables in an empty file. Throws `StateDamaged`. */

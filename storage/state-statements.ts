@@ -1,9 +1,9 @@
-/** How the key-value state uses SQLite: its settings, and every statement it runs. */
+/** How the state's database is set up, and every statement that is run on it again and again. */
 
-import type { SqliteDatabase } from "./sqlite/port.ts";
 import { prepareSaveMeta } from "./state-schema.ts";
+import type { SqliteDatabase } from "./sqlite/port.ts";
 
-/** SQLite's page cache. */
+/** The page cache: what waits for one commit fits into it. */
 const cacheKib = 16 << 10;
 
 export function configure(database: SqliteDatabase): void {
@@ -44,6 +44,7 @@ export function prepareStatements(database: SqliteDatabase) {
     scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
     scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
     checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
+    freePages: database.prepare("PRAGMA main.freelist_count"),
   };
 }
 

@@ -17,8 +17,12 @@ import type {
 import type { SqliteDatabase, SqliteRow, SqliteStatement, SqliteValue } from "./sqlite/port.ts";
 import type { StateTable } from "./state-schema.ts";
 
-/** Rows looked at in one step, unless their bytes are the nearer limit. */
+/**
+ * Rows whose sizes are looked at in one step. SQLite reads a whole row to tell its size, so there are
+ * not many more of them than will be taken: twice as many as the last time.
+ */
 const scanRowsMax = 512;
+const firstScanRows = 16;
 const scratchCacheKib = 2 << 10;
 
 export interface StateViewOptions {
@@ -79,6 +83,10 @@ export class SqliteStateView implements StateView {
     }
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -102,6 +110,7 @@ class TableScan {
   #isCapturing = true;
   /** The key of the last row read; null before the first. */
   #last: SqliteValue[] | null = null;
+  #scanRows = firstScanRows;
 
   constructor(database: SqliteDatabase, { name, columns, keyCount }: StateTable) {
     this.table = name;
@@ -145,7 +154,7 @@ class TableScan {
     const from = this.#last;
     // Sizes first: a row may have a megabyte or a hundred bytes.
     const found =
-      from === null ? sizes.first.all(scanRowsMax) : sizes.next.all(...from, scanRowsMax);
+      from === null ? sizes.first.all(this.#scanRows) : sizes.next.all(...from, this.#scanRows);
     let count = 0;
     let bytes = 0;
     for (const { size } of found) {
@@ -153,6 +162,7 @@ class TableScan {
       if (count > 0 && bytes > bytesMax) break;
       count++;
     }
+    this.#scanRows = Math.min(scanRowsMax, 2 * count + 1);
     const end = found[count - 1];
     if (!end) return null;
     const through = this.#values(end, this.#keyCount);

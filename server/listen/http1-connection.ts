@@ -30,8 +30,8 @@ export interface Http1Host {
   readonly bodyBytesMax: number;
   /** The text of the `Date` header. */
   readonly date: string;
-  /** No further request is taken. */
-  readonly isClosing: boolean;
+  /** The next answer is the last. */
+  readonly isDraining: boolean;
   /** Room for a large body on its way in; false where there is none. */
   reserve(bytes: number): boolean;
   release(bytes: number): void;
@@ -340,7 +340,7 @@ export class Http1Connection implements SocketEvents {
       if (answer instanceof Response) answer.body?.cancel().catch(() => {});
       return;
     }
-    if (this.#hasEnded || this.#host.isClosing) this.#isLast = true;
+    if (this.#hasEnded || this.#host.isDraining) this.#isLast = true;
     const form: AnswerForm = {
       date: this.#host.date,
       isHead: this.#head?.method === "HEAD",

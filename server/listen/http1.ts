@@ -42,6 +42,8 @@ class Http1Server implements Http1Host, Listener {
   #whenEmpty: (() => void) | null = null;
   date: string;
   isClosing = false;
+  isDraining = false;
+  hasClients = false;
 
   constructor(options: ListenOptions) {
     this.#options = options;
@@ -67,8 +69,15 @@ class Http1Server implements Http1Host, Listener {
   }
 
   /** See `Listener`. */
+  drain(): void {
+    this.isDraining = true;
+    this.hasClients = this.#connections.size > 0;
+  }
+
+  /** See `Listener`. */
   async close(graceMs: number): Promise<void> {
     this.isClosing = true;
+    this.isDraining = true;
     this.#listener?.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
     if (this.#connections.size > 0) {
@@ -137,6 +146,7 @@ class Http1Server implements Http1Host, Listener {
     if (this.isClosing || (isFull && !this.#makeRoom())) return this.#turnAway(socket);
     const connection = new Http1Connection(socket, this);
     this.#connections.add(connection);
+    this.hasClients = true;
     return connection;
   }
 

@@ -25,6 +25,13 @@ export interface ListenOptions {
 
 export interface Listener {
   readonly port: number;
+  /** Whether a connection has been open since `drain`. */
+  readonly hasClients: boolean;
+  /**
+   * Goes on as before, but every answer is the last of its connection: whoever keeps one open learns
+   * that it ends, and does not send into a closing one.
+   */
+  drain(): void;
   /**
    * Takes no more connections, lets requests in flight finish for up to `graceMs` milliseconds, and
    * cuts what is left.

@@ -1,7 +1,13 @@
 /** The configurations in force along the log, so that a truncated change is taken back. */
 
 import { must } from "./assert.ts";
-import { decodeConfiguration, voters, type Configuration } from "./configuration.ts";
+import {
+  decodeConfiguration,
+  memberOf,
+  voters,
+  type Configuration,
+  type Configurations,
+} from "./configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./entry.ts";
 
 interface Dated {
@@ -17,7 +23,11 @@ interface Dated {
 export class ConfigurationHistory {
   #dated: Dated[];
 
-  constructor(configuration: Configuration) {
+  readonly #incarnation: string | null;
+
+  /** `incarnation` is this node's own; null where each id has only one. */
+  constructor(configuration: Configuration, incarnation: string | null = null) {
+    this.#incarnation = incarnation;
     this.#dated = [{ index: index(0), configuration }];
   }
 
@@ -36,9 +46,40 @@ export class ConfigurationHistory {
     return must(found ?? this.#dated[0], "a history is never empty").configuration;
   }
 
-  /** Whether `id` votes in the newest configuration known to be committed, or in any after it. */
-  mayBeVoter(id: NodeId): boolean {
-    return this.#dated.some(({ configuration }) => voters(configuration).includes(id));
+  get newest(): Configurations {
+    const [oldest] = this.#dated;
+    const committed = must(oldest, "a history is never empty").configuration;
+    return { current: this.current, committed };
+  }
+
+  /**
+   * Whose majorities elect and commit. A voter that a change has brought counts for nothing before the
+   * change is committed: until then a majority of the voters before it is needed as well. So each
+   * change is committed by a majority without its newcomer. (The thesis lets it count at once, §4.1;
+   * to ask for more than it does is as safe.)
+   */
+  get electorates(): readonly (readonly NodeId[])[] {
+    const current = voters(this.current);
+    const before = this.#dated[this.#dated.length - 2];
+    if (!before) return [current];
+    const earlier = voters(before.configuration);
+    return current.every((id) => earlier.includes(id)) ? [current] : [current, earlier];
+  }
+
+  /** Whether this node, in this life of its directory, is voter `self` of the current configuration. */
+  isVoter(self: NodeId): boolean {
+    return this.#isVoterIn(this.current, self);
+  }
+
+  /** The same in the newest configuration known to be committed, or in any after it. */
+  mayBeVoter(self: NodeId): boolean {
+    return this.#dated.some(({ configuration }) => this.#isVoterIn(configuration, self));
+  }
+
+  #isVoterIn(config: Configuration, self: NodeId): boolean {
+    const member = memberOf(config, self);
+    if (member?.role !== "voter") return false;
+    return this.#incarnation === null || member.incarnation === this.#incarnation;
   }
 
   /** Entries were appended, and whatever stood at or after the first of them is gone. */

@@ -1,7 +1,6 @@
 /** What a leader's messages do to a node that follows it (Raft §5.3, §7). */
 
 import { assert, must } from "./assert.ts";
-import { configuration } from "./configuration.ts";
 import { index, type Index, type NodeId, type Term } from "./entry.ts";
 import type { Append, Heartbeat, Snapshot } from "./message.ts";
 import type { Raft } from "./raft.ts";
@@ -47,10 +46,10 @@ export function handleSnapshot(raft: Raft, from: NodeId, message: Snapshot): voi
     accept(raft, from, log.commitIndex);
     return;
   }
-  const members = configuration(message.members);
+  const { configuration } = message;
   log.restore({ index: lastIndex, term: lastTerm });
-  raft.configurations.restore(lastIndex, members);
-  raft.installSnapshot({ lastIndex, lastTerm, configuration: members });
+  raft.configurations.restore(lastIndex, configuration);
+  raft.installSnapshot({ lastIndex, lastTerm, configuration });
   accept(raft, from, lastIndex);
 }
 

@@ -1,12 +1,12 @@
 /** What a leader does: propose, replicate, commit, keep in touch, serve reads, hand over. */
 
 import { assert, must, unreachable } from "./assert.ts";
-import { differsByOneMember, encodeConfiguration, type Configuration } from "./configuration.ts";
+import { isSingleChange, encodeConfiguration, type Configuration } from "./configuration.ts";
 import { entryBytes, index, type Entry, type EntryKind, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
 import type { AppendAccepted, AppendRejected, HeartbeatResponse } from "./message.ts";
 import { Progress } from "./progress.ts";
-import { majority, reachedByMajority } from "./quorum.ts";
+import { majority, reachedByMajorities } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
 import { ReadRounds, waitingReadsMax } from "./read-rounds.ts";
 import type { Leader } from "./role.ts";
@@ -85,8 +85,9 @@ export function proposeConfiguration(
   // a row could each change one member and have majorities that do not overlap (raft-dev, 2015).
   const isPending = raft.configurations.currentIndex > raft.log.commitIndex;
   if (isPending || !hasCommittedInTerm(raft)) return { ok: false, error: "changePending" };
-  if (!differsByOneMember(raft.configuration, next)) return { ok: false, error: "notOneChange" };
-  const data = encodeConfiguration(next);
+  if (!isSingleChange(raft.configuration, next)) return { ok: false, error: "notOneChange" };
+  const revision = raft.log.lastIndex + 1;
+  const data = encodeConfiguration({ ...next, revision });
   const firstIndex = appendOwn(raft, leader, [{ kind: "configuration", data, timeMs }]);
   return { ok: true, firstIndex, term: raft.term };
 }
@@ -339,16 +340,22 @@ function handleHeartbeatResponse(
 /** Raft §5.3, §5.4.2: what a majority has is committed, if it is of this term. */
 function maybeCommit(raft: Raft, leader: Leader): void {
   const { log } = raft;
-  const reached = reachedByMajority(raft.voters, (id) => leader.progress.get(id)?.match ?? 0);
+  const reached = reachedByMajorities(
+    raft.electorates,
+    (id) => leader.progress.get(id)?.match ?? 0,
+  );
   const to = index(reached);
   if (to <= log.commitIndex || log.term(to) !== raft.term) return;
   const wasFirst = !hasCommittedInTerm(raft);
+  const { electorates } = raft;
   raft.commitTo(to);
   forgetCommitted(leader, to);
   if (wasFirst) for (const read of leader.earlyReads.splice(0)) leader.reads.gather(read);
-  const isMember = raft.voters.includes(raft.self);
+  const isMember = raft.configurations.isVoter(raft.self);
   // Thesis §4.2.2: a leader that has removed itself goes once that is committed.
   if (!isMember && raft.configurations.currentIndex <= to) raft.becomeFollower(raft.term, null);
+  // The newcomer of a change counts from here on: more may be committed with it.
+  else if (electorates.length > raft.electorates.length) maybeCommit(raft, leader);
 }
 
 function forgetCommitted(leader: Leader, commitIndex: Index): void {
@@ -380,7 +387,7 @@ function sendHeartbeats(raft: Raft, leader: Leader): void {
 }
 
 function releaseReads(raft: Raft, leader: Leader): void {
-  const confirmed = reachedByMajority(raft.voters, (id) =>
+  const confirmed = reachedByMajorities(raft.electorates, (id) =>
     id === raft.self ? leader.reads.newest : (leader.progress.get(id)?.readRound ?? 0),
   );
   for (const { from, requestId, readIndex } of leader.reads.release(confirmed)) {
@@ -391,15 +398,13 @@ function releaseReads(raft: Raft, leader: Leader): void {
 
 /** Counts who was heard from since the last time it was asked. */
 function isQuorumActive(raft: Raft, leader: Leader): boolean {
-  const ids = raft.voters;
-  let active = 0;
-  for (const id of ids) {
-    if (id === raft.self || must(leader.progress.get(id), "a voter has progress").recentlyActive) {
-      active++;
-    }
-  }
+  const isActive = (id: NodeId): boolean =>
+    id === raft.self || must(leader.progress.get(id), "a voter has progress").recentlyActive;
+  const isMajority = (ids: readonly NodeId[]): boolean =>
+    ids.filter(isActive).length >= majority(ids.length);
+  const isQuorum = raft.electorates.every(isMajority);
   for (const progress of leader.progress.values()) progress.recentlyActive = false;
-  return active >= majority(ids.length);
+  return isQuorum;
 }
 
 function pursueTransfer(raft: Raft, leader: Leader): void {

@@ -20,6 +20,10 @@ export class LogView {
   #unstable: Entry[] = [];
   /** How many of `#unstable` were handed out to be written. */
   #handedOut = 0;
+  /** The disk has no room: nothing is handed out. */
+  #isHeld = false;
+  /** Some of `#unstable` found no room, and was not written since. */
+  #isRefused = false;
   /** A snapshot the storage has not installed yet. */
   #base: SnapshotBase | null = null;
   #commitIndex: Index;
@@ -77,7 +81,10 @@ export class LogView {
 
   /** Raft §5.4.1: whether a log that ends in (lastIndex, lastTerm) is at least as complete as this one. */
   isUpToDate(lastIndex: Index, lastTerm: Term): boolean {
-    return lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex);
+    // What found no room was never acknowledged: to whoever lacks it this node is one that lacks it too.
+    const own = this.isRefused ? this.stableIndex : this.lastIndex;
+    const ownTerm = must(this.term(own), "the last entry has a term");
+    return lastTerm > ownTerm || (lastTerm === ownTerm && lastIndex >= own);
   }
 
   /** From `from` through `through`, at least one, as many as fit into `bytesMax`. */
@@ -164,6 +171,7 @@ export class LogView {
 
   /** Entries not handed out to the disk yet. */
   takeUnwritten(): Entry[] {
+    if (this.#isHeld) return [];
     const unwritten =
       this.#handedOut === 0 ? this.#unstable : this.#unstable.slice(this.#handedOut);
     this.#handedOut = this.#unstable.length;
@@ -171,7 +179,27 @@ export class LogView {
   }
 
   get hasUnwritten(): boolean {
-    return this.#handedOut < this.#unstable.length;
+    return !this.#isHeld && this.#handedOut < this.#unstable.length;
+  }
+
+  /** None of what was handed out was written, and nothing more is handed out before `resumeWrites`. */
+  holdWrites(): void {
+    this.#handedOut = 0;
+    this.#isHeld = true;
+    this.#isRefused = true;
+  }
+
+  resumeWrites(): void {
+    this.#isHeld = false;
+  }
+
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** This log is longer in memory than the disk has room for. */
+  get isRefused(): boolean {
+    return this.#isRefused && this.#unstable.length > 0;
   }
 
   /** The disk has everything through (at, atTerm); ignored where that entry was replaced meanwhile. */
@@ -182,6 +210,7 @@ export class LogView {
     if (this.#unstable[offset]?.term !== atTerm) return;
     assert(this.#reader.lastIndex >= at, "the reader has what is said to be on disk");
     this.#unstable = this.#unstable.slice(offset + 1);
+    if (this.#unstable.length === 0) this.#isRefused = false;
     this.#handedOut = Math.max(0, this.#handedOut - offset - 1);
   }
 
@@ -191,6 +220,7 @@ export class LogView {
     this.#base = base;
     this.#unstable = [];
     this.#handedOut = 0;
+    this.#isRefused = false;
     this.#commitIndex = base.index;
   }
 

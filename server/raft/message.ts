@@ -1,6 +1,6 @@
 /** What one node's core says to another's. Every field means one thing, in every type that has it. */
 
-import type { Member } from "./configuration.ts";
+import type { Configuration } from "./configuration.ts";
 import type { Entry, Index, NodeId, Term } from "./entry.ts";
 
 /** Asks "would you vote for me in `term`?" and changes nobody's term (thesis §9.6). */
@@ -90,8 +90,8 @@ export interface Snapshot {
   readonly term: Term;
   readonly lastIndex: Index;
   readonly lastTerm: Term;
-  /** The configuration as of `lastIndex`. */
-  readonly members: readonly Member[];
+  /** As of `lastIndex`. */
+  readonly configuration: Configuration;
 }
 
 /** Stand for election now: the leader hands over (thesis §3.10). */

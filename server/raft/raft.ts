@@ -46,7 +46,9 @@
  * soon as it is in the log and is taken back if it is truncated. One member changes at a time, so
  * any two successive majorities overlap; the next change waits until the last one is committed, and
  * the first one until the term's own entry is (the flaw found in 2015). Learners receive the log and
- * have no vote.
+ * have no vote; a learner that is made a voter counts once that is committed without it. A member is
+ * an id and the incarnation of its directory: a wiped node is a new one, and the old one's place is
+ * empty between its removal and the newcomer's coming.
  *
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
  * to date and tells it to stand at once.
@@ -60,7 +62,7 @@
 
 import { assert, unreachable } from "./assert.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
-import { voters, type Configuration } from "./configuration.ts";
+import { memberOf, voters, type Configuration } from "./configuration.ts";
 import { contradiction } from "./contradiction.ts";
 import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
@@ -76,6 +78,7 @@ import * as leading from "./leader.ts";
 import type { ProposeResult, Proposal } from "./leader.ts";
 import type { LogReader } from "./log-reader.ts";
 import { LogView } from "./log-view.ts";
+import { isCounted, mayPrecedeWrite } from "./message-kinds.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
@@ -84,6 +87,11 @@ import type { Follower, Role } from "./role.ts";
 
 export interface RaftOptions {
   readonly self: NodeId;
+  /**
+   * This life of this node's directory. A configuration that knows `self` by another one does not mean
+   * this node, which has then no vote. Left out where each id has only one life.
+   */
+  readonly incarnation?: string;
   /** In force at `appliedIndex`; later ones are found in the log. */
   readonly configuration: Configuration;
   readonly hardState: HardState;
@@ -132,31 +140,6 @@ export interface RaftOptions {
 /** Entries read at once when the log is searched for configurations at the start. */
 const startScanBytes = 1 << 20;
 
-/** What may be told before the write that comes with it (unless term or vote change). */
-function mayPrecedeWrite(message: Message): boolean {
-  switch (message.type) {
-    case "append":
-    case "heartbeat":
-    case "snapshot":
-    case "timeoutNow":
-    case "preVote":
-    case "preVoteResponse":
-    case "readIndex":
-    case "readIndexResponse":
-    case "recoveryPoint":
-    case "recoveryPointResponse":
-      return true;
-    case "vote":
-    case "voteResponse":
-    case "appendAccepted":
-    case "appendRejected":
-    case "heartbeatResponse":
-      return false;
-    default:
-      return unreachable(message);
-  }
-}
-
 export class Raft {
   readonly options: RaftOptions;
   readonly self: NodeId;
@@ -180,7 +163,10 @@ export class Raft {
     this.options = options;
     this.self = options.self;
     this.log = new LogView(options.reader, options.appliedIndex);
-    this.configurations = new ConfigurationHistory(options.configuration);
+    this.configurations = new ConfigurationHistory(
+      options.configuration,
+      options.incarnation ?? null,
+    );
     this.#term = options.hardState.term;
     this.#vote = options.hardState.vote;
     this.#reportedCommit = this.log.commitIndex;
@@ -206,10 +192,25 @@ export class Raft {
     return voters(this.configuration);
   }
 
+  /**
+   * Whether `incarnation` is the directory that stands for `id` in our configuration. Votes and
+   * acknowledgements count by id, so they have to come from that one: another one's were promised by,
+   * or to, somebody else. What a leader or a candidate says is another matter: it may know members
+   * that we do not know yet (thesis §4.2.2).
+   */
+  isNamed(id: NodeId, incarnation: string): boolean {
+    return memberOf(this.configuration, id)?.incarnation === incarnation;
+  }
+
+  /** Whose majorities elect and commit: the current voters, and at times those before them as well. */
+  get electorates(): readonly (readonly NodeId[])[] {
+    return this.configurations.electorates;
+  }
+
+  /** A member without a vote, or with the place of a voter whose directory this node does not have. */
   get isLearner(): boolean {
-    return this.configuration.members.some(
-      ({ id, role }) => id === this.self && role === "learner",
-    );
+    const isMember = memberOf(this.configuration, this.self) !== undefined;
+    return isMember && !this.configurations.isVoter(this.self);
   }
 
   /** Who leads the current term, as far as this node knows. */
@@ -235,9 +236,13 @@ export class Raft {
     else this.becomeFollower(this.#term, null);
   }
 
-  /** A message arrived. `from` is who the connection was authenticated as. */
-  step(from: NodeId, message: Message): void {
+  /**
+   * A message arrived. `from` is who the connection was authenticated as, in the life `incarnation` of
+   * its directory (null where each id has only one).
+   */
+  step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
+    if (incarnation !== null && !this.isNamed(from, incarnation) && isCounted(message)) return;
     if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
     if (message.term < this.#term) {
       this.#answerLowerTerm(from, message);
@@ -312,6 +317,37 @@ export class Raft {
     this.log.stableTo(at, atTerm);
     this.#concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
+  }
+
+  /**
+   * The disk had no room for the entries of the last `Ready`, and none of them is on it.
+   *
+   * They stay in memory, and are not taken back: a leader has sent them already, so they may be
+   * committed by the others whatever this node does, and a second content for one (index, term) must
+   * never be. So nobody can be told that they were not applied; they are written when there is room.
+   * Until then this node does not count itself for them, applies none and acknowledges none, and
+   * `Ready` brings no entries. Memory stays bounded if the caller proposes nothing and passes on no
+   * appends with entries meanwhile; a lost append is nothing new to a leader.
+   */
+  holdWrites(): void {
+    this.log.holdWrites();
+  }
+
+  /** The next `Ready` brings the entries again. */
+  resumeWrites(): void {
+    this.log.resumeWrites();
+  }
+
+  /**
+   * What of `messagesAfterSync` is true though writes are held. An acknowledgement that is left out is
+   * asked for again by the leader, with an empty append.
+   */
+  withoutHeld(envelopes: readonly Envelope[]): readonly Envelope[] {
+    if (!this.log.isHeld) return envelopes;
+    const { stableIndex } = this.log;
+    return envelopes.filter(
+      ({ message }) => message.type !== "appendAccepted" || message.matchIndex <= stableIndex,
+    );
   }
 
   /** Whether a snapshot up to there would bring this node anything. A `snapshot` that does not is harmless. */
@@ -448,12 +484,13 @@ export class Raft {
   }
 
   /**
-   * A learner, a stranger to the configuration, or a node without its whole log does not stand. A voter
-   * whose removal may not be committed still does (thesis §4.2.2): the others may lack that entry, and
-   * then they need its vote while its log is ahead of theirs.
+   * A learner, a stranger to the configuration, or a node without its whole log on disk does not
+   * stand. A voter whose removal may not be committed still does (thesis §4.2.2): the others may lack
+   * that entry, and then they need its vote while its log is ahead of theirs.
    */
   #mayStand(): boolean {
     if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
+    if (this.log.isRefused) return false;
     return this.configurations.mayBeVoter(this.self);
   }
 

@@ -36,6 +36,9 @@ export function encodeCommand(command: Command): Uint8Array {
   return writer.done();
 }
 
+/** Whether the state grows by it: where room is short, what makes room still passes. */
+export const takesRoom = (data: Uint8Array): boolean => data[0] !== 0x92 || data[1] !== deleteCode;
+
 /** Never throws: bytes that are no command are refused, by the same words on every replica. */
 export function decodeCommand(data: Uint8Array): Command | RefusedResult {
   const reader = new Reader(data);

@@ -47,6 +47,8 @@ export interface StateView {
   read(bytesMax: number): RowBatch | null;
   /** Gives back what the view holds; it is not read any more. */
   close(): void;
+  /** Also by the state machine, where another state took the place of this one. */
+  readonly isClosed: boolean;
 }
 
 /** A state in the making, from a snapshot. Nothing of it counts before `install`. */
@@ -74,20 +76,27 @@ export interface StateMachine {
    * silent divergence.
    */
   apply(entries: readonly Entry[]): (CommandResult | null)[];
-  /** Rows and applied index, in one transaction, out of this process's hands. */
-  commit(): void;
+  /**
+   * Rows and applied index, in one transaction, out of this process's hands. "full": the disk has no
+   * room for them; they still count for `lookup`, and wait for the next `commit`.
+   */
+  commit(): "done" | "full";
   /** Entry bytes applied since the last `commit`. */
   readonly uncommittedBytes: number;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;
   /**
-   * Makes everything applied so far survive a power loss; returns that index. Cheap when there is
-   * little to write (it is called when `unsyncedBytes` has grown, and at the end).
+   * Makes everything applied so far survive a power loss; returns up to which index it now does: on a
+   * full disk an earlier one than `applied`. Cheap when there is little to write (it is called when
+   * `unsyncedBytes` has grown, and at the end).
    */
   sync(): Index;
-  /** Commits first. Takes no longer for much data than for little. One view at a time. */
-  prepareSnapshot(): StateView;
+  /**
+   * Commits first ("full": it could not). Takes no longer for much data than for little. One view at a
+   * time ("busy": there is one).
+   */
+  prepareSnapshot(): StateView | "full" | "busy";
   /**
    * Begins a state with that bookkeeping (whose configuration is not null) and digest, to take the
    * place of this one. One at a time.
@@ -99,4 +108,6 @@ export interface StateMachine {
   readonly unsyncedBytes: number;
   /** Bytes on the disk as of the last `sync`, roughly: what a snapshot would have to carry. */
   readonly stateBytes: number;
+  /** How many of them hold nothing any more, and are used again before the file grows. */
+  readonly reusableBytes: number;
 }

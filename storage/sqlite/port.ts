@@ -26,6 +26,11 @@ export class SqliteError extends Error {
     return /^SQLITE_BUSY(?:_|$)/.test(this.code);
   }
 
+  /** The disk has no room; what was asked for has not happened. A failed sync is none of this. */
+  get isFull(): boolean {
+    return this.code === "SQLITE_FULL";
+  }
+
   /** What is in the file is not what was written; anything else is trouble with reaching it. */
   get isDamage(): boolean {
     return /^SQLITE_(?:CORRUPT|NOTADB|MISMATCH)(?:_|$)/.test(this.code);

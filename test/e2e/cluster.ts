@@ -51,6 +51,10 @@ export const stopMs = 3_000;
 
 export const keyPath = (key: string): string => `/v1/kv/${encodeURIComponent(key)}`;
 
+/** `ID=RAFT/HTTP` */
+export const placeOf = ({ id, raftPort, httpPort }: ClusterNode): string =>
+  `${id}=127.0.0.1:${raftPort}/127.0.0.1:${httpPort}`;
+
 export class ClusterNode {
   readonly id: number;
   readonly httpPort: number;
@@ -63,6 +67,8 @@ export class ClusterNode {
   environment: Record<string, string> = {};
   /** What every process from now on is started under: a program that becomes the node's own. */
   wrapper: readonly string[] = [];
+  /** Of a machine that came after the formation; otherwise the cluster's. */
+  spec: string | null = null;
   readonly #scope: Scope;
   readonly #cluster: Cluster;
   #process: KvProcess | null = null;
@@ -103,7 +109,7 @@ export class ClusterNode {
 
   get command(): string[] {
     const own = ["--nodeid", String(this.id), "--data-dir", this.#cluster.dataDirectory];
-    const common = ["--cluster", this.#cluster.spec, ...this.#cluster.flags];
+    const common = ["--cluster", this.spec ?? this.#cluster.spec, ...this.#cluster.flags];
     const command = [...commandOf(this.form), ...own, ...common];
     if (this.raftListenPort === this.raftPort) return command;
     return [...command, "--raft", `127.0.0.1:${this.raftListenPort}`];
@@ -175,7 +181,8 @@ export class ClusterNode {
 }
 
 export class Cluster {
-  readonly nodes: readonly ClusterNode[];
+  /** In the order of ids; a test that changes the members changes it too. */
+  nodes: readonly ClusterNode[];
   /** What `--cluster` is given. */
   readonly spec: string;
   dataDirectory: string;
@@ -194,10 +201,17 @@ export class Cluster {
       const own = { id: offset + 1, raftPort, raftListenPort, httpPort, form };
       return new ClusterNode(scope, this, own);
     });
-    const addresses = this.nodes.map(
-      ({ id, raftPort, httpPort }) => `${id}=127.0.0.1:${raftPort}/127.0.0.1:${httpPort}`,
-    );
-    this.spec = addresses.join(",");
+    this.spec = this.nodes.map(placeOf).join(",");
+  }
+
+  /** A machine that is no member, with an address of its own. It is started like any other. */
+  async newMachine(id: number): Promise<ClusterNode> {
+    const [raftPort = 0, httpPort = 0] = await freePorts(2);
+    const own = { id, raftPort, raftListenPort: raftPort, httpPort, form: "executable" } as const;
+    const machine = new ClusterNode(this.#scope, this, own);
+    const others = this.nodes.filter((node) => node.id !== id);
+    machine.spec = [...others, machine].map(placeOf).join(",");
+    return machine;
   }
 
   /** Nothing runs yet. */
@@ -219,7 +233,7 @@ export class Cluster {
   }
 
   node(id: number): ClusterNode {
-    const node = this.nodes[id - 1];
+    const node = this.nodes.find((each) => each.id === id);
     if (node === undefined) throw new Error(`there is no node ${id}`);
     return node;
   }

@@ -115,7 +115,9 @@ export class Load {
   /** Any node, also one that does not run: its clients notice for themselves. */
   #pick(turn: number): ClusterNode {
     const { nodes } = this.#cluster;
-    return this.#cluster.node((turn % nodes.length) + 1);
+    const node = nodes[turn % nodes.length];
+    assert.ok(node, "a cluster has nodes");
+    return node;
   }
 
   async #read(register: Register, node: ClusterNode, agent: Agent): Promise<void> {

@@ -99,7 +99,11 @@ export class LogScene {
     for (const entry of batch) this.written.set(`${entry.index}/${entry.term}`, entry);
     // From here on what is replaced may be gone.
     this.known = this.known.slice(0, first - 1);
-    this.log.append(batch);
+    if (this.log.append(batch) === "full") {
+      // What the batch was to replace was cut off before.
+      this.entries = this.entries.slice(0, first - 1);
+      return;
+    }
     this.entries = [...this.entries.slice(0, first - 1), ...batch];
   }
 
@@ -131,14 +135,13 @@ export class LogScene {
   /** A full disk refuses a batch and keeps nothing of it. */
   #fillDisk(): void {
     const { disk, tape } = this;
-    disk.capacityBytes = 0;
-    disk.capacityBytes = tape.pick([0, 100, 1_000]) - disk.freeBytes();
+    disk.capacityBytes = disk.usedBytes + tape.pick([0, 100, 1_000]);
     try {
       this.append(this.#batch(this.entries.length + 1));
       this.sync();
     } catch (error) {
       if (!(error instanceof DiskError)) throw error;
-      // A sync that finds the disk full has failed for good; a write has not.
+      // A truncation that finds no room for its note has not begun.
       if (error.operation !== "write" && error.operation !== "open") throw error;
     } finally {
       disk.capacityBytes = Infinity;

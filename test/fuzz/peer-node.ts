@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { payloadBytesMax } from "../../server/frame.ts";
 import { decodePeerMessage } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { encodeConfiguration } from "../../server/raft/configuration.ts";
+import { configuration, encodeConfiguration } from "../../server/raft/configuration.ts";
 import {
   index,
   nodeId,
@@ -90,7 +90,7 @@ class Scene {
     const { tape } = this;
     if (tape.once(4)) return tape.bytes(tape.below(40));
     if (kind === "configuration") {
-      const data = encodeConfiguration({ members: [member, { ...member, id: victim }] });
+      const data = encodeConfiguration(configuration([member, { ...member, id: victim }]));
       return tape.once(2) ? data : mutate(data, tape);
     }
     return this.#command();
@@ -164,7 +164,7 @@ class Scene {
           term: now,
           lastIndex: index(this.#index()),
           lastTerm: term(this.#term()),
-          members: [member],
+          configuration: configuration([member]),
           id: this.#count(),
           bytes: this.#count(),
         };
@@ -208,7 +208,8 @@ class Scene {
   say(): void {
     const decoded = decodePeerMessage(encoded(this.message()));
     if (!decoded.ok) return;
-    this.nodes.host(victim).node?.receive(this.tape.pick(speakers), decoded.message);
+    const speaker = this.tape.pick(speakers);
+    this.nodes.host(victim).node?.receive(speaker, decoded.message, String(speaker));
     if (!this.tape.once(3)) this.nodes.time.run(this.tape.pick([1, 30, 200, 1_500]));
     this.#verify();
   }

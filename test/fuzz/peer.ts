@@ -189,6 +189,7 @@ class Acceptor {
         authenticated: () => {
           this.isAuthenticated = true;
         },
+        refused: () => undefined,
         message: (_, message) => void this.messages.push(message),
         closed: () => void this.closedCount++,
         warn: () => void this.warnings++,

@@ -4,7 +4,7 @@
  */
 
 import { AssertionError, must } from "../../server/raft/assert.ts";
-import type { Configuration } from "../../server/raft/configuration.ts";
+import { memberOf, type Configuration } from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type Index, type NodeId } from "../../server/raft/entry.ts";
 import type { Envelope, Message } from "../../server/raft/message.ts";
 import { Raft } from "../../server/raft/raft.ts";
@@ -45,6 +45,8 @@ export interface Write {
 
 export interface TestNode {
   readonly id: NodeId;
+  /** The id, and a quote for each time its disk was wiped; empty before the first. */
+  readonly incarnation: string;
   readonly disk: Disk;
   /** Null while it is down. */
   raft: Raft | null;
@@ -60,6 +62,8 @@ export interface Flight {
   readonly from: NodeId;
   readonly to: NodeId;
   readonly message: Message;
+  /** Of the sender, and of whom it takes the receiver for; left out where nobody was wiped. */
+  readonly incarnations?: { readonly from: string; readonly to: string };
 }
 
 interface ClusterOptions {
@@ -103,12 +107,12 @@ export class Cluster {
     this.#isTraced = options.isTraced ?? true;
     this.#areAssertionsFatal = options.areAssertionsFatal ?? false;
     this.invariants = new Invariants(this.#disks, options.configuration);
-    for (const { id } of options.configuration.members) this.add(id);
+    for (const { id, incarnation } of options.configuration.members) this.add(id, incarnation);
     this.trace = [];
   }
 
   /** A new machine with an empty disk, member or not. */
-  add(id: NodeId): TestNode {
+  add(id: NodeId, incarnation = ""): TestNode {
     const disk: Disk = {
       hardState: { term: term(0), vote: null },
       log: new MemoryLog(),
@@ -118,11 +122,20 @@ export class Cluster {
       isRecovering: false,
     };
     const random = this.#random(id);
-    const node: TestNode = { id, disk, raft: null, isHeld: false, writes: [], applied: [], random };
+    const rest = { raft: null, isHeld: false, writes: [], applied: [], random };
+    const node: TestNode = { id, incarnation, disk, ...rest };
     this.nodes.set(id, node);
     this.#disks.set(id, disk);
     this.start(node);
     return node;
+  }
+
+  /** Everything a node ever wrote is gone, and a new life of it begins. */
+  wipe(node: TestNode): TestNode {
+    if (node.raft) this.crash(node);
+    const incarnation = `${node.incarnation || node.id}'`;
+    this.invariants.wiped(node.id, incarnation);
+    return this.add(node.id, incarnation);
   }
 
   node(id: number): TestNode {
@@ -140,6 +153,7 @@ export class Cluster {
     const { inflightMessagesMax: messagesMax, inflightBytesMax: bytesMax } = this.limits;
     node.raft = new Raft({
       self: node.id,
+      incarnation: node.incarnation,
       configuration: disk.configuration,
       hardState: disk.hardState,
       reader: disk.log,
@@ -228,13 +242,17 @@ export class Cluster {
     this.inFlight = this.inFlight.filter((flight) => !taken.has(flight));
     for (const id of new Set(flights.map(({ to }) => to))) {
       const node = this.nodes.get(id);
-      const own = flights.filter(({ to }) => to === id);
+      const own = flights.filter((flight) => flight.to === id && !isForAnother(flight, node));
       if (node?.raft) {
         this.run(node, (raft) => {
-          for (const { from, message } of own) raft.step(from, message);
+          for (const { from, message, incarnations } of own) {
+            raft.step(from, message, incarnations?.from ?? null);
+          }
         });
       }
-      for (const flight of own) this.#endStream(flight, node?.raft !== null);
+      for (const flight of flights.filter(({ to }) => to === id)) {
+        this.#endStream(flight, node?.raft !== null && own.includes(flight));
+      }
     }
   }
 
@@ -311,12 +329,24 @@ export class Cluster {
     if (raft) disk.isRecovering = raft.recovery !== null;
     for (const { to, message } of envelopes) {
       this.invariants.sent(from, to, message);
-      const flight = { from, to, message };
+      const flight = { from, to, message, incarnations: this.#incarnations(from, to, message) };
       const isLost = this.blocked.has(`${from}>${to}`);
       if (this.#isTraced) this.note(`${flightText(flight)}${isLost ? " (lost)" : ""}`);
       if (isLost) this.#brokenStreams.push(flight);
       else this.inFlight.push(flight);
     }
+  }
+
+  /**
+   * Somebody speaks to the directory that his configuration names, and answers the one that has spoken
+   * to him, whatever he knows of it.
+   */
+  #incarnations(from: NodeId, to: NodeId, { type }: Message): { from: string; to: string } {
+    const sender = must(this.nodes.get(from), "a sender");
+    const isAnswer = type.endsWith("Response") || /^append(?:Accepted|Rejected)$/.test(type);
+    const known = sender.raft && memberOf(sender.raft.configuration, to)?.incarnation;
+    const present = this.nodes.get(to)?.incarnation ?? "";
+    return { from: sender.incarnation, to: isAnswer ? present : (known ?? present) };
   }
 
   /** A snapshot travels as a stream, and the leader is told how it ended. */
@@ -376,6 +406,10 @@ export class Cluster {
   }
 }
 
+/** Meant for an earlier life of the receiver: its connection broke with that life. */
+const isForAnother = ({ incarnations }: Flight, node: TestNode | undefined): boolean =>
+  incarnations !== undefined && incarnations.to !== node?.incarnation;
+
 const touchesDisk = ({ hardState, snapshot, entries }: Ready): boolean =>
   hardState !== null || snapshot !== null || entries.length > 0;
 
@@ -402,5 +436,5 @@ function snapshotOf({ snapshot, log }: Disk): ReturnType<Raft["options"]["latest
   if (!snapshot) return null;
   const { lastIndex, configuration } = snapshot;
   const lastTerm = must(log.term(lastIndex), "a snapshot ends where the log still is");
-  return { lastIndex, lastTerm, members: configuration.members };
+  return { lastIndex, lastTerm, configuration };
 }

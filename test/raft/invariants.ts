@@ -4,7 +4,11 @@
  */
 
 import { must } from "../../server/raft/assert.ts";
-import { decodeConfiguration, type Configuration } from "../../server/raft/configuration.ts";
+import {
+  decodeConfiguration,
+  memberOf,
+  type Configuration,
+} from "../../server/raft/configuration.ts";
 import { index, type Entry, type HardState, type Index } from "../../server/raft/entry.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
 import type { Message } from "../../server/raft/message.ts";
@@ -55,6 +59,8 @@ export class Invariants {
   readonly #entries = new Map<string, string>();
   readonly #commits = new Map<NodeId, Index>();
   readonly #terms = new Map<NodeId, number>();
+  /** The incarnations of those that were wiped. */
+  readonly #lives = new Map<NodeId, string>();
   /** By asker and request: the newest commit index anywhere when it was asked. */
   readonly #readFloors = new Map<string, number>();
 
@@ -90,6 +96,14 @@ export class Invariants {
     claim(raft.term === disk.hardState.term, () => `${id} starts with the term on its disk`);
     this.#terms.set(id, raft.term);
     this.#checkConfiguration(id, raft);
+  }
+
+  /** What its earlier life promised binds nobody: it is another node now. */
+  wiped(id: NodeId, incarnation: string): void {
+    this.#commits.delete(id);
+    this.#terms.delete(id);
+    this.#lives.set(id, incarnation);
+    for (const vote of this.#votes.keys()) if (vote.startsWith(`${id}.`)) this.#votes.delete(vote);
   }
 
   /** After each drain, before anything of it is written. */
@@ -223,6 +237,9 @@ export class Invariants {
   #checkDurable(id: NodeId, raft: Raft, at: Index): void {
     const expected = raft.log.term(at);
     const holders = raft.voters.filter((voter) => {
+      const { incarnation } = must(memberOf(raft.configuration, voter), "a voter is a member");
+      // What it acknowledged before it was wiped cannot be looked up any more.
+      if (incarnation !== (this.#lives.get(voter) ?? incarnation)) return true;
       const disk = this.#disks.get(voter);
       if (disk === undefined) return false;
       const { log } = disk;

@@ -28,9 +28,11 @@ export function dataText(data: Uint8Array): string {
   return isRun ? `${first}*${text.length}` : text;
 }
 
-/** `1,2,~4`: voters by number, learners with a tilde. */
+/** `1,2',~4`: voters by number, learners with a tilde, a quote for each wipe of the directory. */
 export function membersText(config: Configuration): string {
-  return config.members.map(({ id, role }) => (role === "learner" ? `~${id}` : `${id}`)).join(",");
+  return config.members
+    .map(({ id, role, incarnation }) => `${role === "learner" ? "~" : ""}${incarnation || id}`)
+    .join(",");
 }
 
 export const membersOf = (text: string): Configuration =>
@@ -38,10 +40,11 @@ export const membersOf = (text: string): Configuration =>
 
 export function memberOf(word: string): Member {
   const role: MemberRole = word.startsWith("~") ? "learner" : "voter";
-  const id = Number(word.replace("~", ""));
+  const id = Number(word.replaceAll(/[~']/g, ""));
   assert(Number.isSafeInteger(id) && id > 0, `"${word}" is no member`);
   const address = `node-${id}`;
-  return { id: nodeId(id), role, raft: address, http: address, incarnation: "" };
+  const incarnation = word.endsWith("'") ? word.replace("~", "") : "";
+  return { id: nodeId(id), role, raft: address, http: address, incarnation };
 }
 
 /**
@@ -107,7 +110,7 @@ function fieldTexts(message: Message): string[] {
     case "heartbeatResponse":
       return message.readRound > 0 ? [`round=${message.readRound}`] : [];
     case "snapshot": {
-      const members = membersText({ members: message.members });
+      const members = membersText(message.configuration);
       return [`last=${message.lastIndex}/${message.lastTerm}`, `members=${members}`];
     }
     case "timeoutNow":
@@ -170,8 +173,9 @@ export function messageOf(words: readonly string[]): Message {
     case "heartbeatResponse":
       return { type: "heartbeatResponse", term: at, readRound: number("round") };
     case "snapshot": {
-      const { members } = membersOf(must(fields.get("members"), "a snapshot has members"));
-      return { type: "snapshot", term: at, lastIndex: last.index, lastTerm: last.term, members };
+      const members = membersOf(must(fields.get("members"), "a snapshot has members"));
+      const place = { term: at, lastIndex: last.index, lastTerm: last.term };
+      return { type: "snapshot", ...place, configuration: members };
     }
     case "timeoutNow":
       return { type: "timeoutNow", term: at };

@@ -5,8 +5,9 @@
 
 import { must } from "../../server/raft/assert.ts";
 import { configuration, type Configuration } from "../../server/raft/configuration.ts";
-import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId } from "../../server/raft/entry.ts";
 import { majority } from "../../server/raft/quorum.ts";
+import { nextStep } from "../../server/member-change.ts";
 import type { Raft } from "../../server/raft/raft.ts";
 import { Cluster, flightText, type TestNode } from "./cluster.ts";
 import { dataOf, memberOf, membersOf } from "./message-text.ts";
@@ -18,6 +19,10 @@ const inFlightMax = 100;
 const recoveryTicksMax = 300;
 const machines = "1,2,3,4,5,6";
 
+/** Where directories may be wiped, each is in a life of its own; elsewhere an id is enough. */
+const inFirstLife = (members: string, hasWipes: boolean): Configuration =>
+  membersOf(hasWipes ? members.replaceAll(/\d/g, "$&'") : members);
+
 interface Action {
   readonly weight: number;
   readonly act: (walk: RandomWalk) => void;
@@ -27,11 +32,14 @@ export class RandomWalk {
   readonly cluster: Cluster;
   readonly random: Random;
   readonly hasDamage: boolean;
+  readonly hasWipes: boolean;
   #requests = 0;
 
   constructor(random: Random, isTraced: boolean) {
     this.random = random;
-    const initial = membersOf(random.pick(["1,2,3", "1,2,3,4,5", "1,2,3,~4", "1,2", "1"]));
+    const members = random.pick(["1,2,3", "1,2,3,4,5", "1,2,3,~4", "1,2", "1"]);
+    this.hasWipes = random.below(2) === 0;
+    const initial = inFirstLife(members, this.hasWipes);
     this.cluster = new Cluster({
       configuration: initial,
       isTraced,
@@ -43,8 +51,9 @@ export class RandomWalk {
         uncommittedBytesMax: random.pick([300, 100_000]),
       },
     });
-    const ids = membersOf(machines).members.map(({ id }) => id);
-    for (const id of ids) if (!this.cluster.nodes.has(id)) this.cluster.add(id);
+    for (const { id, incarnation } of inFirstLife(machines, this.hasWipes).members) {
+      if (!this.cluster.nodes.has(id)) this.cluster.add(id, incarnation);
+    }
     this.hasDamage = random.below(3) === 0;
   }
 
@@ -72,6 +81,7 @@ export class RandomWalk {
     if (!this.#hasWholeMajority()) return;
     let proposed: number | null = null;
     for (let tick = 0; tick < recoveryTicksMax; tick++) {
+      healStep(this);
       for (const node of cluster.nodes.values()) cluster.run(node, (raft) => raft.tick());
       for (let round = 0; cluster.inFlight.length > 0 && round < 20; round++) {
         cluster.deliver(cluster.inFlight);
@@ -88,11 +98,20 @@ export class RandomWalk {
   /** Whichever member list is to be the last one. */
   #hasWholeMajority(): boolean {
     const nodes = [...this.cluster.nodes.values()];
-    const isWhole = (id: NodeId): boolean => this.cluster.raft(id).recovery === null;
     return nodes.every(({ raft }) => {
-      const ids = must(raft, "all are up").voters;
-      return ids.filter(isWhole).length >= majority(ids.length);
+      const { current, committed } = must(raft, "all are up").configurations.newest;
+      return [current, committed].every((config) => this.hasMajority(config));
     });
+  }
+
+  /** Whether enough of the voters have what they once had. */
+  hasMajority({ members }: Configuration, without: TestNode | null = null): boolean {
+    const ids = members.filter(({ role }) => role === "voter");
+    const whole = ids.filter(({ id, incarnation }) => {
+      const node = this.cluster.node(id);
+      return node !== without && node.incarnation === incarnation && !node.disk.isRecovering;
+    });
+    return whole.length >= majority(ids.length);
   }
 
   #proposeAtLeader(): number | null {
@@ -109,7 +128,10 @@ export class RandomWalk {
   #areAllAt(at: number): boolean {
     if (this.cluster.invariants.lastCommitted < at) return false;
     const { members } = this.cluster.invariants.configurationAt(index(at));
-    return members.every(({ id }) => this.cluster.node(id).disk.appliedIndex >= at);
+    return members.every(({ id, incarnation }) => {
+      const { disk, incarnation: current } = this.cluster.node(id);
+      return incarnation === current && disk.appliedIndex >= at;
+    });
   }
 
   node(): TestNode {
@@ -180,6 +202,8 @@ const actions: readonly Action[] = [
   { weight: 3, act: (walk) => walk.crash(walk.node()) },
   { weight: 6, act: restartOne },
   { weight: 4, act: damageLog },
+  { weight: 3, act: wipe },
+  { weight: 12, act: healStep },
   { weight: 3, act: cut },
   { weight: 2, act: (walk) => walk.cluster.blocked.clear() },
   { weight: 4, act: changeMembers },
@@ -261,6 +285,41 @@ function damageLog(walk: RandomWalk): void {
   walk.restart(node);
 }
 
+/** A directory is deleted, as long as most voters of any member list in use keep theirs. */
+function wipe(walk: RandomWalk): void {
+  if (!walk.hasWipes) return;
+  const { cluster } = walk;
+  const victim = walk.node();
+  const lists = [cluster.invariants.configurationAt(cluster.invariants.lastCommitted)];
+  for (const { raft } of cluster.nodes.values()) {
+    if (raft) lists.push(raft.configurations.newest.current, raft.configurations.newest.committed);
+  }
+  if (lists.every((list) => walk.hasMajority(list, victim))) cluster.wipe(victim);
+}
+
+/** What a leader does by itself about directories that its configuration does not name. */
+function healStep(walk: RandomWalk): void {
+  if (!walk.hasWipes) return;
+  const nodes = [...walk.cluster.nodes.values()];
+  const newcomers = nodes.map(({ id, incarnation }) => ({
+    ...memberOf(incarnation || `${id}`),
+  }));
+  walk.atLeader((raft) => {
+    const { current, committed } = raft.configurations.newest;
+    if (current !== committed) return;
+    const next = nextStep(current, {
+      newcomers,
+      isConnected: (id) => raft.isNamed(id, walk.cluster.node(id).incarnation),
+      isCaughtUp: (id) => {
+        const progress = raft.role.kind === "leader" ? raft.role.progress.get(id) : undefined;
+        return progress?.flow.kind === "replicate" && progress.match + 2 >= raft.log.commitIndex;
+      },
+      isMajorityThere: () => true,
+    });
+    if (next) raft.proposeConfiguration(next, 0);
+  });
+}
+
 /** One link in one direction, a leader alone, or any two groups. */
 function cut(walk: RandomWalk): void {
   const { cluster, random } = walk;
@@ -280,23 +339,32 @@ function cut(walk: RandomWalk): void {
 function changeMembers(walk: RandomWalk): void {
   walk.atLeader((raft) => {
     const id = nodeId(1 + walk.random.below(membersOf(machines).members.length));
-    const next = changed(raft.configuration, id, walk.random);
+    const next = changed(raft.configuration, walk.cluster.node(id), walk.random);
     if (next) raft.proposeConfiguration(next, 0);
   });
 }
 
-function changed(before: Configuration, id: NodeId, random: Random): Configuration | null {
+function changed(
+  before: Configuration,
+  { id, incarnation }: TestNode,
+  random: Random,
+): Configuration | null {
   const others = before.members.filter((member) => member.id !== id);
+  if (before.retired.includes(incarnation)) return null;
+  const gone = before.members.find((member) => member.id === id)?.incarnation ?? "";
   const hasVoter = others.some(({ role }) => role === "voter");
   switch (random.below(3)) {
     case 0:
       if (!hasVoter) return null;
-      return configuration(others);
+      return configuration(others, {
+        ...before,
+        retired: gone === "" ? before.retired : [...before.retired, gone],
+      });
     case 1:
-      return configuration([...others, memberOf(`${id}`)]);
+      return configuration([...others, memberOf(incarnation || `${id}`)], before);
     default:
       if (!hasVoter) return null;
-      return configuration([...others, memberOf(`~${id}`)]);
+      return configuration([...others, memberOf(`~${incarnation || id}`)], before);
   }
 }
 

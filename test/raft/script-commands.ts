@@ -118,17 +118,20 @@ function showResult(cluster: Cluster, result: ProposeResult): void {
   if (!result.ok) cluster.note(`refused: ${result.error}`);
 }
 
-function changedMembers(before: Configuration, what: string, id: NodeId): Configuration {
+function changedMembers(before: Configuration, what: string, word: string): Configuration {
+  const { id } = memberOf(word);
+  const gone = before.members.find((member) => member.id === id)?.incarnation ?? "";
   const others = before.members.filter((member) => member.id !== id);
+  const { retired } = before;
   switch (what) {
     case "add-learner":
     case "demote":
-      return configuration([...others, memberOf(`~${id}`)]);
+      return configuration([...others, memberOf(`~${word}`)], { retired });
     case "add":
     case "promote":
-      return configuration([...others, memberOf(`${id}`)]);
+      return configuration([...others, memberOf(word)], { retired });
     case "remove":
-      return configuration(others);
+      return configuration(others, { retired: gone === "" ? retired : [...retired, gone] });
     default:
       throw new Error(`there is no change "${what}"`);
   }
@@ -137,6 +140,9 @@ function changedMembers(before: Configuration, what: string, id: NodeId): Config
 const commands: Record<string, Command> = {
   /** A machine that is not a member yet. */
   machine: (cluster, words) => void cluster.add(nodeId(numberAt(words, 0))),
+
+  /** A node's directory is deleted, and it starts again as another one with the same id. */
+  wipe: (cluster, words) => cluster.wipe(nodeAt(cluster, words)),
 
   /** The election timeouts a node draws, over and over. */
   timeouts: (cluster, words) => {
@@ -301,7 +307,7 @@ const commands: Record<string, Command> = {
     cluster.run(nodeAt(cluster, words), (raft) => {
       const [, what = "", ...ids] = words;
       let next = raft.configuration;
-      for (const id of ids) next = changedMembers(next, what, nodeId(Number(id)));
+      for (const id of ids) next = changedMembers(next, what, id);
       showResult(cluster, raft.proposeConfiguration(next, 0));
     });
   },

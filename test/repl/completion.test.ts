@@ -3,6 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { completer, completionKeysMax } from "../../repl/completion.ts";
+import { commandNames } from "../../repl/help.ts";
 import type { ListAnswer } from "../../server/client-port.ts";
 import { MemoryStore } from "./memory-store.ts";
 
@@ -43,7 +44,13 @@ for (const [name, keys, before, after] of cases) {
 
 test("an empty line offers every command", async () => {
   const completion = await completer(storeWith())("");
-  assert.is(completion?.candidates.length, 7);
+  assert.is(completion?.candidates.length, commandNames.length);
+});
+
+test("what can be done with members is offered behind the word", async () => {
+  assert.is((await completer(storeWith())("member "))?.candidates.length, 5);
+  assert.is(await completed(storeWith(), "member re"), "member re");
+  assert.is(await completed(storeWith(), "member rem"), "member remove ");
 });
 
 test("nothing is taken for common when not all keys were seen", async () => {

@@ -11,7 +11,9 @@ import type {
   Result,
   Status,
 } from "../../server/client-port.ts";
-import { index, nodeId, term } from "../../server/raft/entry.ts";
+import type { MemberInfo, MembersAnswer } from "../../server/cluster-port.ts";
+import type { MemberChange } from "../../server/member-change.ts";
+import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 
 export const exampleStatus: Status = {
   nodeId: nodeId(1),
@@ -37,10 +39,28 @@ export const exampleStatus: Status = {
       reachable: false,
     },
   ],
+  disk: { freeBytes: 1 << 30, state: "ok" },
   version: "0.1.0",
   uptimeSeconds: 61,
   limits: {},
 };
+
+export const exampleMembers: readonly MemberInfo[] = [
+  {
+    id: nodeId(1),
+    role: "voter",
+    raft: "127.0.0.1:63001",
+    http: "127.0.0.1:8001",
+    incarnation: "1".repeat(32),
+  },
+  {
+    id: nodeId(4),
+    role: "learner",
+    raft: "127.0.0.1:63004",
+    http: "127.0.0.1:8004",
+    incarnation: null,
+  },
+];
 
 export class MemoryStore implements ClientPort {
   readonly values = new Map<string, Uint8Array>();
@@ -92,6 +112,21 @@ export class MemoryStore implements ClientPort {
 
   async status(): Promise<Result<{ readonly status: Status }>> {
     return this.failure ?? { ok: true, status: exampleStatus };
+  }
+
+  async members(): Promise<MembersAnswer> {
+    if (this.failure !== null) return this.failure;
+    return { ok: true, members: exampleMembers, revision: 7 };
+  }
+
+  async changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer> {
+    this.calls.push(`${change.kind} ${change.id} at ${revision ?? "now"}`);
+    if (this.failure !== null) return this.failure;
+    return { ok: true, members: exampleMembers, revision: 8 };
+  }
+
+  async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
+    return this.failure ?? { ok: true, leader: to };
   }
 
   #row(key: string, value: Uint8Array) {

@@ -97,6 +97,7 @@ const wrongs: [line: string, column: number, says: RegExp][] = [
   ["pt k v", 1, /did you mean put/],
   ["PUT k v", 1, /did you mean put/],
   ["delete k", 1, /did you mean del/],
+  ["backup f", 1, /in a shell: kv backup --help/],
   ["liat", 1, /did you mean list/],
   ["frobnicate", 1, /help lists the commands/],
   ["😀 k", 1, /no command/],

@@ -199,6 +199,9 @@ test("the status names role, leader, log and members", () => {
   assert.match(text, /1, leader in term 3/);
   assert.match(text, /applied +8 of 9/);
   assert.match(text, /member +2, voter, .*not connected, has entries to 7/);
+  assert.match(text, /disk +1024 MiB free$/m);
+  const low = { ...exampleStatus, disk: { freeBytes: 3 << 20, state: "low" } } as const;
+  assert.match(renderStatus({ ok: true, status: low }), /disk +3 MiB free: .*refuses writes$/m);
 });
 
 test.run();

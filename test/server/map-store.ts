@@ -13,7 +13,9 @@ import type {
   Status,
   WriteOptions,
 } from "../../server/client-port.ts";
-import type { Index } from "../../server/raft/entry.ts";
+import type { MembersAnswer } from "../../server/cluster-port.ts";
+import type { MemberChange } from "../../server/member-change.ts";
+import type { Index, NodeId } from "../../server/raft/entry.ts";
 import type { Row } from "../../server/state-machine/command.ts";
 
 export class MapStore implements ClientPort {
@@ -21,6 +23,7 @@ export class MapStore implements ClientPort {
   /** Answers everything, while it is set. */
   failure: Failure | null = null;
   writes = 0;
+  readonly changes: { change: MemberChange; revision: number | undefined }[] = [];
   #revision = 0;
 
   async put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer> {
@@ -62,5 +65,20 @@ export class MapStore implements ClientPort {
   async status(): Promise<Result<{ readonly status: Status }>> {
     if (this.failure !== null) return this.failure;
     return { ok: true, status: { nodeId: 1, role: "leader" } as unknown as Status };
+  }
+
+  async members(): Promise<MembersAnswer> {
+    if (this.failure !== null) return this.failure;
+    return { ok: true, members: [], revision: 7 };
+  }
+
+  async changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer> {
+    this.changes.push({ change, revision });
+    if (this.failure !== null) return this.failure;
+    return { ok: true, members: [], revision: 8 };
+  }
+
+  async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
+    return this.failure ?? { ok: true, leader: to };
   }
 }

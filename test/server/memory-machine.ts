@@ -36,6 +36,10 @@ export class MemoryMachine implements StateMachine {
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
   stateBytes = 1 << 20;
+  readonly reusableBytes = 0;
+  /** Its disk has no room for anything more. */
+  isFull = false;
+  #syncedIndex = index(0);
   applied: AppliedState = nothing;
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
@@ -55,13 +59,18 @@ export class MemoryMachine implements StateMachine {
   }
 
   sync(): Index {
+    if (this.isFull) return this.#syncedIndex;
     this.unsyncedBytes = 0;
-    return this.applied.appliedIndex;
+    this.#syncedIndex = this.applied.appliedIndex;
+    return this.#syncedIndex;
   }
 
-  commit(): void {}
+  commit(): "done" | "full" {
+    return this.isFull ? "full" : "done";
+  }
 
-  prepareSnapshot(): StateView {
+  prepareSnapshot(): StateView | "full" {
+    if (this.isFull) return "full";
     const rows = [...this.rows].map(([key, { value, revision, createRevision }]) => [
       key,
       value,
@@ -73,6 +82,7 @@ export class MemoryMachine implements StateMachine {
       digest: this.digest(),
       read: () => (rows.length === 0 ? null : { table: "kv", rows: rows.splice(0, 3) }),
       close: () => {},
+      isClosed: false,
     };
   }
 

@@ -330,7 +330,7 @@ test("an offer of a leader of an older term is not taken", () => {
     return 0;
   };
   nodes.time.until(() => offers.length > 0, 20_000);
-  nodes.node(down).receive(nodes.awaitLeader(), must(offers[0], "it was seen"));
+  nodes.deliver(down, nodes.awaitLeader(), must(offers[0], "it was seen"));
   nodes.time.run(200);
   assert.equal(nodes.host(down).disk.list("group/snapshots"), []);
 });
@@ -449,7 +449,7 @@ test("two snapshots in quick succession, a stale one and late appends change not
     const before = nodes.host(down).machine.applied.appliedIndex;
     nodes.onMessage = () => 1;
     for (const { from, message } of late) {
-      nodes.node(down).receive(from, message);
+      nodes.deliver(down, from, message);
       nodes.time.run(1);
     }
     nodes.time.run(15_000);

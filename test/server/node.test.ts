@@ -242,7 +242,7 @@ test("a late answer to a read of an earlier life answers no read of this one", (
   const stale = answers[0];
   assert.ok(stale);
   nodes.time.run(50);
-  nodes.node(id).receive(leader, stale);
+  nodes.deliver(id, leader, stale);
   nodes.time.until(() => read.answer !== null, 3_000);
   assert.is(read.answer, "error: noLeader");
 });
@@ -252,7 +252,7 @@ test("a term from nowhere is not taken up", () => {
   const leader = nodes.awaitLeader();
   const { term: before } = nodes.node(leader).leadership;
   const far = term(2 ** 40);
-  nodes.node(leader).receive(follower(nodes, leader), {
+  nodes.deliver(leader, follower(nodes, leader), {
     type: "heartbeatResponse",
     term: far,
     readRound: 0,
@@ -292,7 +292,7 @@ test("a message that cannot be true is refused and told once, and the node goes 
   for (let time = 0; time < 3; time++) {
     const matchIndex = index(2 ** 40);
     const message: PeerMessage = { type: "appendAccepted", term: term(current), matchIndex };
-    nodes.node(leader).receive(liar, message);
+    nodes.deliver(leader, liar, message);
     nodes.time.run(30);
   }
   assert.equal(nodes.warnings, [

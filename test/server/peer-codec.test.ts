@@ -102,11 +102,10 @@ test("integers of 2^53 and more, negative, broken or of another type are refused
 
 test("types, kinds, roles and reasons without a meaning are refused", () => {
   assertRefused([0, 1], /stands for nothing/);
-  assertRefused([18, 1], /stands for nothing/);
+  assertRefused([19, 1], /stands for nothing/);
   assertRefused(["vote", 1], /stands for nothing/);
   assertRefused([5, 7, 0, 0, 0, [[1, 7, 4, 0, new Uint8Array(0)]]], /stands for nothing/);
-  assertRefused([10, 7, 1, 1, [[1, 3, "a:1", "a:2", "0a"]]], /stands for nothing/);
-  assertRefused([15, 3, []], /stands for nothing/);
+  assertRefused([15, 4, []], /stands for nothing/);
   assertRefused([17, 7, 0, 6], /stands for nothing/);
 });
 
@@ -147,16 +146,27 @@ test("terms must not go back inside an append, nor pass the leader's", () => {
 });
 
 test("members need an id in range, only once, and a voter among them", () => {
-  const member = (id: number, role = 1): unknown[] => [id, role, "a:1", "a:2", "0a"];
-  assertRefused([10, 7, 1, 1, [member(0)]], /no node id/);
-  assertRefused([10, 7, 1, 1, [member(2 ** 32)]], /no node id/);
-  assertRefused([10, 7, 1, 1, [member(1), member(1)]], /twice/);
-  assertRefused([10, 7, 1, 1, [member(1, 2)]], /no member has a vote/);
-  assertRefused([10, 7, 1, 1, [[1, 1, "a".repeat(257), "a:2", "0a"]]], /too long/);
+  const member = { id: 1, role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" };
+  const offer = (...members: unknown[]): unknown[] => {
+    const text = JSON.stringify({ revision: 1, members, retired: ["0b"], successors: [] });
+    return [10, 7, 1, 1, new TextEncoder().encode(text), 5, 6];
+  };
+  assert.ok(decodePeerMessage(encode(offer(member))).ok);
+  for (const wrong of [
+    [{ ...member, id: 0 }],
+    [{ ...member, id: 2 ** 32 }],
+    [member, member],
+    [{ ...member, role: "learner" }],
+    [{ ...member, raft: "a".repeat(257) }],
+    [{ ...member, incarnation: "0b" }],
+    Array.from({ length: 17 }, (_, i) => ({ ...member, id: i + 1 })),
+  ]) {
+    assertRefused(offer(...wrong), /configuration/);
+  }
 });
 
 test("a list longer than any honest one is refused", () => {
-  assertRefused([15, 1, 7, new Array(listLengthMax + 1).fill(0)], /longer than/);
+  assertRefused([15, 1, 0, new Array(listLengthMax + 1).fill(0)], /longer than/);
 });
 
 test("bytes after a message are refused", () => {
@@ -167,11 +177,12 @@ test("a configuration is refused where its bytes are none, before it reaches the
   const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
   const member = { id: 1, role: "voter", raft: "a:1", http: "a:2", incarnation: "0a" };
   const entryWith = (data: Uint8Array): unknown[] => [5, 7, 3, 6, 0, [[4, 7, 3, 0, data]]];
-  assert.ok(decodePeerMessage(encode(entryWith(bytes(JSON.stringify([member]))))).ok);
-  for (const text of ["", "[]", 'Z{"id":2}', "[null]", "\xff"]) {
+  const list = { revision: 1, members: [member], retired: [], successors: [] };
+  assert.ok(decodePeerMessage(encode(entryWith(bytes(JSON.stringify(list))))).ok);
+  for (const text of ["", "[]", 'Z{"id":2}', "null", "\xff"]) {
     assertRefused(entryWith(bytes(text)), /configuration/);
   }
-  assertRefused(entryWith(bytes(JSON.stringify([{ ...member, id: 2 ** 32 }]))), /configuration/);
+  assertRefused(entryWith(bytes(JSON.stringify({ ...list, retired: [7] }))), /configuration/);
 });
 
 test("an entry or command is refused that no further frame could hold", () => {
@@ -183,7 +194,7 @@ test("an entry or command is refused that no further frame could hold", () => {
 });
 
 test("the last entry of a snapshot is no newer than its leader", () => {
-  assertRefused([10, 7, 9, 8, [[1, 1, "a:1", "a:2", "0a"]]], /newer/);
+  assertRefused([10, 7, 9, 8, new Uint8Array(0), 5, 6], /newer/);
 });
 
 test.run();

@@ -18,4 +18,5 @@ export const identityOf = (id: number): PeerIdentity => ({
     http: `127.0.0.1:800${member}`,
     incarnation: hexId(member),
   })),
+  revision: 0,
 });

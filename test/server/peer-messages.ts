@@ -1,7 +1,11 @@
 /** One message of every type between nodes, with fields that are all different. */
 
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { encodeConfiguration, type Member } from "../../server/raft/configuration.ts";
+import {
+  configuration,
+  encodeConfiguration,
+  type Member,
+} from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type Entry, type EntryKind } from "../../server/raft/entry.ts";
 
 export const entry = (at: number, dataBytes = 3, kind: EntryKind = "command"): Entry => ({
@@ -35,7 +39,7 @@ const members: readonly Member[] = [
 
 const memberList = (at: number): Entry => ({
   ...entry(at, 0, "configuration"),
-  data: encodeConfiguration({ members }),
+  data: encodeConfiguration(configuration(members)),
 });
 
 const largest = 2 ** 48;
@@ -65,7 +69,11 @@ export const everyPeerMessage: readonly PeerMessage[] = [
     term: term(7),
     lastIndex: index(100),
     lastTerm: term(6),
-    members,
+    configuration: configuration(members, {
+      revision: 99,
+      retired: ["0c"],
+      successors: [{ id: nodeId(2), role: "voter", raft: "c:1", http: "c:2", incarnation: "" }],
+    }),
     id: 2 ** 48 - 1,
     bytes: 2 ** 41,
   },
@@ -80,4 +88,6 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "forward", commands: [Uint8Array.of(1, 2, 3), new Uint8Array(0)] },
   { type: "forwardRefused", reason: "notLeader", session: 2 ** 32 - 1, sequences: [4, 5] },
   { type: "forwardRefused", reason: "overloaded", session: 0, sequences: [] },
+  { type: "forwardRefused", reason: "noSpace", session: 1, sequences: [1] },
+  { type: "diskReport", room: "full" },
 ];

@@ -30,13 +30,19 @@ test("a refused write waits for the next attempt", () => {
 
 test("a refusal of what another life of this node had forwarded is not about this one's writes", () => {
   const { writes, answers } = forwarded();
-  for (const reason of ["notLeader", "overloaded"] as const) {
+  for (const reason of ["notLeader", "overloaded", "noSpace"] as const) {
     for (const other of [session - 1, session + 1, 0]) {
       writes.refused({ type: "forwardRefused", reason, session: other, sequences: [1] });
     }
   }
   assert.is(writes.hasWaiting, false);
   assert.equal(answers, []);
+});
+
+test("a write that there is no room for is answered so", () => {
+  const { writes, answers } = forwarded();
+  writes.refused({ type: "forwardRefused", reason: "noSpace", session, sequences: [1] });
+  assert.equal(answers, [{ ok: false, error: "noSpace", outcome: "not_applied" }]);
 });
 
 test.run();

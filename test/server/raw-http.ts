@@ -1,6 +1,7 @@
 /** A listener around a map, and sockets that send it bytes no HTTP client would send. */
 
 import { connect, type Socket } from "node:net";
+import { Backups } from "../../server/backups.ts";
 import { createApp, createDirect, type HttpOptions } from "../../server/http.ts";
 import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
@@ -23,6 +24,7 @@ function optionsOf(store: MapStore, options: Partial<HttpOptions> = {}): HttpOpt
     live: () => true,
     ready: () => true,
     version: "1.2.3",
+    backups: new Backups({ clock: systemClock, source: () => null }),
     hosts: new Set(["localhost", "127.0.0.1"]),
     origins: new Set(["https://friend.example"]),
     ...options,

@@ -6,19 +6,10 @@ import type { WriteAnswer } from "../../server/pending-writes.ts";
 import type { Clock, Network, Random, Timer } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
-import { configuration, type Configuration } from "../../server/raft/configuration.ts";
+import { configuration, type Member } from "../../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
-import {
-  createGroup,
-  openGroup,
-  type GroupFiles,
-  type OpenedMachine,
-} from "../../storage/group-files.ts";
-import type { RaftLog } from "../../storage/raft-log.ts";
-import { SnapshotFiles } from "../../storage/snapshot-files.ts";
-import { MemoryDisk } from "../storage/memory-disk.ts";
-import { MemoryMachine } from "./memory-machine.ts";
+import { SimulatedHost, type LogSizes } from "./simulated-host.ts";
 
 interface Task {
   readonly atMs: number;
@@ -97,70 +88,31 @@ export class VirtualTime {
   }
 }
 
-const directory = "group";
-const logSizes = { segmentBytes: 4096, preallocateBytes: 1024 };
-type LogSizes = Partial<typeof logSizes>;
+/** How often an empty directory asks to be let in. */
+const knockEveryMs = 100;
 
-/** What of one node outlives its process, and the process. */
-class Host {
-  readonly disk = new MemoryDisk();
-  readonly machine = new MemoryMachine();
-  readonly #drawSalt: () => number;
-  readonly #logSizes: LogSizes;
-  files: GroupFiles<MemoryMachine> | null = null;
-  snapshots: SnapshotFiles | null = null;
-  node: Node | null = null;
-  died: unknown = null;
-  /** What is wrong with the state machine's file. */
-  stateDamage: string | null = null;
-
-  constructor(drawSalt: () => number, sizes: LogSizes) {
-    this.#drawSalt = drawSalt;
-    this.#logSizes = sizes;
-    this.disk.makeDirectory(directory);
-    createGroup({ disk: this.disk, directory, group: 0, drawSalt });
-  }
-
-  get log(): RaftLog {
-    return must(this.files, "the node runs").log;
-  }
-
-  open(formed: Configuration): { files: GroupFiles<MemoryMachine>; snapshots: SnapshotFiles } {
-    const { disk, machine } = this;
-    const drawSalt = this.#drawSalt;
-    const openMachine = (path: string): OpenedMachine<MemoryMachine> => {
-      if (this.stateDamage === null) return { ok: true, store: machine };
-      return { ok: false, damage: { path, detail: this.stateDamage } };
-    };
-    const opened = openGroup({
-      ...{ disk, directory, group: 0, drawSalt, logSizes: this.#logSizes, openMachine },
-      setMachineAside: () => {
-        machine.wipe();
-        this.stateDamage = null;
-      },
-      hasPeers: formed.members.length > 1,
-    });
-    if (!opened.ok) throw new Error(`${opened.damage.path}: ${opened.damage.detail}`);
-    const { files } = opened;
-    const options = { disk, directory, group: 0, clusterId: "c", machine, log: files.log, formed };
-    const snapshots = new SnapshotFiles({ ...options, drawId: drawSalt });
-    this.files = files;
-    this.snapshots = snapshots;
-    return { files, snapshots };
-  }
-}
+const memberNamed = (id: NodeId, incarnation: string): Member => ({
+  id,
+  role: "voter",
+  raft: `raft-${id}`,
+  http: `http-${id}`,
+  incarnation,
+});
 
 export class SimulatedNodes {
   readonly time = new VirtualTime();
-  readonly ids: readonly NodeId[];
+  /** Of all machines, members or not. */
+  readonly ids: NodeId[];
   /**
    * What a test may do to a message: refuse to send it, let it pass, deliver it twice, or lose it on
    * its way, so that the sender does not know.
    */
   onMessage: (from: NodeId, to: NodeId, message: PeerMessage) => 0 | 1 | 2 | "lost" = () => 1;
   readonly warnings: string[] = [];
-  readonly #hosts = new Map<NodeId, Host>();
+  readonly #hosts = new Map<NodeId, SimulatedHost>();
+  readonly #members: readonly Member[];
   readonly #limits: Limits;
+  readonly #logSizes: LogSizes | undefined;
   #seed: number;
 
   /** `logSizes`: small ones where nothing else is given, so that segments come and go. */
@@ -171,18 +123,19 @@ export class SimulatedNodes {
     logSizes?: LogSizes;
   }) {
     this.#seed = options.seed ?? 1;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = { ...defaultLimits, diskReserveBytes: 0, ...options.limits };
+    this.#logSizes = options.logSizes;
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
-    for (const id of this.ids) {
-      this.#hosts.set(
-        id,
-        new Host(() => Math.floor(this.#fraction() * 2 ** 32), options.logSizes ?? logSizes),
-      );
+    this.#members = this.ids.map((id) => memberNamed(id, String(id)));
+    for (const { id, incarnation } of this.#members) {
+      const host = this.#newHost(id, incarnation);
+      host.form({ clusterId: "c", members: this.#members });
       this.start(id);
     }
+    this.time.clock().every(knockEveryMs, () => this.#knockAll());
   }
 
-  host(id: NodeId): Host {
+  host(id: NodeId): SimulatedHost {
     return must(this.#hosts.get(id), "there is such a node");
   }
 
@@ -192,18 +145,11 @@ export class SimulatedNodes {
 
   start(id: NodeId): void {
     const host = this.host(id);
-    const members = this.ids.map((member) => ({
-      id: member,
-      role: "voter" as const,
-      raft: `raft-${member}`,
-      http: `http-${member}`,
-      incarnation: String(member),
-    }));
-    const formed = configuration(members);
-    const { files, snapshots } = host.open(formed);
+    const { files, snapshots, formed } = host.open();
     host.node = new Node({
       self: id,
-      formed,
+      incarnation: host.incarnation,
+      formed: configuration(formed.members),
       limits: this.#limits,
       clock: this.time.clock(),
       random: this.#random(),
@@ -213,14 +159,62 @@ export class SimulatedNodes {
       machine: files.machine,
       mending: files.note,
       snapshots,
+      space: host.space,
       fatal: (error) => {
         host.died = error;
         this.crash(id);
       },
       leadershipChanged: () => {},
+      configurationChanged: (now) => host.roster?.update(now),
       warn: (text) => this.warnings.push(text),
     });
+    host.meet(host.node.configurations);
     host.node.start();
+  }
+
+  /** A machine nobody knows yet. */
+  add(id: NodeId): void {
+    this.ids.push(id);
+    this.#newHost(id, `${id}`);
+  }
+
+  /** The directory is deleted, and the process starts again with an empty one. */
+  wipe(id: NodeId): void {
+    const { incarnation } = this.host(id);
+    this.crash(id);
+    this.#newHost(id, `${incarnation}'`);
+  }
+
+  #newHost(id: NodeId, incarnation: string): SimulatedHost {
+    const drawSalt = (): number => Math.floor(this.#fraction() * 2 ** 32);
+    const plan = [...this.ids].map((other) => memberNamed(other, ""));
+    const host = new SimulatedHost({ id, incarnation, plan, drawSalt, logSizes: this.#logSizes });
+    this.#hosts.set(id, host);
+    return host;
+  }
+
+  /** Empty directories introduce themselves to those that have a cluster. */
+  #knockAll(): void {
+    const formed = [...this.#hosts.values()].filter(({ node }) => node !== null);
+    for (const host of this.#hosts.values()) {
+      if (host.isFormed) continue;
+      for (const other of formed) {
+        if (host.knockAt(other)) {
+          this.start(host.id);
+          break;
+        }
+      }
+    }
+  }
+
+  #isConnected(from: NodeId, to: NodeId): boolean {
+    const [a, b] = [this.host(from), this.#hosts.get(to)];
+    return b !== undefined && a.node !== null && b.node !== null && a.admits(b) && b.admits(a);
+  }
+
+  /** As if `from` had sent it. */
+  deliver(to: NodeId, from: NodeId, message: PeerMessage): void {
+    this.host(to).node?.receive(from, message, this.host(from).incarnation);
   }
 
   /** Power loss. */
@@ -277,19 +271,23 @@ export class SimulatedNodes {
   }
 
   #network(from: NodeId): Network {
+    const { incarnation } = this.host(from);
     return {
       send: (to, message) => {
+        if (this.#hosts.get(to)?.node && !this.#isConnected(from, to)) return false;
         const fate = this.onMessage(from, to, message);
         const copies = fate === "lost" ? 0 : fate;
+        const expected = this.#hosts.get(to)?.incarnation;
         for (let copy = 0; copy < copies; copy++) {
-          this.time.at(this.time.nowMs + 1, () =>
-            this.#hosts.get(to)?.node?.receive(from, message),
-          );
+          this.time.at(this.time.nowMs + 1, () => {
+            const host = this.#hosts.get(to);
+            if (host?.incarnation === expected) host?.node?.receive(from, message, incarnation);
+          });
         }
         return fate !== 0;
       },
       flush: () => {},
-      isConnected: (peer) => this.host(peer).node !== null,
+      isConnected: (peer) => this.#isConnected(from, peer),
     };
   }
 

@@ -5,7 +5,14 @@
 
 import { crc32 } from "node:zlib";
 import { must } from "../../server/raft/assert.ts";
-import type { Entry, HardState, Index, NodeId } from "../../server/raft/entry.ts";
+import type { LogStore } from "../../server/ports.ts";
+import {
+  index,
+  type Entry,
+  type HardState,
+  type Index,
+  type NodeId,
+} from "../../server/raft/entry.ts";
 import { majority } from "../../server/raft/quorum.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import type { AppliedPoint } from "./machine.ts";
@@ -110,6 +117,16 @@ export class Checks {
     );
     shadow.synced = Math.min(shadow.synced, first - 1);
     this.#record(id, entries, must(shadow.terms[first - 1], "the log reaches down to it"));
+  }
+
+  /** The disk had no room for what was being appended from `first` on: this is what is there instead. */
+  refused(id: NodeId, first: number, log: Pick<LogStore, "lastIndex" | "term">): void {
+    const shadow = this.#shadow(id);
+    shadow.lastIndex = log.lastIndex;
+    shadow.terms.length = log.lastIndex + 1;
+    for (let at = first; at <= log.lastIndex; at++) {
+      shadow.terms[at] = must(log.term(index(at)), "it is in the log");
+    }
   }
 
   /** The log says that everything in it is durable. */

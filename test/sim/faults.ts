@@ -82,6 +82,7 @@ export class Faults {
       process.clockRate = 1;
       process.resume();
       process.disk.capacityBytes = Infinity;
+      process.machineFile.isFull = false;
       process.disk.writeBytesMax = Infinity;
       this.#trouble.set(process.id, noTrouble());
     }
@@ -291,8 +292,10 @@ export class Faults {
         break;
       case "fullDisk":
         process.disk.capacityBytes = process.disk.usedBytes + random.below(2_000);
+        process.machineFile.isFull = random.float() < 0.5;
         this.#later(lastsMs, () => {
           process.disk.capacityBytes = Infinity;
+          process.machineFile.isFull = false;
         });
         break;
       case "shortWrites":

@@ -54,6 +54,12 @@ export class MachineFile {
   #transactions: Transaction[] = [];
   /** Opening it says so. */
   isDamaged = false;
+  /** Its disk has no room for anything more. */
+  isFull = false;
+
+  get syncedIndex(): Index {
+    return this.#state.applied.appliedIndex;
+  }
 
   get isMissing(): boolean {
     return this.#state === nothing && this.#transactions.length === 0;
@@ -138,6 +144,7 @@ export class SimMachine implements StateMachine {
   uncommittedBytes = 0;
   unsyncedBytes = 0;
   stateBytes = 0;
+  readonly reusableBytes = 0;
 
   constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
     const { rows, state } = file.read();
@@ -153,14 +160,16 @@ export class SimMachine implements StateMachine {
     return entries.map((entry) => this.#applyNext(entry));
   }
 
-  commit(): void {
-    if (!this.#hasOpenTransaction) return;
+  commit(): "done" | "full" {
+    if (!this.#hasOpenTransaction) return "done";
+    if (this.#file.isFull) return "full";
     const { high, low } = this.#hash;
     const after = { applied: this.applied, history: this.#history, high, low };
     this.#file.commit({ changes: this.#changes, after });
     this.#changes = [];
     this.#hasOpenTransaction = false;
     this.uncommittedBytes = 0;
+    return "done";
   }
 
   lookup(query: Query): Answer {
@@ -176,7 +185,7 @@ export class SimMachine implements StateMachine {
   }
 
   sync(): Index {
-    this.commit();
+    if (this.commit() === "full" || this.#file.isFull) return this.#file.syncedIndex;
     this.#file.checkpoint();
     this.unsyncedBytes = 0;
     this.stateBytes = 0;
@@ -184,8 +193,8 @@ export class SimMachine implements StateMachine {
     return this.applied.appliedIndex;
   }
 
-  prepareSnapshot(): StateView {
-    this.commit();
+  prepareSnapshot(): StateView | "full" {
+    if (this.commit() === "full") return "full";
     const rows = [...this.#rows.values()];
     let given = 0;
     return {
@@ -201,6 +210,7 @@ export class SimMachine implements StateMachine {
         return batch.length === 0 ? null : { table: "kv", rows: batch };
       },
       close: () => {},
+      isClosed: false,
     };
   }
 

@@ -55,6 +55,8 @@ export interface SimOptions {
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
 export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new Set()): SimOptions {
   const random = new Random(seed);
+  // What came later is drawn apart, so that older seeds still mean what they did.
+  const other = new Random(seed ^ 0x5bd1e995);
   const likelihood = random.pick([0.1, 0.25, 0.5, 0.8]);
   const faults = new Set<FaultKind>();
   for (const kind of faultKinds) {
@@ -95,6 +97,9 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     // At least until whoever needs it has been heard of again.
     snapshotKeptMs: Math.max(4 * heartbeatMs, electionTimeoutMs * random.pick([0.1, 3])),
     inboxMessagesMax: random.pick([20, 100_000]),
+    diskCheckMs: tickMs * other.pick([1, 4]),
+    diskFreeBytesMin: other.pick([0, 3_000]),
+    diskReserveBytes: other.pick([0, 1_000]),
   };
   return {
     seed,

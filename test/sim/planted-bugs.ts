@@ -34,8 +34,14 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a vote for a log that is less complete",
     file: "server/raft/log-view.ts",
-    find: "lastTerm > this.lastTerm || (lastTerm === this.lastTerm && lastIndex >= this.lastIndex)",
-    replace: "lastTerm >= this.lastTerm || lastIndex >= this.lastIndex",
+    find: "lastTerm > ownTerm || (lastTerm === ownTerm && lastIndex >= own)",
+    replace: "lastTerm >= ownTerm || lastIndex >= own",
+  },
+  {
+    name: "what a full disk refused is acknowledged",
+    file: "server/raft/raft.ts",
+    find: "if (!this.log.isHeld) return envelopes;",
+    replace: "return envelopes;",
   },
   {
     name: "acknowledged before the sync",
@@ -47,15 +53,15 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "the log is not synced",
     file: "storage/raft-log.ts",
-    find: "    this.#ending(() => {\n      this.#activeFile.sync();\n      return null;",
-    replace: "    this.#ending(() => {\n      return null;",
+    find: "    this.#ending(() => {\n      this.#activeFile.sync();\n    });",
+    replace: "    this.#ending(() => {});",
   },
   {
     name: "the leader counts itself before its sync",
     file: "server/node.ts",
-    find: "      log.append(ready.entries);\n      log.sync();\n      this.#raft.persisted(last.index, last.term);",
+    find: "        log.sync();\n        this.#raft.persisted(last.index, last.term);",
     replace:
-      "      log.append(ready.entries);\n      this.#raft.persisted(last.index, last.term);\n      this.#apply();\n      log.sync();",
+      "        this.#raft.persisted(last.index, last.term);\n        this.#apply();\n        log.sync();",
   },
   {
     name: "entries of an older term are committed by counting",
@@ -109,7 +115,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "a forwarded write that comes twice is written twice",
-    file: "server/node.ts",
+    file: "server/seen-forwards.ts",
     find: "if (header.sequence <= seen.highest) return false;",
     replace: "if (header.sequence < 0) return false;",
   },

@@ -16,6 +16,7 @@ import type {
   Timer,
 } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
+import { must } from "../../server/raft/assert.ts";
 import { configuration, type Member } from "../../server/raft/configuration.ts";
 import {
   index,
@@ -39,6 +40,7 @@ import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
 import { LogDamaged } from "../../storage/log-damage.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
+import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -165,7 +167,13 @@ export class SimProcess {
       return false;
     }
     const { members } = this.#world;
-    const stranger = { nodeId: this.id, incarnation: "wiped", clusterId: null, members };
+    const stranger = {
+      nodeId: this.id,
+      incarnation: "wiped",
+      clusterId: null,
+      members,
+      revision: 0,
+    };
     for (const peer of this.#world.runningIdentities()) {
       claim(
         judgePeer(peer, stranger)?.reason === "wiped",
@@ -253,6 +261,11 @@ export class SimProcess {
     const isCurrent = (): boolean => this.life?.number === number;
     return new Node({
       self: this.id,
+      incarnation: must(
+        members.find(({ id }) => id === this.id),
+        "it is a member",
+      ).incarnation,
+      configurationChanged: () => {},
       formed,
       limits: options.limits,
       clock: this.#clock(isCurrent),
@@ -263,8 +276,10 @@ export class SimProcess {
       machine,
       mending: this.#watched(files.note),
       snapshots,
+      space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),
       warn: (text) => {
+        if (text.startsWith("the disk ")) coverage.add(text.replace(/ \(.*/, ""));
         if (!text.startsWith("refused a message")) return;
         coverage.add("a message was refused");
         claim(this.#world.isAnythingDamaged(), () => `node ${this.id}: ${text}`);
@@ -297,6 +312,11 @@ export class SimProcess {
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
     const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
+    // Mending at a start needs room, and is begun again at the next one.
+    claim(
+      this.isDamaged || !(error instanceof DiskError && error.code === "ENOSPC"),
+      () => `node ${this.id} ends because its disk is full: ${error.message}`,
+    );
     const name = error instanceof DiskError ? error.code : error.name;
     coverage.add(`ended by ${name}`);
     trace.note(time.nowMs, "ends:", this.id, error.message);
@@ -484,12 +504,17 @@ class WatchedLog implements LogStore {
     return this.#log.entries(from, through, bytesMax);
   }
 
-  append(entries: readonly Entry[]): void {
+  append(entries: readonly Entry[]): "written" | "full" {
     const { id, checks, coverage } = this.#watched;
     const first = entries[0]?.index ?? index(0);
     if (first <= this.#log.lastIndex) coverage.add("conflicting entries were cut off");
     checks.appending(id, entries);
-    this.#log.append(entries);
+    const written = this.#log.append(entries);
+    if (written === "full") {
+      coverage.add("the log found no room");
+      checks.refused(id, first, this.#log);
+    }
+    return written;
   }
 
   compact(through: Index): void {

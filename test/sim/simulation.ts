@@ -87,7 +87,8 @@ class Simulation {
         if (!life) return;
         this.#trace.note(this.#time.nowMs, message.type, to, from);
         this.#coverage.add(`${message.type} to a ${life.node.leadership.role}`);
-        process.enter(life, () => life.node.receive(from, message));
+        const { incarnation } = must(this.#members[from - 1], "ids count from 1");
+        process.enter(life, () => life.node.receive(from, message, incarnation));
       },
     });
     this.#processes = ids.map(
@@ -304,6 +305,7 @@ class Simulation {
       incarnation,
       clusterId: clusterIdOf(this.#members),
       members: this.#members,
+      revision: 0,
     };
   }
 

@@ -112,20 +112,52 @@ test("a gap is refused and leaves nothing of its batch", () => {
   });
 });
 
-test("rows that the database did not take leave nothing and can be applied again", () => {
+test("what the disk has no room for is read and listed all the same, and committed when it has", () => {
   withScene((scene) => {
     scene.put("k", "v");
     scene.store.commit();
-    const before = scene.store.digest();
-    const batch = [scene.putEntry("a", "1"), scene.putEntry("b", "2"), scene.deleteEntry("k")];
-    scene.store.apply(batch);
-    failing.sql = "DELETE FROM kv";
-    assert.throws(() => scene.store.commit(), /SQLITE_FULL/);
+    for (const sql of ["DELETE FROM kv", "INSERT INTO kv", "COMMIT"]) {
+      const batch = [scene.putEntry("a", sql), scene.putEntry("b", "2"), scene.deleteEntry("k")];
+      scene.store.apply([...batch, scene.putEntry("l", "w")]);
+      const { stateHash } = scene;
+      failing.sql = sql;
+      assert.is(scene.store.commit(), "full");
+      assert.is(scene.store.prepareSnapshot(), "full");
+      failing.sql = sql === "COMMIT" ? sql : null;
+      assert.equal(scene.get("a")?.value, utf8(sql));
+      assert.equal(scene.keys(), ["a", "b", "l"]);
+      failing.sql = null;
+      assert.is(scene.store.commit(), "done");
+      scene.reopen();
+      assert.equal([scene.keys(), scene.stateHash], [["a", "b", "l"], stateHash]);
+      scene.put("k", "v");
+    }
+  });
+});
+
+test("a checkpoint that the disk has no room for says what is durable, and can be repeated", () => {
+  withScene((scene) => {
+    scene.put("a", "1");
+    assert.is(scene.store.sync(), 1);
+    scene.put("b", "2");
+    failing.sql = "PRAGMA main.wal_checkpoint";
+    assert.is(scene.store.sync(), 1);
     failing.sql = null;
-    assert.equal(scene.store.digest(), before);
-    assert.equal(scene.keys(), ["k"]);
-    assert.is(scene.store.apply(batch).length, 3);
     assert.equal(scene.keys(), ["a", "b"]);
+    assert.is(scene.store.sync(), 2);
+  });
+});
+
+test("pages that hold nothing any more are told from those that are needed", () => {
+  withScene((scene) => {
+    scene.put("a", new Uint8Array(400_000).fill(7));
+    scene.store.sync();
+    const { stateBytes } = scene.store;
+    assert.ok(stateBytes > 400_000 && scene.store.reusableBytes === 0);
+    scene.delete("a");
+    scene.store.sync();
+    assert.is(scene.store.stateBytes, stateBytes);
+    assert.ok(scene.store.reusableBytes > 390_000);
   });
 });
 
@@ -170,20 +202,6 @@ test("when a transaction ends makes no difference to rows, results and hash", ()
   };
   withScene((often) => {
     withScene((seldom) => assert.equal(run(seldom, false), run(often, true)));
-  });
-});
-
-test("a commit that failed leaves nothing and can be repeated", () => {
-  withScene((scene) => {
-    const batch = [scene.putEntry("a", "1")];
-    failing.sql = "COMMIT";
-    scene.store.apply(batch);
-    assert.throws(() => scene.store.commit(), /SQLITE_FULL/);
-    failing.sql = null;
-    assert.equal(scene.keys(), []);
-    assert.is(scene.store.applied.appliedIndex, 0);
-    assert.is(scene.store.apply(batch).length, 1);
-    assert.equal(scene.keys(), ["a"]);
   });
 });
 

@@ -85,8 +85,9 @@ export class MemoryDisk implements Disk {
     }
   }
 
-  freeBytes(): number {
-    return this.capacityBytes - this.#usedBytes;
+  space(): { freeBytes: number; totalBytes: number } {
+    const freeBytes = Math.max(0, this.capacityBytes - this.usedBytes);
+    return { freeBytes, totalBytes: this.capacityBytes };
   }
 
   /** The whole file, to look at or to damage. Changes count as durable. */
@@ -163,7 +164,7 @@ export class MemoryDisk implements Disk {
     const { offset, bytes } = options;
     this.#operation("write", path);
     const growth = Math.max(0, offset + bytes.byteLength - inode.bytes.byteLength);
-    const room = Math.max(0, this.capacityBytes - this.#usedBytes);
+    const room = Math.max(0, this.capacityBytes - this.usedBytes);
     const fitting = growth <= room ? bytes.byteLength : bytes.byteLength - (growth - room);
     if (fitting <= 0) throw new DiskError(path, "write", "ENOSPC", "the disk is full");
     const taken = this.shorten(fitting);
@@ -178,7 +179,7 @@ export class MemoryDisk implements Disk {
     this.beforeOperation(operation, path);
   }
 
-  get #usedBytes(): number {
+  get usedBytes(): number {
     let used = 0;
     for (const { bytes } of this.#names.values()) used += bytes.byteLength;
     return used;

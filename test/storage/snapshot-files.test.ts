@@ -76,7 +76,7 @@ test("a state arrives on another node as it was, and the log goes on behind it",
   const info = made(from);
   assert.is(info.lastIndex, 120);
   assert.is(info.lastTerm, 4);
-  assert.equal(info.members, formed.members);
+  assert.equal(info.configuration, formed);
   assert.is(carry(from, to.files), "built");
   assert.is(to.machine.applied.appliedIndex, 20, "nothing counts before it is installed");
   to.files.install();
@@ -200,7 +200,7 @@ test("a disk without room for it gives a snapshot up, and later there may be roo
 const usedBytes = ({ disk }: Place): number => {
   const before = disk.capacityBytes;
   disk.capacityBytes = 1 << 30;
-  const used = disk.capacityBytes - disk.freeBytes();
+  const used = disk.capacityBytes - disk.space().freeBytes;
   disk.capacityBytes = before;
   return used;
 };

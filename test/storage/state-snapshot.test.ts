@@ -8,7 +8,7 @@ import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { RowBatch, StateRecovery, StateView } from "../../server/state-machine/port.ts";
 import { SqliteStateView } from "../../storage/state-view.ts";
-import { driver, members, none, withScene, type Scene } from "./store-scene.ts";
+import { driver, members, none, roomy, withScene, type Scene } from "./store-scene.ts";
 
 function rest(view: StateView, bytesMax = 1000): RowBatch[] {
   const batches: RowBatch[] = [];
@@ -51,7 +51,7 @@ const leftovers = (path: string): string[] =>
 test("a view shows every row once", () => {
   withScene((scene) => {
     filled(scene, 500);
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     const batches = rest(view);
     assert.ok(batches.length > 5);
     assert.equal(byKey(contents(batches)), byKey(oldRows(500)));
@@ -61,7 +61,7 @@ test("a view shows every row once", () => {
 
 test("a view of nothing is empty", () => {
   withScene((scene) => {
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     assert.is(view.read(1000), null);
     view.close();
   });
@@ -71,7 +71,7 @@ test("what changes while a view is read does not change the view", () => {
   withScene((scene) => {
     filled(scene, 300);
     const digest = scene.store.digest();
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     const batches: RowBatch[] = [];
     for (let round = 0; ; round++) {
       const batch = view.read(500);
@@ -96,7 +96,7 @@ test("what changes while a view is read does not change the view", () => {
 test("a transaction that is taken back takes nothing out of the view and puts nothing in", () => {
   withScene((scene) => {
     filled(scene, 50);
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     scene.put("k0040", "new");
     const first = must(view.read(100), "there are rows");
     const [firstKey] = must(first.rows[0], "a piece has rows");
@@ -114,13 +114,13 @@ test("rows are read in pieces of the size that was asked for, whatever their own
   withScene((scene) => {
     for (let i = 0; i < 20; i++) scene.put(`large${i}`, new Uint8Array(100_000).fill(i));
     for (let i = 0; i < 200; i++) scene.put(`small${i}`, none);
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     for (const { rows } of rest(view, 250_000)) {
       const bytes = rows.reduce((sum, row) => sum + (row[1] as Uint8Array).byteLength, 0);
       assert.ok(bytes <= 250_000);
     }
     view.close();
-    const single = scene.store.prepareSnapshot();
+    const single = roomy(scene.store.prepareSnapshot());
     assert.is(single.read(1)?.rows.length, 1);
     single.close();
   });
@@ -129,7 +129,7 @@ test("rows are read in pieces of the size that was asked for, whatever their own
 test("the write-ahead log is moved into the database while a view is open", () => {
   withScene((scene) => {
     filled(scene, 100);
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     view.read(100);
     scene.put("k0090", "new");
     assert.is(scene.store.sync(), 102);
@@ -180,7 +180,7 @@ test("a closed view leaves nothing behind and lets the next one come", () => {
   withScene((scene) => {
     filled(scene, 30);
     for (let i = 0; i < 3; i++) {
-      const view = scene.store.prepareSnapshot();
+      const view = roomy(scene.store.prepareSnapshot());
       view.read(100);
       scene.put("k0020", `new ${i}`);
       view.close();
@@ -188,7 +188,7 @@ test("a closed view leaves nothing behind and lets the next one come", () => {
       assert.equal(leftovers(scene.path), []);
       scene.put("k0021", `new ${i}`);
     }
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     assert.is(contents(rest(view)).get("k0020"), "new 2");
     view.close();
   });
@@ -198,7 +198,7 @@ test("a damaged row is not put into a snapshot", () => {
   withScene((scene) => {
     filled(scene, 10);
     scene.tampered("UPDATE kv SET value = x'00' WHERE key = 'k0007'");
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     assert.throws(() => rest(view), /k0007.*checksum/);
   });
 });
@@ -209,7 +209,7 @@ function recovered(
   other: Scene,
   tamper: (batch: RowBatch) => RowBatch = (batch) => batch,
 ): { recovery: StateRecovery; wrong: string | null } {
-  const view = scene.store.prepareSnapshot();
+  const view = roomy(scene.store.prepareSnapshot());
   const recovery = other.store.beginRecovery(view.applied, view.digest);
   let wrong: string | null = null;
   for (const batch of rest(view)) wrong ??= recovery.add(tamper(batch));
@@ -278,7 +278,7 @@ test("a crash before the switch leaves the old state, and nothing of the new one
 test("a crash while a view is open leaves the state and no view", () => {
   withScene((scene) => {
     filled(scene, 40);
-    const view = scene.store.prepareSnapshot();
+    const view = roomy(scene.store.prepareSnapshot());
     view.read(100);
     scene.put("k0030", "new");
     scene.store.commit();
@@ -287,7 +287,7 @@ test("a crash while a view is open leaves the state and no view", () => {
     if (!crashed.ok) return;
     assert.equal(crashed.store.digest(), scene.store.digest());
     assert.not.ok(existsSync(`${scene.path}-crashed-before`));
-    const again = crashed.store.prepareSnapshot();
+    const again = roomy(crashed.store.prepareSnapshot());
     assert.is(contents(rest(again)).get("k0030"), "new");
     crashed.store.close();
     view.close();

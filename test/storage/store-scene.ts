@@ -41,6 +41,12 @@ export const members = configuration([
   { id: nodeId(1), role: "voter", raft: "a:1", http: "a:2", incarnation: "0" },
 ]);
 
+/** Of a disk that has room. */
+export function roomy<T extends object>(result: T | "full" | "busy"): T {
+  assert.ok(typeof result === "object", "the disk has room, and nobody reads");
+  return result;
+}
+
 /** A store in a directory of its own, with a log of entries that it is given. */
 export class Scene {
   readonly path: string;
@@ -125,14 +131,19 @@ export class Scene {
 function withFaults(real: SqliteDriver): SqliteDriver {
   const prepare = (database: SqliteDatabase, sql: string): SqliteStatement => {
     const statement = database.prepare(sql);
+    const failWhereAsked = (): void => {
+      if (failing.sql === null || !sql.startsWith(failing.sql)) return;
+      throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
+    };
     return {
       run: (...values) => {
-        if (failing.sql !== null && sql.startsWith(failing.sql)) {
-          throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
-        }
+        failWhereAsked();
         statement.run(...values);
       },
-      get: (...values) => statement.get(...values),
+      get: (...values) => {
+        failWhereAsked();
+        return statement.get(...values);
+      },
       all: (...values) => statement.all(...values),
       release: () => statement.release(),
     };

@@ -73,6 +73,7 @@ const table: readonly Rule[] = [
     may: [
       "repl/",
       "server/client-port.ts",
+      "server/member-text.ts",
       "server/state-machine/command.ts",
       "server/raft/assert.ts",
       "node:",

@@ -1,0 +1,54 @@
+/** What is to be known of a message by its type alone. */
+
+import { unreachable } from "./assert.ts";
+import type { Message } from "./message.ts";
+
+/** What may be told before the write that comes with it (unless term or vote change). */
+export function mayPrecedeWrite(message: Message): boolean {
+  switch (message.type) {
+    case "append":
+    case "heartbeat":
+    case "snapshot":
+    case "timeoutNow":
+    case "preVote":
+    case "preVoteResponse":
+    case "readIndex":
+    case "readIndexResponse":
+    case "recoveryPoint":
+    case "recoveryPointResponse":
+      return true;
+    case "vote":
+    case "voteResponse":
+    case "appendAccepted":
+    case "appendRejected":
+    case "heartbeatResponse":
+      return false;
+    default:
+      return unreachable(message);
+  }
+}
+
+/** Whether it says something that is counted, or kept, under its sender's id. */
+export function isCounted({ type }: Message): boolean {
+  switch (type) {
+    case "preVoteResponse":
+    case "voteResponse":
+    case "appendAccepted":
+    case "appendRejected":
+    case "heartbeatResponse":
+    case "recoveryPoint":
+      return true;
+    case "append":
+    case "heartbeat":
+    case "snapshot":
+    case "timeoutNow":
+    case "preVote":
+    case "vote":
+    case "readIndex":
+    case "readIndexResponse":
+    case "recoveryPointResponse":
+      return false;
+    default:
+      return unreachable(type);
+  }
+}

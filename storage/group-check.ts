@@ -1,0 +1,181 @@
+/** Verifies one group's files without changing them: every record, page and row, and that they fit. */
+
+import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { index } from "../server/raft/entry.ts";
+import type { Disk } from "./disk.ts";
+import { HardStateFile } from "./hard-state.ts";
+import { MendingNote } from "./mending-note.ts";
+import { RaftLog } from "./raft-log.ts";
+import { segmentFirstIndex } from "./segment.ts";
+import { SqliteError, type SqliteDriver } from "./sqlite/port.ts";
+import { verifyRows } from "./row-scan.ts";
+import { hex32 } from "./state-hash.ts";
+import { isCutShort, openSchema, StateDamaged, walBytes, type StateMeta } from "./state-schema.ts";
+import { UntouchedDisk } from "./untouched-disk.ts";
+
+/** What is wrong, and where; `isMended`: the next start mends it without anybody's help. */
+export interface Finding {
+  readonly path: string;
+  readonly detail: string;
+  readonly isMended: boolean;
+}
+
+export interface GroupCheck {
+  readonly findings: readonly Finding[];
+  /** Each null where it could not be read. */
+  readonly term: number | null;
+  readonly state: { readonly rowCount: number; readonly appliedIndex: number } | null;
+  readonly log: FoundLog | null;
+}
+
+export interface FoundLog {
+  readonly firstIndex: number;
+  readonly lastIndex: number;
+  readonly lastTerm: number;
+}
+
+export interface GroupCheckOptions {
+  readonly disk: Disk;
+  readonly driver: SqliteDriver;
+  /** Absolute. */
+  readonly directory: string;
+  readonly group: number;
+}
+
+interface FoundState {
+  readonly meta: StateMeta;
+  readonly rowCount: number;
+}
+
+export function checkGroup(options: GroupCheckOptions): GroupCheck {
+  const { directory } = options;
+  const disk = new UntouchedDisk(options.disk);
+  const findings: Finding[] = [];
+  const note = (path: string, detail: string, isMended = false): void => {
+    findings.push({ path, detail, isMended });
+  };
+  const term = checkHardState(disk, `${directory}/hard-state`, note);
+  const mending = new MendingNote(disk, directory).current;
+  for (const [part, detail] of Object.entries(mending)) {
+    if (detail !== null)
+      note(`${directory}/mending`, `the ${part} is being mended: ${detail}`, true);
+  }
+  const state = checkState(options.driver, `${directory}/state.sqlite`, { note, term });
+  const log = checkLog({ ...options, disk }, { state, term, note });
+  return {
+    findings,
+    term,
+    state: state && { rowCount: state.rowCount, appliedIndex: state.meta.appliedIndex },
+    log,
+  };
+}
+
+type Note = (path: string, detail: string, isMended?: boolean) => void;
+
+function checkHardState(disk: UntouchedDisk, path: string, note: Note): number | null {
+  const opened = HardStateFile.open(disk, path);
+  if (!opened.ok) {
+    note(path, opened.damage.detail);
+    return null;
+  }
+  // A start makes both copies alike, and has nothing to do where they are.
+  if (disk.isChanged(path)) note(path, "one of its two copies is damaged", true);
+  const { term } = opened.file.current;
+  opened.file.close();
+  return term;
+}
+
+function checkLog(
+  { disk, directory, group }: GroupCheckOptions,
+  { state, term, note }: { state: FoundState | null; term: number | null; note: Note },
+): FoundLog | null {
+  const path = `${directory}/log`;
+  if (!disk.exists(path)) {
+    note(path, "it is missing");
+    return null;
+  }
+  const firstIndex =
+    disk
+      .list(path)
+      .map(segmentFirstIndex)
+      .find((first) => first !== null) ?? 1;
+  const opened = RaftLog.open({
+    disk,
+    directory: path,
+    group,
+    drawSalt: () => 0,
+    // Without a state nobody knows from where on the log is needed: then it may begin anywhere.
+    replayFrom: index(state === null ? firstIndex : state.meta.appliedIndex + 1),
+    verifiesAll: true,
+  });
+  if (!opened.ok) {
+    const { path: file, offset, detail } = opened.damage;
+    note(file, `at byte ${offset}, ${detail}`);
+    return null;
+  }
+  const { log } = opened;
+  const lastTerm = log.term(log.lastIndex) ?? 0;
+  if (term !== null && lastTerm > term) {
+    note(
+      `${directory}/hard-state`,
+      `it knows term ${term}, but the log has entries of ${lastTerm}`,
+    );
+  }
+  if (state && log.term(index(state.meta.appliedIndex)) !== state.meta.appliedTerm) {
+    const { appliedIndex: at, appliedTerm } = state.meta;
+    note(path, `entry ${at}, which is applied, is not there or not of term ${appliedTerm}`);
+  }
+  const { firstIndex: first, lastIndex } = log;
+  log.close();
+  return { firstIndex: first, lastIndex, lastTerm };
+}
+
+/** With bytes in a write-ahead log SQLite would change the file: then a copy is looked at. */
+function checkState(
+  driver: SqliteDriver,
+  path: string,
+  { note, term }: { note: Note; term: number | null },
+): FoundState | null {
+  const copies = walBytes(path) > 0 ? mkdtempSync(join(tmpdir(), "kv-check-")) : null;
+  try {
+    if (isMissing(path)) {
+      // It is made with the first start.
+      if (term !== null && term > 0) note(path, "it is missing");
+      return null;
+    }
+    if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
+    return readState(driver, copies === null ? path : copied(path, copies));
+  } catch (error) {
+    if (error instanceof StateDamaged) note(path, error.detail);
+    else if (error instanceof SqliteError && error.isDamage) note(path, error.detail);
+    else throw error;
+    return null;
+  } finally {
+    if (copies !== null) rmSync(copies, { recursive: true, force: true });
+  }
+}
+
+/** Or empty, which is what a crash leaves of one that was being made. */
+const isMissing = (path: string): boolean =>
+  walBytes(path) === 0 && (statSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+
+function copied(path: string, directory: string): string {
+  const copy = join(directory, "state.sqlite");
+  copyFileSync(path, copy);
+  copyFileSync(`${path}-wal`, `${copy}-wal`);
+  return copy;
+}
+
+function readState(driver: SqliteDriver, path: string): FoundState {
+  const database = driver.open(path);
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE");
+    const meta = openSchema(database);
+    const stateHash = hex32(meta.hashHigh) + hex32(meta.hashLow);
+    return { meta, rowCount: verifyRows(database, stateHash) };
+  } finally {
+    database.close();
+  }
+}

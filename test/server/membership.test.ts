@@ -1,0 +1,284 @@
+/** Members that come, go and are replaced, on simulated nodes with the real loop, log and snapshots. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { ClusterAnswer, ClusterRequest } from "../../server/membership.ts";
+import { memberOf, voters } from "../../server/raft/configuration.ts";
+import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { SimulatedNodes } from "./simulated-nodes.ts";
+
+const healMs = 10_000;
+
+function follower(nodes: SimulatedNodes, leader: NodeId): NodeId {
+  const found = nodes.running.find((id) => id !== leader);
+  assert.ok(found);
+  return found;
+}
+
+function put(nodes: SimulatedNodes, at: NodeId, key: string, value: string): void {
+  const call = nodes.put(at, key, value);
+  nodes.time.until(() => call.answer !== null, 10_000);
+  assert.ok(call.answer?.ok, `${key} is written: ${JSON.stringify(call.answer)}`);
+}
+
+function get(nodes: SimulatedNodes, at: NodeId, key: string): string | undefined | null {
+  const call = nodes.get(at, key);
+  nodes.time.until(() => call.answer !== null, 10_000);
+  return call.answer;
+}
+
+function ask(nodes: SimulatedNodes, at: NodeId, request: ClusterRequest): ClusterAnswer {
+  let answer: ClusterAnswer | null = null;
+  nodes.node(at).changeCluster(request, (given) => {
+    answer = given;
+  });
+  nodes.time.until(() => answer !== null, 10_000);
+  assert.ok(answer);
+  return answer;
+}
+
+/** A change of the members as they are now on `at`. */
+function change(
+  nodes: SimulatedNodes,
+  at: NodeId,
+  what: (ClusterRequest & { kind: "change" })["change"],
+): ClusterAnswer {
+  const { revision } = nodes.node(at).configurations.committed;
+  return ask(nodes, at, { kind: "change", change: what, revision });
+}
+
+const address = (id: NodeId) => ({ id, raft: `raft-${id}`, http: `http-${id}` });
+
+/** Waits until all that run agree that `id` votes in its present life. */
+function awaitVoter(nodes: SimulatedNodes, id: NodeId): void {
+  const isVoter = (at: NodeId): boolean => {
+    const member = memberOf(nodes.node(at).configurations.committed, id);
+    return member?.role === "voter" && member.incarnation === nodes.host(id).incarnation;
+  };
+  nodes.time.until(() => nodes.host(id).node !== null && nodes.running.every(isVoter), healMs);
+}
+
+function awaitEqual(nodes: SimulatedNodes): void {
+  nodes.time.until(() => {
+    const states = nodes.running.map((id) => nodes.host(id).machine.digest());
+    const [first] = states;
+    return states.every(
+      ({ appliedIndex, stateHash }) =>
+        appliedIndex === first?.appliedIndex && stateHash === first.stateHash,
+    );
+  }, healMs);
+}
+
+test("a wiped follower is retired, learns, and votes again", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const wiped = follower(nodes, leader);
+  nodes.wipe(wiped);
+  awaitVoter(nodes, wiped);
+  assert.is(get(nodes, wiped, "k"), "v");
+  const { retired, successors } = nodes.node(leader).configurations.committed;
+  assert.equal(retired, [String(wiped)]);
+  assert.equal(successors, []);
+  assert.ok(nodes.warnings.some((text) => text.includes(`node ${wiped} came back`)));
+});
+
+test("a wiped leader is taken in by its successor", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const old = nodes.awaitLeader();
+  put(nodes, old, "k", "v");
+  nodes.wipe(old);
+  awaitVoter(nodes, old);
+  assert.is.not(nodes.leader, old);
+  assert.is(get(nodes, old, "k"), "v");
+});
+
+test("each node in turn is wiped, again and again, and nothing is lost", () => {
+  const nodes = new SimulatedNodes({ count: 3, limits: { logEntriesMax: 20 } });
+  for (let round = 0; round < 9; round++) {
+    const leader = nodes.awaitLeader();
+    put(nodes, leader, `k${round}`, `v${round}`);
+    const victim = nodeId(1 + (round % 3));
+    nodes.wipe(victim);
+    awaitVoter(nodes, victim);
+  }
+  for (let round = 0; round < 9; round++) {
+    assert.is(get(nodes, nodeId(2), `k${round}`), `v${round}`);
+  }
+  awaitEqual(nodes);
+});
+
+test("a wiped node waits as long as most of the others are not there", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const wiped = follower(nodes, leader);
+  const other = nodes.running.find((id) => id !== leader && id !== wiped);
+  assert.ok(other);
+  nodes.crash(other);
+  nodes.wipe(wiped);
+  nodes.time.run(10_000);
+  assert.is(nodes.host(wiped).node, null);
+  assert.is(nodes.leader, null);
+  assert.equal(voters(nodes.node(leader).configurations.committed), nodes.ids);
+  nodes.start(other);
+  awaitVoter(nodes, wiped);
+  assert.is(get(nodes, wiped, "k"), "v");
+});
+
+test("a directory whose id is in use is not taken in", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const used = follower(nodes, leader);
+  for (let i = 0; i < 20; i++) {
+    nodes.node(leader).knocked({ ...address(used), incarnation: "another" });
+    nodes.time.run(100);
+  }
+  assert.is(memberOf(nodes.node(leader).configuration, used)?.incarnation, String(used));
+});
+
+test("what is left of a heal is done by the next leader", () => {
+  const nodes = new SimulatedNodes({ count: 5 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const wiped = follower(nodes, leader);
+  nodes.wipe(wiped);
+  nodes.time.until(() => {
+    const { committed } = nodes.node(leader).configurations;
+    return memberOf(committed, wiped)?.incarnation !== String(wiped);
+  }, healMs);
+  nodes.crash(leader);
+  nodes.awaitLeader();
+  awaitVoter(nodes, wiped);
+  assert.is(get(nodes, wiped, "k"), "v");
+});
+
+test("a retired directory does not come back", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const wiped = follower(nodes, leader);
+  const { identity } = nodes.host(wiped);
+  nodes.wipe(wiped);
+  awaitVoter(nodes, wiped);
+  nodes.crash(wiped);
+  for (const id of nodes.running) {
+    assert.is(nodes.host(id).roster?.judge(identity)?.reason, "retired");
+  }
+});
+
+test("a new machine is added, promoted, and removed again", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const asked = follower(nodes, leader);
+  put(nodes, leader, "k", "v");
+  const four = nodeId(4);
+  const added = change(nodes, asked, { kind: "add", ...address(four) });
+  assert.ok(added.ok);
+  assert.is(memberOf(added.configuration, four)?.role, "learner");
+  assert.not(change(nodes, asked, { kind: "promote", id: four }).ok, "it is not there yet");
+  nodes.add(four);
+  nodes.time.until(
+    () => nodes.host(four).node?.appliedIndex === nodes.node(leader).appliedIndex,
+    healMs,
+  );
+  assert.is(nodes.node(four).leadership.role, "learner");
+  assert.is(get(nodes, four, "k"), "v");
+  assert.ok(change(nodes, four, { kind: "promote", id: four }).ok);
+  awaitVoter(nodes, four);
+  assert.is(voters(nodes.node(leader).configuration).length, 4);
+  assert.ok(change(nodes, asked, { kind: "remove", id: four }).ok);
+  const { identity } = nodes.host(four);
+  assert.is(nodes.host(leader).roster?.judge(identity)?.reason, "retired");
+  assert.is(voters(nodes.node(leader).configuration).length, 3);
+});
+
+test("a change of members that are no longer those is refused", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const { revision } = nodes.node(leader).configurations.committed;
+  const add = (id: number): ClusterAnswer =>
+    ask(nodes, leader, {
+      kind: "change",
+      change: { kind: "add", ...address(nodeId(id)) },
+      revision,
+    });
+  assert.ok(add(4).ok);
+  const second = add(5);
+  assert.not(second.ok);
+  assert.is(!second.ok && second.code, "condition_failed");
+  assert.is(!second.ok && second.revision, nodes.node(leader).configuration.revision);
+});
+
+test("a removed leader hands over first", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const answer = change(nodes, leader, { kind: "remove", id: leader });
+  assert.ok(answer.ok, JSON.stringify(answer));
+  assert.not(voters(answer.configuration).includes(leader));
+  const successor = nodes.running.find((id) => nodes.node(id).leadership.role === "leader");
+  assert.is.not(successor, leader);
+  put(nodes, follower(nodes, leader), "k", "v");
+});
+
+test("a member without which no majority answers is not removed", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const [alive, dead] = nodes.running.filter((id) => id !== leader);
+  assert.ok(alive && dead);
+  nodes.crash(dead);
+  nodes.time.run(1_500);
+  const answer = change(nodes, leader, { kind: "remove", id: alive });
+  assert.is(!answer.ok && answer.code, "conflict");
+  assert.ok(change(nodes, leader, { kind: "remove", id: dead }).ok);
+});
+
+test("a member is replaced by a machine at another address", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const old = follower(nodes, leader);
+  assert.ok(change(nodes, leader, { kind: "replace", ...address(old) }).ok);
+  nodes.time.run(1_000);
+  assert.is(memberOf(nodes.node(leader).configuration, old)?.incarnation, "");
+  nodes.wipe(old);
+  awaitVoter(nodes, old);
+  assert.is(get(nodes, old, "k"), "v");
+});
+
+test("five nodes go on without two, and take both in again", () => {
+  const nodes = new SimulatedNodes({ count: 5 });
+  const leader = nodes.awaitLeader();
+  const lost = nodes.running.filter((id) => id !== leader).slice(0, 2);
+  for (const id of lost) nodes.wipe(id);
+  put(nodes, leader, "k", "v");
+  for (const id of lost) awaitVoter(nodes, id);
+  for (const id of lost) assert.is(get(nodes, id, "k"), "v");
+});
+
+test("a node that was away while all others were replaced finds its way back", () => {
+  const nodes = new SimulatedNodes({ count: 5 });
+  const leader = nodes.awaitLeader();
+  const away = follower(nodes, leader);
+  nodes.crash(away);
+  for (const id of nodes.ids) {
+    if (id === away) continue;
+    nodes.wipe(id);
+    awaitVoter(nodes, id);
+  }
+  put(nodes, nodes.awaitLeader(), "k", "v");
+  nodes.start(away);
+  nodes.awaitLeader();
+  assert.is(get(nodes, away, "k"), "v");
+});
+
+test("leadership goes to the node that is named", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const to = follower(nodes, leader);
+  assert.ok(ask(nodes, to, { kind: "transfer", to }).ok);
+  assert.is(nodes.node(to).leadership.role, "leader");
+  const stranger = ask(nodes, leader, { kind: "transfer", to: nodeId(9) });
+  assert.is(!stranger.ok && stranger.code, "conflict");
+});
+
+test.run();
