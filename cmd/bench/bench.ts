@@ -6,6 +6,7 @@ import { keyBytesMax, valueBytesMax } from "../../server/state-machine/command.t
 import { UsageError } from "../arguments.ts";
 import { exitCodes, StartError } from "../exit.ts";
 import { shutdownSignals } from "../input.ts";
+import { write } from "../output.ts";
 import { systemClock, systemRandom } from "../system.ts";
 import { Load, type LoadOptions } from "./load.ts";
 import { benchReport, renderProgress, renderReport } from "./report.ts";
@@ -163,6 +164,6 @@ export async function runBench(options: BenchOptions): Promise<void> {
 async function finish(load: Load, format: BenchOptions["format"]): Promise<void> {
   const report = benchReport(load);
   const text = format === "json" ? JSON.stringify(report) : renderReport(report);
-  await new Promise<void>((resolve) => process.stdout.write(`${text}\n`, () => resolve()));
+  await write(process.stdout, `${text}\n`);
   process.exit(report.count > 0 ? exitCodes.done : exitCodes.unreachable);
 }
