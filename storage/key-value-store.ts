@@ -9,7 +9,7 @@ import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
-import { list } from "../server/state-machine/listing.ts";
+import { count, list } from "../server/state-machine/listing.ts";
 import type {
   AppliedState,
   StateDigest,
@@ -18,6 +18,7 @@ import type {
   StateView,
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
+import { transact } from "../server/state-machine/transact.ts";
 import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
@@ -52,6 +53,9 @@ const pageBytes = 4096;
 const walLookBytes = 1 << 20;
 /** Pages that one entry may change, bookkeeping included, besides those of its value. */
 const entryWalBytes = 4 * 4120;
+
+/** What a batch of entries may leave in memory before some of it is committed. */
+const uncommittedBytesMax = 16 << 20;
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -142,8 +146,10 @@ export class KeyValueStore implements StateMachine {
   /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
-      if (this.#committed === null) this.#begin();
-      return entries.map((entry) => this.#applyNext(entry));
+      return entries.map((entry) => {
+        if (this.#committed === null) this.#begin();
+        return this.#applyNext(entry);
+      });
     } catch (error) {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
@@ -187,6 +193,9 @@ export class KeyValueStore implements StateMachine {
           // What waits would have to be looked through for every page; where the disk is full it is.
           this.commit();
           return list(this.#rows, query);
+        case "count":
+          this.commit();
+          return count(this.#rows, query);
         default:
           return unreachable(query);
       }
@@ -380,6 +389,7 @@ export class KeyValueStore implements StateMachine {
 
   #applyNext(entry: Entry): CommandResult | null {
     assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
+    const writtenBefore = this.#rows.writtenBytes;
     const result = this.#applyEntry(entry);
     const { configuration } = this.#applied;
     this.#applied = {
@@ -388,8 +398,12 @@ export class KeyValueStore implements StateMachine {
       appliedTimeMs: entry.timeMs,
       configuration,
     };
-    this.#uncommittedBytes += entry.data.byteLength;
-    this.#grownBytes += entry.data.byteLength + entryWalBytes;
+    // A short entry may append to a long value.
+    const writtenBytes = this.#rows.writtenBytes - writtenBefore;
+    const bytes = Math.max(entry.data.byteLength, writtenBytes);
+    this.#uncommittedBytes += bytes;
+    this.#grownBytes += bytes + entryWalBytes;
+    if (this.#uncommittedBytes > uncommittedBytesMax) this.commit();
     return result;
   }
 
@@ -423,6 +437,8 @@ export class KeyValueStore implements StateMachine {
         const deleted = this.#rows.remove(command.key) === null ? 0 : 1;
         return { op: "delete", deleted, revision };
       }
+      case "transaction":
+        return transact(this.#rows, command, revision);
       case "refused":
         return command;
       default:

@@ -31,6 +31,8 @@ export class RowTable implements Rows {
   readonly #buffer = new RowBuffer();
   readonly #verification: StateVerification;
   #hash: StateHash;
+  /** Bytes of all values ever put. */
+  writtenBytes = 0;
 
   constructor(database: SqliteDatabase, statements: Statements, hash: StateHash) {
     this.#path = database.path;
@@ -57,6 +59,7 @@ export class RowTable implements Rows {
     const checksum = rowChecksum(row, revision, createRevision);
     // A copy: an entry's bytes are a view into a packet, or the log's.
     const value = row.value.slice();
+    this.writtenBytes += value.byteLength;
     this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
     this.#hash.add(checksum, revision, createRevision);
     this.#verification.changed(key, before, { checksum, revision, createRevision });

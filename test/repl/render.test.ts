@@ -161,7 +161,8 @@ test("a get without a row says not found", () => {
 
 test("a listing shows rows, the count, and that more follow", () => {
   const rows = [row("a b", "1"), row("c", "x\x1by")];
-  const meta = { ok: true, level: "linearizable", revision: index(1) } as const;
+  const common = { ok: true, level: "linearizable", revision: index(1) } as const;
+  const meta = { ...common, prefixes: [], last: "c" };
   assert.is(renderList({ ...meta, rows, more: false }), '"a b" = 1\nc = "x\\x1by"\n(2 keys)');
   assert.match(renderList({ ...meta, rows, more: true }), /\(2 keys, and more follow: .*prefix\)$/);
 });

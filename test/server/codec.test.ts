@@ -186,7 +186,7 @@ test("whatever bytes come, decoding does not throw", () => {
     const data = (sound[round % 2] ?? none).slice();
     for (let changes = 1 + draw(4); changes > 0; changes--) data[draw(data.byteLength)] = draw(256);
     const decoded = decodeCommand(data);
-    if (decoded.op === "refused") continue;
+    if (decoded.op === "refused" || decoded.op === "transaction") continue;
     assert.ok(decoded.key !== "" && !decoded.key.includes("\0"));
   }
 });

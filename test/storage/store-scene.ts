@@ -22,6 +22,7 @@ import type {
   ListQuery,
   Row,
 } from "../../server/state-machine/command.ts";
+import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { KeyValueStore, type OpenResult } from "../../storage/key-value-store.ts";
 import { loadSqlite } from "../../storage/sqlite/open.ts";
 import {
@@ -46,6 +47,9 @@ export function roomy<T extends object>(result: T | "full" | "busy"): T {
   assert.ok(typeof result === "object", "the disk has room, and nobody reads");
   return result;
 }
+
+/** What a listing is to give other than everything; `prefix` stands for its range. */
+type SceneQuery = Partial<ListQuery> & { readonly prefix?: string };
 
 /** A store in a directory of its own, with a log of entries that it is given. */
 export class Scene {
@@ -86,14 +90,23 @@ export class Scene {
     return answer.row;
   }
 
-  list(query: Partial<ListQuery> = {}): ListAnswer {
-    const whole = { prefix: "", after: null, limit: 1000, keysOnly: false, bytesMax: 1 << 20 };
-    const answer = this.store.lookup({ type: "list", ...whole, ...query });
+  list(query: SceneQuery = {}): ListAnswer {
+    const { prefix = "", ...others } = query;
+    const whole = {
+      range: prefixRange(prefix),
+      after: null,
+      reverse: false,
+      limit: 1000,
+      keysOnly: false,
+      bytesMax: 1 << 20,
+      groups: null,
+    };
+    const answer = this.store.lookup({ type: "list", ...whole, ...others });
     if (answer.type !== "list") throw new Error("a list answers with a list");
     return answer;
   }
 
-  keys(query: Partial<ListQuery> = {}): string[] {
+  keys(query: SceneQuery = {}): string[] {
     return this.list(query).rows.map((row) => row.key);
   }
 
