@@ -17,6 +17,7 @@ import { index, nodeId, term, type Entry, type EntryKind } from "../../server/ra
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { frameCommand } from "../../server/state-machine/command-header.ts";
 import type {
+  Command,
   CommandResult,
   ListAnswer,
   ListQuery,
@@ -73,7 +74,15 @@ export class Scene {
   }
 
   deleteEntry(key: string): Entry {
-    return this.entry("command", framed({ op: "delete", key }));
+    return this.commandEntry({ op: "delete", key });
+  }
+
+  commandEntry(command: Command): Entry {
+    return this.entry("command", framed(command));
+  }
+
+  do(command: Command): CommandResult {
+    return must(this.store.apply([this.commandEntry(command)])[0], "a command answers");
   }
 
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
