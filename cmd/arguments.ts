@@ -5,6 +5,8 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+const negativeNumber = /^-\d+$/;
+
 /**
  * cac turns values that look like numbers into numbers (`--data-dir 0123` would become `123`) and
  * takes a value that begins with a dash for another flag. So every value, and every word after `--`,
@@ -29,7 +31,8 @@ export class LiteralArguments {
       const name = match?.[1];
       if (name === undefined || !valueFlags.has(name)) {
         // A lone word is hidden too where cac could take it for something else.
-        this.argv.push(word.startsWith("-") && word.length > 1 ? word : this.#hide(word, word));
+        const isFlag = word.startsWith("-") && word.length > 1 && !negativeNumber.test(word);
+        this.argv.push(isFlag ? word : this.#hide(word, word));
         continue;
       }
       if (seen.has(name)) throw new UsageError(`--${name} is given twice; give it once`);

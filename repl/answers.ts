@@ -1,7 +1,9 @@
 /** What the store answered, as the lines a person reads. */
 
 import type {
+  AtomicAnswer,
   DeleteAnswer,
+  DeleteRangeAnswer,
   Failure,
   FailureCode,
   GetAnswer,
@@ -10,9 +12,13 @@ import type {
   PutAnswer,
   Result,
   Status,
+  TransactionAnswer,
 } from "../server/client-port.ts";
 import type { MembersAnswer } from "../server/cluster-port.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { unreachable } from "../server/raft/assert.ts";
+import type { Row } from "../server/state-machine/command.ts";
+import type { OperationResult } from "../server/state-machine/transaction.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
 
@@ -26,6 +32,53 @@ export function renderDelete(answer: DeleteAnswer): string {
   return answer.deleted === 1 ? `deleted, revision ${answer.revision}` : "not found";
 }
 
+export function renderDeleteRange(answer: DeleteRangeAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return `deleted ${answer.deleted}, revision ${answer.revision}`;
+}
+
+export function renderAtomic(answer: AtomicAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return renderResult(answer.result);
+}
+
+/** Which side ran, and what came of each of its operations. */
+export function renderTransaction(answer: TransactionAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  const { succeeded, results, revision } = answer;
+  const side = succeeded ? "then" : "else";
+  return [`${side}, revision ${revision}`, ...results.map(renderResult)].join("\n");
+}
+
+function renderResult(result: OperationResult): string {
+  switch (result.op) {
+    case "put":
+      return "put";
+    case "delete":
+    case "deleteRange":
+      return `deleted ${result.deleted}`;
+    case "get":
+    case "getdel":
+      return result.row === null ? "not found" : renderValue(result.row.value);
+    case "range": {
+      const rows = result.rows.map(renderRow);
+      return [...rows, `(${rows.length}${result.more ? ", and more follow" : ""})`].join("\n");
+    }
+    case "incr":
+    case "max":
+    case "min":
+      return result.value.toString();
+    case "append":
+      return renderValue(result.value);
+    case "revision":
+      return String(result.revision);
+    default:
+      return unreachable(result);
+  }
+}
+
+const renderRow = (row: Row): string => `${renderKey(row.key)} = ${renderListedValue(row.value)}`;
+
 export function renderGet(answer: GetAnswer): string {
   if (!answer.ok) return renderFailure(answer);
   return answer.row === null ? "not found" : renderValue(answer.row.value);
@@ -34,7 +87,7 @@ export function renderGet(answer: GetAnswer): string {
 /** `key = value` for each row, then the count; says so when the listing goes on. */
 export function renderList(answer: ListAnswer): string {
   if (!answer.ok) return renderFailure(answer);
-  const rows = answer.rows.map((row) => `${renderKey(row.key)} = ${renderListedValue(row.value)}`);
+  const rows = answer.rows.map(renderRow);
   const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
   const more = answer.more ? ", and more follow: list with a longer prefix" : "";
   return [...rows, `(${count}${more})`].join("\n");
