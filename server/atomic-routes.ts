@@ -9,7 +9,7 @@ import type { Row } from "./state-machine/command.ts";
 import { parseInteger } from "./state-machine/integer.ts";
 import type { OperationResult } from "./state-machine/transaction.ts";
 
-const parameters: Readonly<Record<AtomicOperation["op"], KnownParameters>> = {
+const known: Readonly<Record<AtomicOperation["op"], KnownParameters>> = {
   incr: { taken: ["op", "by", "min", "max"], later: ["ttl"] },
   max: { taken: ["op", "value"], later: [] },
   min: { taken: ["op", "value"], later: [] },
@@ -20,7 +20,7 @@ const parameters: Readonly<Record<AtomicOperation["op"], KnownParameters>> = {
 const opNames = "incr, max, min, append, getdel";
 const asWrite = { write: true };
 
-const isAtomic = (op: string): op is AtomicOperation["op"] => Object.hasOwn(parameters, op);
+const isAtomic = (op: string): op is AtomicOperation["op"] => Object.hasOwn(known, op);
 
 export interface AtomicCall {
   readonly key: string;
@@ -79,7 +79,7 @@ function operationOf(call: AtomicCall): Result<{ readonly operation: AtomicOpera
   }
   if (op === "touch") return notImplemented("`touch` is not implemented yet", "op");
   if (!isAtomic(op)) return badRequest(`\`op\` is one of ${opNames}`, "op");
-  const parsed = parseQuery(call.query, parameters[op]);
+  const parsed = parseQuery(call.query, known[op]);
   if (!parsed.ok) return parsed;
   if (!(call.body instanceof Uint8Array)) return call.body;
   if (op !== "append" && call.body.byteLength > 0) {

@@ -277,7 +277,7 @@ export function resultOfJson(
     case "min":
       return numberOf(op, found["value"], revision);
     case "append":
-      return { op, value: valueOfJson(found as Partial<JsonRow>), revision };
+      return { op, value: valueOfJson(found), revision };
     case "revision":
       return null;
     default:

@@ -14,7 +14,7 @@ import {
 } from "../server/state-machine/rows.ts";
 import { RowBuffer, type BufferedRow } from "./row-buffer.ts";
 import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
-import { rowChecksum, StateHash } from "./state-hash.ts";
+import { rowChecksum, type StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { StateDamaged } from "./state-schema.ts";
 import type { Statements } from "./state-statements.ts";

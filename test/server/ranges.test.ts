@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { rangeRowsMax } from "../../server/state-machine/transaction.ts";
-import { client } from "./asker.ts";
+import { client, type Answered } from "./asker.ts";
 
 type Ask = ReturnType<typeof client>["ask"];
 
@@ -12,7 +12,7 @@ const keys = ["a", "a/1", "a/2/x", "a/2/y", "a/3", "b", "b/1", "c", "\uffff", "\
 
 async function filled() {
   const { ask, store } = client();
-  for (const key of [...keys].reverse()) {
+  for (const key of keys.toReversed()) {
     await ask("PUT", `/v1/kv/${encodeURIComponent(key)}`, { body: key });
   }
   return { ask, store };
@@ -39,7 +39,7 @@ test("backwards is the same, the other way round", async () => {
   const { ask } = await filled();
   for (const query of ["", "start=b", "end=b", "prefix=a/", "start=a/2&end=b/1"]) {
     const forward = await listed(ask, query);
-    assert.equal(await listed(ask, `${query}&reverse`), forward.reverse());
+    assert.equal(await listed(ask, `${query}&reverse`), forward.toReversed());
   }
 });
 
@@ -49,13 +49,13 @@ test("pages by the cursor put together are the whole, both ways and in groups", 
     const whole = (await ask("GET", `/v1/kv?${query}`)).json;
     const rows: unknown[] = [];
     const prefixes: unknown[] = [];
-    let cursor: unknown = "";
+    let cursor: string | undefined = "";
     while (cursor !== undefined) {
-      const more = cursor === "" ? "" : `&cursor=${String(cursor)}`;
-      const { json } = await ask("GET", `/v1/kv?${query}&limit=1${more}`);
+      const more = cursor === "" ? "" : `&cursor=${cursor}`;
+      const { json }: Answered = await ask("GET", `/v1/kv?${query}&limit=1${more}`);
       rows.push(...(json["rows"] as unknown[]));
       prefixes.push(...((json["prefixes"] as unknown[] | undefined) ?? []));
-      cursor = json["cursor"];
+      cursor = json["cursor"] as string | undefined;
     }
     assert.equal(rows, whole["rows"], query);
     assert.equal(prefixes, whole["prefixes"] ?? [], query);
@@ -99,7 +99,7 @@ test("lines of JSON are as many as there are rows, page after page", async () =>
   };
   assert.equal(await lines(""), keys);
   assert.equal(await lines("limit=4"), keys.slice(0, 4));
-  assert.equal(await lines("reverse"), [...keys].reverse());
+  assert.equal(await lines("reverse"), keys.toReversed());
   assert.equal(await lines("start=a&end=b&delimiter=/"), ["a", "a/…"]);
 });
 
