@@ -143,7 +143,15 @@ export class NodeClient implements ClientPort {
     const answer = await this.#read({ type: "get", key }, options);
     if (!answer.ok) return answer;
     assert(answer.answer.type === "get", "a get is answered as a get");
-    return { ok: true, ...answer.meta, row: answer.answer.row };
+    const { row } = answer.answer;
+    const node = this.#formed?.node;
+    if (row === null && answer.meta.level === "local" && node?.mayLackAcknowledged) {
+      const detail =
+        "this node has just started and does not know yet whether the last writes in its log count; " +
+        "the key may be among them: try again, or ask another node";
+      return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
+    }
+    return { ok: true, ...answer.meta, row };
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {

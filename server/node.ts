@@ -96,6 +96,8 @@ export class Node {
   #isWindingDown = false;
   /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
   #wholeIndex: Index | null = null;
+  /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
+  readonly #lastIndexBefore: Index;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -168,6 +170,7 @@ export class Node {
     });
     this.#leadership = this.#currentLeadership();
     this.#configurations = this.#raft.configurations.newest;
+    this.#lastIndexBefore = this.#raft.log.lastIndex;
   }
 
   start(): void {
@@ -268,6 +271,15 @@ export class Node {
   /** Milliseconds since this node last knew that its applied state was the newest; null: never. */
   get ageMs(): number | null {
     return this.#currency.ageMs;
+  }
+
+  /**
+   * The log still holds entries of an earlier life that the state has not applied. They may have been
+   * acknowledged, and only a leader can tell, so that what the state lacks may be there all the same.
+   */
+  get mayLackAcknowledged(): boolean {
+    const { appliedIndex, lastIndex } = this.#raft.log;
+    return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
   /**

@@ -5,7 +5,7 @@
 
 import { rmSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { configuration, decodeConfiguration } from "../server/raft/configuration.ts";
+import { configuration, decodeMembers } from "../server/raft/configuration.ts";
 import { index, term } from "../server/raft/entry.ts";
 import type {
   AppliedState,
@@ -197,7 +197,7 @@ function readHead(path: string, database: SqliteDatabase): BackupHead {
   }
   const text = (name: string): string => rest[name] ?? "";
   const appliedIndex = index(Number(text("index")));
-  const members = decodeConfiguration(new TextEncoder().encode(text("members"))).members;
+  const members = decodeMembers(JSON.parse(text("members")));
   return {
     clusterId: text("clusterId"),
     applied: {

@@ -1,12 +1,7 @@
 /** Who this directory belongs to: written at the first start and when the cluster forms. */
 
 import { crc32 } from "node:zlib";
-import {
-  configuration,
-  decodeConfiguration,
-  encodeConfiguration,
-  type Member,
-} from "../server/raft/configuration.ts";
+import { configuration, decodeMembers, type Member } from "../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
 import { readFully, writeFully, type Disk } from "./disk.ts";
 
@@ -88,9 +83,6 @@ function identityOf(value: unknown): Identity | null {
   if (typeof id !== "number" || !Number.isInteger(id) || id < 1 || id >= 2 ** 32) return null;
   if (typeof incarnation !== "string" || !hexId.test(incarnation)) return null;
   if (clusterId !== null && (typeof clusterId !== "string" || !hexId.test(clusterId))) return null;
-  const checked =
-    members === null
-      ? []
-      : decodeConfiguration(encodeConfiguration(configuration(members as Member[]))).members;
+  const checked = members === null ? [] : configuration(decodeMembers(members)).members;
   return { nodeId: nodeId(id), incarnation, clusterId, members: checked };
 }

@@ -12,20 +12,20 @@ export const unitTimeoutMs = 60_000;
 /** A test of the executable may start and kill many processes. */
 export const endToEndTimeoutMs = 300_000;
 
-/** What needs the machine for itself, or takes long: once, and on one runtime. */
-const alone = /^test\/(?:e2e\/(?!snapshots)|faults\/overload)/;
-/** What takes long and mostly waits, or needs one core: beside each other. */
-const faults = /^test\/(?:faults\/(?!overload)|e2e\/snapshots|sim\/random-seeds)/;
-const isEndToEnd = (path: string): boolean => alone.test(path) || faults.test(path);
+/** Takes long, and on one runtime is enough; mostly it waits, or needs one core: beside each other. */
+const endToEnd = /^test\/(?:e2e|faults|sim\/random-seeds)/;
+/** Those that look at memory and at times under pressure: one after the other. */
+const alone = /^test\/(?:faults\/overload|e2e\/(?:hostile|kill-leader))/;
+const isEndToEnd = (path: string): boolean => endToEnd.test(path);
 
-/** Runs what is selected on one runtime; end-to-end tests one at a time and alone. */
+/** Runs what is selected on one runtime. */
 export async function runSelected(
   selected: readonly string[],
   runtime: Runtime,
   jobs: number,
 ): Promise<Tally> {
   const unit = selected.filter((path) => !isEndToEnd(path));
-  const waiting = selected.filter((path) => faults.test(path));
+  const waiting = selected.filter((path) => isEndToEnd(path) && !alone.test(path));
   const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
   add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));

@@ -114,14 +114,18 @@ export function decodeConfiguration(data: Uint8Array): Configuration {
   assert(typeof value === "object" && value !== null, "a configuration is an object");
   const { revision, members, retired, successors } = value as Record<string, unknown>;
   assert(Number.isSafeInteger(revision), "a configuration has a revision");
-  assert(Array.isArray(members), "a configuration has a list of members");
-  assert(Array.isArray(successors), "who is to come is listed");
   assert(Array.isArray(retired) && retired.every(isText), "who is retired is listed");
-  return configuration(members.map(decodeMember), {
+  return configuration(decodeMembers(members), {
     revision: revision as number,
     retired,
-    successors: successors.map(decodeMember),
+    successors: decodeMembers(successors),
   });
+}
+
+/** Throws where `value` is not a list of members, as JSON has it. */
+export function decodeMembers(value: unknown): Member[] {
+  assert(Array.isArray(value), "members are listed");
+  return value.map(decodeMember);
 }
 
 const isText = (value: unknown): value is string =>

@@ -2,13 +2,13 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { HttpClient } from "../../server/http-client.ts";
 import { Cluster, type ClusterNode, electionMs, placeOf } from "./cluster.ts";
 import { commandOf } from "./executable.ts";
 import { Load } from "./load.ts";
 import { KvProcess } from "./process.ts";
+import { RetryingLoad } from "./retrying-load.ts";
 import { type Scope, scenario } from "./scope.ts";
-import { pause, until } from "./wait.ts";
+import { until } from "./wait.ts";
 
 /** How long a newcomer may take to be a member, and to catch up. */
 const joinMs = 20_000;
@@ -165,30 +165,8 @@ scenario("two changes of the same members: one is made, the other refused", asyn
 
 scenario("all nodes are restarted ten times under load, and no request fails", async (scope) => {
   const cluster = await Cluster.start(scope);
-  const endpoints = cluster.nodes.map(({ httpPort }) => `http://127.0.0.1:${httpPort}`);
-  const failures: string[] = [];
-  const acknowledged = new Map<string, string>();
-  const over = new AbortController();
-  let done = 0;
-  const client = async (number: number): Promise<void> => {
-    const start = number % endpoints.length;
-    const store = new HttpClient([...endpoints.slice(start), ...endpoints.slice(0, start)]);
-    for (let turn = 0; !over.signal.aborted; turn++) {
-      const key = `c${number}/${turn % 50}`;
-      const put = await store.put(key, new TextEncoder().encode(`${turn}`));
-      if (put.ok) acknowledged.set(key, `${turn}`);
-      else failures.push(`put: ${put.code} ${put.outcome} ${put.detail}`);
-      const got = await store.get(key);
-      if (!got.ok) failures.push(`get: ${got.code} ${got.detail}`);
-      else if (put.ok && new TextDecoder().decode(got.row?.value) !== `${turn}`) {
-        failures.push(`${key} was not ${turn}`);
-      }
-      done++;
-      await pause(3);
-    }
-    store.close();
-  };
-  const clients = Array.from({ length: 6 }, (_, number) => client(number));
+  const load = new RetryingLoad(cluster);
+  scope.onEnd(() => load.stop());
   for (let round = 0; round < 10; round++) {
     for (const node of cluster.nodes) {
       await node.stop();
@@ -196,13 +174,8 @@ scenario("all nodes are restarted ten times under load, and no request fails", a
       await cluster.whole();
     }
   }
-  over.abort();
-  await Promise.all(clients);
-  assert.equal(failures, []);
-  for (const [key, value] of acknowledged) {
-    assert.is((await cluster.node(1).get(key)).text, value);
-  }
-  console.log(`${done} writes and as many reads during 30 restarts`);
+  await load.stop();
+  await load.verify();
   await cluster.assertSameState();
 });
 

@@ -11,7 +11,13 @@ import type { Random } from "../raft/random.ts";
 const pieceBytes = 512;
 
 type Pending =
-  | { readonly kind: "write"; readonly offset: number; readonly bytes: Uint8Array }
+  | {
+      readonly kind: "write";
+      readonly offset: number;
+      readonly bytes: Uint8Array;
+      /** It is the rest of a write of which the disk had taken less than was asked for. */
+      readonly isRest: boolean;
+    }
   | { readonly kind: "size"; readonly bytes: number };
 
 interface Inode {
@@ -23,6 +29,8 @@ interface Inode {
   durableSize: number;
   /** Oldest first. */
   pending: Pending[];
+  /** Where the rest of a write would go on that was only taken in part; -1: none was. */
+  restOffset: number;
 }
 
 type NameChange =
@@ -171,7 +179,9 @@ export class SimDisk implements Disk {
       inode.pending.push({ kind: "size", bytes: end });
     }
     inode.bytes.set(copy, offset);
-    inode.pending.push({ kind: "write", offset, bytes: copy });
+    const isRest = offset === inode.restOffset;
+    inode.pending.push({ kind: "write", offset, bytes: copy, isRest });
+    inode.restOffset = taken < bytes.byteLength ? end : -1;
     return taken;
   }
 
@@ -292,6 +302,8 @@ export class SimDisk implements Disk {
   /**
    * Brings what is pending onto the platter, each piece with probability `keep`, and forgets the rest.
    * A piece is written as the system's memory holds it: with all earlier writes to it, or not at all.
+   * What one write after the other brings of the same bytes, because the disk took them in parts, is
+   * not parted within a piece: see `interfere` for why.
    */
   #persistSome(inode: Inode, keep: number): void {
     const lost = new Set<number>();
@@ -316,7 +328,8 @@ export class SimDisk implements Disk {
       const piece = Math.floor(start / pieceBytes);
       const next = Math.min(end, (piece + 1) * pieceBytes);
       const fits = Math.min(next, inode.durableSize);
-      if (keep < 1 && this.#random.float() >= keep) lost.add(piece);
+      const isParted = write.isRest && start === write.offset && start % pieceBytes !== 0;
+      if (keep < 1 && !isParted && this.#random.float() >= keep) lost.add(piece);
       if (fits > start && !lost.has(piece)) {
         inode.durable.set(write.bytes.subarray(start - write.offset, fits - write.offset), start);
       }
@@ -370,6 +383,7 @@ const emptyInode = (): Inode => ({
   durable: new Uint8Array(0),
   durableSize: 0,
   pending: [],
+  restOffset: -1,
 });
 
 const parent = (name: string): string => name.slice(0, name.lastIndexOf("/"));

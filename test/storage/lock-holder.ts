@@ -5,5 +5,10 @@ import { loadSqlite } from "../../storage/sqlite/open.ts";
 
 const lock = DirectoryLock.acquire(await loadSqlite(), process.argv[2] ?? "");
 process.stdout.write(lock === null ? "held\n" : "locked\n");
-// Holds the process, and with it the lock, longer than any test takes.
-if (lock !== null) setTimeout(() => process.exit(1), 60_000);
+// Holds the process longer than any test takes, and the lock from being collected as garbage.
+if (lock !== null) {
+  setTimeout(() => {
+    lock.release();
+    process.exit(1);
+  }, 60_000);
+}

@@ -13,15 +13,15 @@ export interface SourceFile {
 }
 
 /** Not ours, or made by running the project. */
-const skippedDirectories = new Set([".git", "node_modules", "kv-data"]);
+const skipped = new Set([".git", "node_modules", "kv-data"]);
 const textFile = /\.(?:ts|js|json|md|toml|yml|yaml|txt|sh)$|(?:^|\/)(?:run|LICENSE|\.\w+)$/;
 
 function walk(directory: string, into: string[]): void {
   for (const item of readdirSync(directory, { withFileTypes: true })) {
     const path = join(directory, item.name);
-    if (item.isDirectory()) {
-      if (!skippedDirectories.has(item.name)) walk(path, into);
-    } else if (item.isFile() && textFile.test(item.name)) {
+    if (skipped.has(item.name)) continue;
+    if (item.isDirectory()) walk(path, into);
+    else if (item.isFile() && textFile.test(item.name)) {
       into.push(path);
     }
   }

@@ -1,0 +1,86 @@
+/** What a node's own client answers: what it may say depends on what the node can know. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { defaultLimits } from "../../server/limits.ts";
+import { NodeClient } from "../../server/node-client.ts";
+import { must } from "../../server/raft/assert.ts";
+import type { NodeId } from "../../server/raft/entry.ts";
+import { SimulatedNodes } from "./simulated-nodes.ts";
+
+function clientOf(nodes: SimulatedNodes, id: NodeId): NodeClient {
+  const client = new NodeClient({
+    self: id,
+    version: "0",
+    limits: defaultLimits,
+    clock: nodes.time.clock(),
+    plan: [],
+    isConnected: () => true,
+    failed: (error) => {
+      throw error;
+    },
+  });
+  client.formed(nodes.node(id), "c");
+  return client;
+}
+
+/** A put through `id` that is acknowledged. */
+function put(nodes: SimulatedNodes, id: NodeId, key: string): void {
+  const call = nodes.put(id, key, "v");
+  nodes.time.until(() => call.answer?.ok === true, 1_000);
+}
+
+/** `id` started anew and alone: its state has the key `old`, and only its log has `new`. */
+function startedBehindItsLog(nodes: SimulatedNodes): NodeId {
+  const leader = nodes.awaitLeader();
+  const id = must(
+    nodes.ids.find((other) => other !== leader),
+    "there are followers",
+  );
+  put(nodes, leader, "old");
+  nodes.time.until(() => nodes.host(id).machine.rows.has("old"), 1_000);
+  // Without its acknowledgement it is told of no commit; the third node makes the majority.
+  nodes.onMessage = (from, _to, message) =>
+    from === id && message.type === "appendAccepted" ? 0 : 1;
+  put(nodes, leader, "new");
+  const { lastLogIndex } = nodes.node(leader);
+  nodes.time.until(() => nodes.node(id).lastLogIndex === lastLogIndex, 1_000);
+  nodes.crash(id);
+  nodes.onMessage = (from, to) => (from === id || to === id ? 0 : 1);
+  nodes.start(id);
+  return id;
+}
+
+test("a local read does not call a key missing while the log may hold it", async () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const id = startedBehindItsLog(nodes);
+  nodes.time.run(100);
+  const answer = await clientOf(nodes, id).get("new", { level: "local" });
+  assert.ok(!answer.ok);
+  assert.is(answer.code, "stale");
+  assert.match(answer.detail, /just started.*log/);
+});
+
+test("a local read of a row that is there is answered, whatever the log may hold", async () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const id = startedBehindItsLog(nodes);
+  const answer = await clientOf(nodes, id).get("old", { level: "local" });
+  assert.ok(answer.ok);
+  assert.is(answer.row?.key, "old");
+});
+
+test("once a leader was heard and the log applied, a missing key is missing", async () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const id = startedBehindItsLog(nodes);
+  nodes.onMessage = () => 1;
+  nodes.time.until(() => nodes.host(id).machine.rows.has("new"), 5_000);
+  const client = clientOf(nodes, id);
+  const missing = await client.get("none", { level: "local" });
+  assert.ok(missing.ok);
+  assert.is(missing.row, null);
+  const found = await client.get("new", { level: "local" });
+  assert.ok(found.ok);
+  assert.is(found.row?.key, "new");
+});
+
+test.run();
