@@ -2,12 +2,18 @@
 
 import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
-import type { Row } from "../server/state-machine/command.ts";
+import { parseJson } from "../server/json-fields.ts";
+import { rowJson } from "../server/json-row.ts";
+import { parseInteger } from "../server/state-machine/integer.ts";
+import { resultJson, transactionOfJson } from "../server/transaction-json.ts";
 import {
+  renderAtomic,
+  renderDeleteRange,
   renderGet,
   renderList,
   renderMembers,
   renderStatus,
+  renderTransaction,
   renderTransfer,
 } from "../repl/answers.ts";
 import { readMemberWords, readTransferWords } from "../repl/member-words.ts";
@@ -30,6 +36,9 @@ export const clientCommands = {
   get: { usage: "get <key>", help: "Write a value to standard output" },
   del: { usage: "del <key>", help: "Delete a key" },
   list: { usage: "list [prefix]", help: "List rows whose keys begin with a prefix" },
+  incr: { usage: "incr <key> [by]", help: "Count by 1 or by so many, and write the value" },
+  delrange: { usage: "delrange <prefix>", help: "Delete all keys that begin with a prefix" },
+  txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
   status: { usage: "status", help: "Show what a node says about itself and the cluster" },
   member: {
     usage: "member <action> [what]",
@@ -84,6 +93,35 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
     const json = { rows: rows.map(rowJson), more, revision };
     const { isTTY, columns } = process.stdout;
     return { text: renderList(answer, isTTY ? columns : null), json, code: exitCodes.done };
+  },
+  async incr(store, [key = "", text = "1"]) {
+    const by = parseInteger(text);
+    if (by === null) throw new UsageError(`"${text}" is no integer of 64 bits`);
+    const answer = await store.atomic({ op: "incr", key, by, min: null, max: null });
+    if (!answer.ok) return answer;
+    const { result, revision } = answer;
+    const json = { key, ...(resultJson(result) as object), revision };
+    return { text: renderAtomic(answer), json, code: exitCodes.done };
+  },
+  async delrange(store, [prefix = ""]) {
+    const answer = await store.deleteRange({ prefix });
+    if (!answer.ok) return answer;
+    const { deleted, revision } = answer;
+    const text = renderDeleteRange(answer);
+    return { text, json: { deleted, revision }, code: exitCodes.done };
+  },
+  async txn(store) {
+    const json = parseJson(await standardInput());
+    if (!json.ok) throw new UsageError(json.detail.replace("the body", "standard input"));
+    const read = transactionOfJson(json.value);
+    if (!read.ok) throw new UsageError(read.detail);
+    const answer = await store.transact(read.value);
+    if (!answer.ok) return answer;
+    const { succeeded, results, revision } = answer;
+    // For a script it is a question with two answers, as a missing key is.
+    const code = succeeded ? exitCodes.done : exitCodes.refused;
+    const said = { succeeded, results: results.map(resultJson), revision };
+    return { text: renderTransaction(answer), json: said, code };
   },
   async status(store) {
     const answer: Result<{ readonly status: unknown }> = await store.status();
@@ -194,14 +232,18 @@ export function parseEndpoints(text: string | undefined, from: string): string[]
   });
 }
 
-/** A row as JSON: text where the bytes are text, base64 otherwise. */
-function rowJson(row: Row): Record<string, unknown> {
-  const { key, value, contentType, revision, createRevision } = row;
-  const common = { ...(contentType === null ? {} : { contentType }), revision, createRevision };
-  try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value);
-    return { key, value: text, ...common };
-  } catch {
-    return { key, valueBase64: Buffer.from(value).toString("base64"), ...common };
+/** A transaction is refused beyond this anyway. */
+const inputBytesMax = 8 << 20;
+
+async function standardInput(): Promise<Uint8Array> {
+  if (process.stdin.isTTY)
+    throw new UsageError("kv txn reads JSON from standard input: kv txn < FILE");
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > inputBytesMax) throw new UsageError("standard input is too long for a transaction");
   }
+  return Buffer.concat(chunks);
 }

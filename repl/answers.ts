@@ -1,7 +1,9 @@
 /** What the store answered, as the lines a person reads. */
 
 import type {
+  AtomicAnswer,
   DeleteAnswer,
+  DeleteRangeAnswer,
   Failure,
   GetAnswer,
   ListAnswer,
@@ -9,9 +11,13 @@ import type {
   PutAnswer,
   Result,
   Status,
+  TransactionAnswer,
 } from "../server/client-port.ts";
 import type { MembersAnswer } from "../server/cluster-port.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { unreachable } from "../server/raft/assert.ts";
+import type { Row } from "../server/state-machine/command.ts";
+import type { OperationResult } from "../server/state-machine/transaction.ts";
 import { shortenedTo } from "./display.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
@@ -25,6 +31,54 @@ export function renderDelete(answer: DeleteAnswer): string {
   if (!answer.ok) return renderFailure(answer);
   return answer.deleted === 1 ? `deleted, revision ${answer.revision}` : "not found";
 }
+
+export function renderDeleteRange(answer: DeleteRangeAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return `deleted ${answer.deleted}, revision ${answer.revision}`;
+}
+
+export function renderAtomic(answer: AtomicAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  return renderResult(answer.result);
+}
+
+/** Which side ran, and what came of each of its operations. */
+export function renderTransaction(answer: TransactionAnswer): string {
+  if (!answer.ok) return renderFailure(answer);
+  const { succeeded, results, revision } = answer;
+  const side = succeeded ? "then" : "else";
+  return [`${side}, revision ${revision}`, ...results.map(renderResult)].join("\n");
+}
+
+function renderResult(result: OperationResult): string {
+  switch (result.op) {
+    case "put":
+      return "put";
+    case "delete":
+    case "deleteRange":
+      return `deleted ${result.deleted}`;
+    case "get":
+    case "getdel":
+      return result.row === null ? "not found" : renderValue(result.row.value);
+    case "range": {
+      const rows = result.rows.map((row) => renderRow(row));
+      return [...rows, `(${rows.length}${result.more ? ", and more follow" : ""})`].join("\n");
+    }
+    case "incr":
+    case "max":
+    case "min":
+      return result.value.toString();
+    case "append":
+      return renderValue(result.value);
+    case "revision":
+      return String(result.revision);
+    default:
+      return unreachable(result);
+  }
+}
+
+const renderRow = (row: Row, shownKey = renderKey): string =>
+  `${shownKey(row.key)} = ${renderListedValue(row.value)}`;
 
 export function renderGet(answer: GetAnswer): string {
   if (!answer.ok) return renderFailure(answer);
@@ -45,7 +99,7 @@ export function renderList(answer: ListAnswer, columns: number | null): string {
     const text = renderKey(key);
     return keyColumns === null ? text : shortenedTo(text, keyColumns);
   };
-  const rows = answer.rows.map((row) => `${shownKey(row.key)} = ${renderListedValue(row.value)}`);
+  const rows = answer.rows.map((row) => renderRow(row, shownKey));
   const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
   const more = answer.more ? ", and more follow: list with a longer prefix" : "";
   return [...rows, `(${count}${more})`].join("\n");

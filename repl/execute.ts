@@ -3,13 +3,16 @@
 import type { ClientPort } from "../server/client-port.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import {
+  renderAtomic,
   renderDelete,
+  renderDeleteRange,
   renderGet,
   renderList,
   renderMembers,
   renderProblem,
   renderPut,
   renderStatus,
+  renderTransaction,
   renderTransfer,
 } from "./answers.ts";
 import { helpText } from "./help.ts";
@@ -72,6 +75,15 @@ async function ask(
         await store.list({ prefix: command.prefix, limit: listRowsMax, ...options }),
         columns,
       );
+    case "incr": {
+      const { key, by } = command;
+      const operation = { op: "incr", key, by, min: null, max: null } as const;
+      return renderAtomic(await store.atomic(operation, options));
+    }
+    case "delrange":
+      return renderDeleteRange(await store.deleteRange({ prefix: command.prefix }, options));
+    case "txn":
+      return renderTransaction(await store.transact(command.transaction, options));
     case "status":
       return renderStatus(await store.status());
     case "member":
@@ -99,6 +111,9 @@ function doubtOf(command: Question): string {
   switch (command.name) {
     case "put":
     case "del":
+    case "incr":
+    case "delrange":
+    case "txn":
       return "; the write may have happened: get the key to see";
     case "member":
       return command.change === null ? "" : "; it may have happened: member list shows it";

@@ -5,6 +5,9 @@ export const commandNames = [
   "get",
   "del",
   "list",
+  "incr",
+  "delrange",
+  "txn",
   "status",
   "member",
   "transfer",
@@ -29,6 +32,17 @@ const helps: Readonly<Record<CommandName, Help>> = {
   get: { usage: "get KEY", meaning: "show a value", example: "get greeting" },
   del: { usage: "del KEY", meaning: "delete a key", example: "del greeting" },
   list: { usage: "list [PREFIX]", meaning: "show keys and values", example: "list user/" },
+  incr: { usage: "incr KEY [BY]", meaning: "count, and show the value", example: "incr visits" },
+  delrange: {
+    usage: "delrange PREFIX",
+    meaning: "delete keys that begin so",
+    example: "delrange user/",
+  },
+  txn: {
+    usage: "txn JSON",
+    meaning: "all or nothing; goes on over lines",
+    example: 'txn {"then": [{"op": "incr", "key": "visits"}]}',
+  },
   status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
   member: {
     usage: "member ACTION …",

@@ -4,11 +4,14 @@ import type { MemberChange } from "../server/member-change.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import { keyBytesMax, valueBytesMax } from "../server/state-machine/command.ts";
+import { parseInteger } from "../server/state-machine/integer.ts";
+import type { Transaction } from "../server/state-machine/transaction.ts";
+import { transactionOfJson } from "../server/transaction-json.ts";
 import { commandNames, exampleOf, nearestCommand, usageOf } from "./help.ts";
 import type { CommandName } from "./help.ts";
 import { readMemberWords, readTransferWords, type WrongWord } from "./member-words.ts";
-import { renderKey, shorten } from "./render.ts";
-import { cutWords, problemAt } from "./words.ts";
+import { renderKey, renderLine, shorten } from "./render.ts";
+import { cutWords, lineBytesMax, lineTooLong, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
 
 export type ReplCommand =
@@ -16,6 +19,9 @@ export type ReplCommand =
   | { readonly name: "get"; readonly key: string }
   | { readonly name: "del"; readonly key: string }
   | { readonly name: "list"; readonly prefix: string }
+  | { readonly name: "incr"; readonly key: string; readonly by: bigint }
+  | { readonly name: "delrange"; readonly prefix: string }
+  | { readonly name: "txn"; readonly transaction: Transaction }
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
   | { readonly name: "transfer"; readonly to: NodeId }
@@ -27,6 +33,8 @@ export type Parsed = { readonly ok: true; readonly command: ReplCommand | null }
 
 /** Time and memory are linear in the line; one beyond `lineBytesMax` is refused unread. */
 export function parseLine(line: string): Parsed {
+  const transaction = transactionText(line);
+  if (transaction !== null) return parseTransaction(line, transaction);
   const cut = cutWords(line);
   if (!cut.ok) return cut;
   const [first, ...rest] = cut.words;
@@ -49,6 +57,17 @@ function parseCommand(name: CommandName, words: Arguments): Parsed {
       const prefix = words.has(0) ? words.text(0) : "";
       return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
     }
+    case "incr":
+      return parseIncrement(words);
+    case "delrange": {
+      if (!words.has(0)) {
+        return words.missing("delrange needs a prefix", exampleOf(name));
+      }
+      const prefix = words.text(0);
+      return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
+    }
+    case "txn":
+      return words.missing("txn needs JSON", exampleOf(name));
     case "member": {
       const read = readMemberWords(words.texts());
       return read.ok ? words.last(read.count, { name, change: read.change }) : words.wrong(read);
@@ -65,6 +84,34 @@ function parseCommand(name: CommandName, words: Arguments): Parsed {
     default:
       return unreachable(name);
   }
+}
+
+function parseIncrement(words: Arguments): Parsed {
+  const key = words.key();
+  if (typeof key !== "string") return key;
+  const by = words.has(1) ? parseInteger(words.texts()[1] ?? "") : 1n;
+  if (by !== null) return words.last(2, { name: "incr", key, by });
+  return words.problem(1, ["this is no integer of 64 bits", "for example: incr visits -1"]);
+}
+
+/** The rest of a line that begins with `txn`, which is JSON and no words; null for other lines. */
+function transactionText(line: string): string | null {
+  return /^\s*txn\s+(\S[^]*)$/.exec(line)?.[1] ?? null;
+}
+
+function parseTransaction(line: string, text: string): Parsed {
+  const at = line.length - text.length;
+  if (line.length > lineBytesMax) return lineTooLong;
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    const detail = renderLine(error instanceof Error ? error.message : String(error));
+    return problemAt(line, at, [`this is not JSON: ${detail}`, `for example: ${exampleOf("txn")}`]);
+  }
+  const read = transactionOfJson(json);
+  if (!read.ok) return problemAt(line, at, [renderLine(read.detail), "nothing was done"]);
+  return { ok: true, command: { name: "txn", transaction: read.value } };
 }
 
 function parsePut(words: Arguments): Parsed {

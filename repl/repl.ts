@@ -8,12 +8,12 @@ import type { ClientPort } from "../server/client-port.ts";
 import { completer } from "./completion.ts";
 import { drained } from "./drained.ts";
 import type { Drainable } from "./drained.ts";
-import { execute } from "./execute.ts";
 import { History } from "./history.ts";
 import { LineSplitter } from "./line-splitter.ts";
 import type { Line } from "./line-splitter.ts";
 import { Terminal } from "./terminal.ts";
 import type { TerminalInput, TerminalOutput } from "./terminal.ts";
+import { Session } from "./session.ts";
 import { lineTooLong } from "./words.ts";
 import type { Problem } from "./words.ts";
 
@@ -61,7 +61,7 @@ export function runTerminal(options: RunTerminalOptions): TerminalSession {
 class LineRunner {
   readonly terminal: Terminal;
   readonly ended: Promise<"exit">;
-  readonly #store: ClientPort;
+  readonly #session: Session;
   readonly #history: History;
   readonly #waiting: string[] = [];
   /** Of the command that runs. */
@@ -77,12 +77,12 @@ class LineRunner {
       if (error === undefined) resolve("exit");
       else reject(error);
     };
-    this.#store = options.store;
+    this.#session = new Session(options.store);
     this.#history = History.open(options.historyPath);
     this.terminal = new Terminal({
       input: options.input,
       output: options.output,
-      prompt: options.prompt,
+      prompt: () => (this.#session.isOpen ? "... " : options.prompt()),
       history: this.#history.lines,
       complete: completer(options.store),
       onLine: (line) => this.#enter(line),
@@ -112,6 +112,7 @@ class LineRunner {
       );
     }
     this.#running?.abort();
+    if (this.#session.drop()) return true;
     return count > 0 || this.#running !== null;
   }
 
@@ -131,7 +132,7 @@ class LineRunner {
   }
 
   async #run(line: string, signal: AbortSignal): Promise<void> {
-    const { text, exit } = await execute(this.#store, line, {
+    const { text, exit } = await this.#session.execute(line, {
       signal,
       columns: this.terminal.columns,
     });
@@ -170,22 +171,25 @@ const notText: Problem = {
 export async function runPipe(options: RunPipeOptions): Promise<"exit" | "end"> {
   const splitter = new LineSplitter();
   const printer = new PipePrinter(options.output);
+  const session = new Session(options.store);
   for await (const chunk of options.input) {
     for (const line of splitter.push(chunk)) {
-      if (await runPipeLine(options.store, line, printer)) return "exit";
+      if (await runPipeLine(session, line, printer)) return "exit";
     }
   }
   const last = splitter.end();
-  const exit = last !== null && (await runPipeLine(options.store, last, printer));
+  const exit = last !== null && (await runPipeLine(session, last, printer));
+  const { text } = await session.end({ columns: null });
+  if (text !== null) await printer.print(text);
   return exit ? "exit" : "end";
 }
 
-async function runPipeLine(store: ClientPort, line: Line, printer: PipePrinter): Promise<boolean> {
+async function runPipeLine(session: Session, line: Line, printer: PipePrinter): Promise<boolean> {
   if (!line.ok) {
     await printer.print(renderProblem(line.reason === "tooLong" ? lineTooLong : notText));
     return false;
   }
-  const { text, exit } = await execute(store, line.text, { columns: null });
+  const { text, exit } = await session.execute(line.text, { columns: null });
   if (text !== null) await printer.print(text);
   return exit;
 }

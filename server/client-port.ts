@@ -7,6 +7,7 @@ import type { ClusterPort } from "./cluster-port.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { MemberRole } from "./raft/configuration.ts";
 import type { Row } from "./state-machine/command.ts";
+import type { Operation, OperationResult, Transaction } from "./state-machine/transaction.ts";
 
 /** Codes of `application/problem+json`; the HTTP status follows from the code alone. */
 export type FailureCode =
@@ -59,18 +60,47 @@ export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A revision that a row has, or `*` for any row at all. */
+export type Match = number | "*";
+
 export interface WriteOptions {
   readonly contentType?: string | null;
+  /** Written only if the row is this one; otherwise `condition_failed`. */
+  readonly ifMatch?: Match;
+  /** Written only if the row is not this one. */
+  readonly ifNoneMatch?: Match;
   readonly signal?: AbortSignal;
 }
 
-export interface ListOptions extends ReadOptions {
-  readonly prefix: string;
+/** Keys that start with `prefix`, from `start` on and below `end`; without any of them all keys. */
+export interface Selection {
+  readonly prefix?: string;
+  readonly start?: string;
+  readonly end?: string;
+}
+
+export interface ListOptions extends ReadOptions, Selection {
+  /** The `last` of the answer before: goes on behind it. */
   readonly after?: string | null;
+  /** From the greatest key down. */
+  readonly reverse?: boolean;
   /** Default 1,000, most 10,000. */
   readonly limit?: number;
   readonly keysOnly?: boolean;
+  /** Keys that go on with something and this behind `prefix` are given as one of `prefixes`. */
+  readonly delimiter?: string;
 }
+
+export interface DeleteRangeOptions extends WriteOptions {
+  /** Rows at the most; without it, all or none. */
+  readonly limit?: number;
+}
+
+/** What is done to one value where it is. */
+export type AtomicOperation = Extract<
+  Operation,
+  { readonly op: "incr" | "max" | "min" | "append" | "getdel" }
+>;
 
 /** `ageMs`, on local reads: milliseconds since this node last knew that it was current; null: never. */
 export interface ReadMeta {
@@ -84,11 +114,27 @@ export type GetAnswer = Result<ReadMeta & { readonly row: Row | null }>;
 export type ListAnswer = Result<
   ReadMeta & {
     readonly rows: readonly Row[];
+    /** With `delimiter`: what the keys of each group begin with. */
+    readonly prefixes: readonly string[];
     readonly more: boolean;
+    /** What was given last, a key or a prefix; null where nothing was. */
+    readonly last: string | null;
     /** The index the listing was read at. */
     readonly revision: Index;
   }
 >;
+
+/** Of more rows than are counted at once, those written meanwhile may or may not be in it. */
+export type CountAnswer = Result<ReadMeta & { readonly count: number; readonly revision: Index }>;
+
+/** `conflict` where an operation cannot be done on what is there; nothing has happened then. */
+export type TransactionAnswer = Result<{
+  readonly succeeded: boolean;
+  readonly results: readonly OperationResult[];
+  readonly revision: Index;
+}>;
+export type AtomicAnswer = Result<{ readonly result: OperationResult; readonly revision: Index }>;
+export type DeleteRangeAnswer = Result<{ readonly deleted: number; readonly revision: Index }>;
 
 export interface MemberStatus {
   readonly id: NodeId;
@@ -133,5 +179,9 @@ export interface ClientPort extends ClusterPort {
   get(key: string, options?: ReadOptions): Promise<GetAnswer>;
   delete(key: string, options?: WriteOptions): Promise<DeleteAnswer>;
   list(options: ListOptions): Promise<ListAnswer>;
+  count(options: Selection & ReadOptions): Promise<CountAnswer>;
+  atomic(operation: AtomicOperation, options?: WriteOptions): Promise<AtomicAnswer>;
+  transact(transaction: Transaction, options?: WriteOptions): Promise<TransactionAnswer>;
+  deleteRange(selection: Selection, options?: DeleteRangeOptions): Promise<DeleteRangeAnswer>;
   status(): Promise<Result<{ readonly status: Status }>>;
 }

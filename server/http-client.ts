@@ -7,18 +7,26 @@
 import { Buffer } from "node:buffer";
 import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import type {
+  AtomicAnswer,
+  AtomicOperation,
   ClientPort,
+  CountAnswer,
   DeleteAnswer,
+  DeleteRangeAnswer,
+  DeleteRangeOptions,
   Failure,
   GetAnswer,
   ListAnswer,
   ListOptions,
+  Match,
   PutAnswer,
   ReadLevel,
   ReadMeta,
   ReadOptions,
   Result,
+  Selection,
   Status,
+  TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
 import type { MembersAnswer } from "./cluster-port.ts";
@@ -27,7 +35,10 @@ import type { NodeId } from "./raft/entry.ts";
 import { pathOfKey } from "./key-path.ts";
 import { badRequest, isFailureCode } from "./problem.ts";
 import { must } from "./raft/assert.ts";
+import { rowOfJson, type JsonRow } from "./json-row.ts";
 import { keyBytesMax, type Row } from "./state-machine/command.ts";
+import type { Transaction } from "./state-machine/transaction.ts";
+import { resultOfJson, transactionJson } from "./transaction-json.ts";
 
 /** Longer than a server holds a request: its answer says more than our giving up. */
 const timeoutMsDefault = 10_000;
@@ -46,6 +57,7 @@ interface Call {
   readonly body?: Uint8Array;
   readonly contentType?: string | null;
   readonly ifMatch?: string;
+  readonly ifNoneMatch?: string;
   /** The caller has given up, or the time for all endpoints together is over. */
   readonly signal: AbortSignal;
 }
@@ -132,6 +144,7 @@ function exchange(attempt: Attempt): Promise<HttpAnswer> {
   if (method === "PUT" || method === "POST") headers["Content-Length"] = call.body?.length ?? 0;
   if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
   if (call.ifMatch !== undefined) headers["If-Match"] = call.ifMatch;
+  if (call.ifNoneMatch !== undefined) headers["If-None-Match"] = call.ifNoneMatch;
   const { hostname, port: givenPort } = endpoint;
   const host = hostname.replace(/^\[(.*)\]$/, "$1");
   const port = givenPort === "" ? 80 : givenPort;
@@ -171,11 +184,15 @@ function isPassing(failure: Failure): boolean {
 }
 
 /** The object in the body; undefined where some proxy or the HTTP parser said something else. */
-function jsonOf(answer: HttpAnswer): Record<string, unknown> | undefined {
+function jsonOf({ body }: HttpAnswer): Record<string, unknown> | undefined {
+  const value = parsedJson(body);
+  if (typeof value !== "object" || value === null) return undefined;
+  return value as Record<string, unknown>;
+}
+
+function parsedJson(body: Buffer): unknown {
   try {
-    const value: unknown = JSON.parse(answer.body.toString());
-    if (typeof value !== "object" || value === null) return undefined;
-    return value as Record<string, unknown>;
+    return JSON.parse(body.toString());
   } catch {
     return undefined;
   }
@@ -227,31 +244,11 @@ function metaOf(answer: HttpAnswer): ReadMeta {
   return { level, ageMs: typeof age === "string" ? Number(age) : null };
 }
 
-/** A row of a listing. */
-interface JsonRow {
-  readonly key: string;
-  readonly value?: string;
-  readonly valueBase64?: string;
-  readonly contentType?: string;
-  readonly revision: Row["revision"];
-  readonly createRevision?: Row["revision"];
-}
-
 interface Listing {
   readonly rows: readonly JsonRow[];
+  readonly prefixes?: readonly string[];
   readonly cursor?: string;
   readonly revision: Row["revision"];
-}
-
-function rowOf(json: JsonRow): Row {
-  const { key, value = "", valueBase64, contentType = null, revision } = json;
-  return {
-    key,
-    value: valueBase64 === undefined ? Buffer.from(value) : Buffer.from(valueBase64, "base64"),
-    contentType,
-    revision,
-    createRevision: json.createRevision ?? revision,
-  };
 }
 
 function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {
@@ -289,7 +286,8 @@ export class HttpClient implements ClientPort {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const call = { method: "PUT", path: pathOf(key), body: value, contentType } as const;
+    const place = { method: "PUT", path: pathOf(key), body: value, contentType } as const;
+    const call = { ...place, ...matchHeaders(options) };
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
     if (isFailure(answer)) return answer;
     const revision = revisionOf(answer);
@@ -298,7 +296,7 @@ export class HttpClient implements ClientPort {
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    const call = { method: "DELETE", path: pathOf(key) } as const;
+    const call = { method: "DELETE", path: pathOf(key), ...matchHeaders(options) } as const;
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
     if (isFailure(answer)) return answer;
     const deleted = jsonOf(answer)?.["deleted"];
@@ -328,10 +326,12 @@ export class HttpClient implements ClientPort {
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {
-    const { prefix, after, limit, keysOnly, level } = options;
+    const { after, limit, keysOnly, reverse, level, delimiter } = options;
     const query = queryOf({
-      prefix,
+      ...selectionParameters(options),
       level,
+      delimiter,
+      reverse: reverse === true ? "true" : undefined,
       limit: limit?.toString(),
       keys: keysOnly === true ? "true" : undefined,
       cursor: typeof after === "string" ? Buffer.from(after).toString("base64url") : undefined,
@@ -340,9 +340,54 @@ export class HttpClient implements ClientPort {
     if (isFailure(answer)) return answer;
     const listing = jsonOf(answer) as unknown as Listing | undefined;
     if (!Array.isArray(listing?.rows)) return notOurs;
-    const { rows, cursor, revision } = listing;
+    const { rows, prefixes = [], cursor, revision } = listing;
     const more = cursor !== undefined;
-    return { ok: true, ...metaOf(answer), rows: rows.map(rowOf), more, revision };
+    // The end of a listing is not gone on behind.
+    const last = more ? Buffer.from(cursor, "base64url").toString() : null;
+    const meta = metaOf(answer);
+    return { ok: true, ...meta, rows: rows.map(rowOfJson), prefixes, more, last, revision };
+  }
+
+  async count(options: Selection & ReadOptions): Promise<CountAnswer> {
+    const query = queryOf({ ...selectionParameters(options), level: options.level, count: "true" });
+    const answer = await this.#ask({ method: "GET", path: `/v1/kv${query}` }, options.signal);
+    if (isFailure(answer)) return answer;
+    const count = jsonOf(answer)?.["count"];
+    const revision = revisionOf(answer);
+    if (typeof count !== "number" || revision === undefined) return notOurs;
+    return { ok: true, ...metaOf(answer), count, revision };
+  }
+
+  async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
+    const { key } = operation;
+    const also = operation.op === "getdel" ? [404] : [];
+    const answer =
+      keyProblem(key) ?? (await this.#ask(atomicCall(operation), options.signal, also));
+    return isFailure(answer) ? answer : atomicAnswerOf(operation, answer);
+  }
+
+  async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
+    const call = { method: "POST", path: "/v1/txn", ...jsonBody(transactionJson(transaction)) };
+    const answer = await this.#ask(call as Unsigned, options.signal);
+    if (isFailure(answer)) return answer;
+    const found = transactionAnswerOf(transaction, jsonOf(answer));
+    return found ?? { ...notOurs, outcome: "unknown" };
+  }
+
+  async deleteRange(
+    selection: Selection,
+    options: DeleteRangeOptions = {},
+  ): Promise<DeleteRangeAnswer> {
+    const limit = options.limit?.toString();
+    const query = queryOf({ ...selectionParameters(selection), limit });
+    const answer = await this.#ask({ method: "DELETE", path: `/v1/kv${query}` }, options.signal);
+    if (isFailure(answer)) return answer;
+    const deleted = jsonOf(answer)?.["deleted"];
+    const revision = revisionOf(answer);
+    if (typeof deleted !== "number" || revision === undefined) {
+      return { ...notOurs, outcome: "unknown" };
+    }
+    return { ok: true, deleted, revision };
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
@@ -454,7 +499,74 @@ function pathOf(key: string): string {
   return key.isWellFormed() ? pathOfKey(key) : "";
 }
 
+const etagOf = (match: Match): string => (match === "*" ? "*" : `"${match}"`);
+
+function matchHeaders({
+  ifMatch,
+  ifNoneMatch,
+}: WriteOptions): Pick<Call, "ifMatch" | "ifNoneMatch"> {
+  return {
+    ...(ifMatch === undefined ? {} : { ifMatch: etagOf(ifMatch) }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: etagOf(ifNoneMatch) }),
+  };
+}
+
+const selectionParameters = ({ prefix, start, end }: Selection) => ({ prefix, start, end });
+
 type Unsigned = Omit<Call, "signal">;
+
+function atomicCall(operation: AtomicOperation): Unsigned {
+  const { op, key } = operation;
+  const path = (parameters: Readonly<Record<string, string | undefined>>): string =>
+    pathOf(key) + queryOf({ op, ...parameters });
+  switch (op) {
+    case "incr": {
+      const { by, min, max } = operation;
+      const bounds = { min: min?.toString(), max: max?.toString() };
+      return { method: "POST", path: path({ by: by.toString(), ...bounds }) };
+    }
+    case "max":
+    case "min":
+      return { method: "POST", path: path({ value: operation.value.toString() }) };
+    case "append":
+      return { method: "POST", path: path({}), body: operation.value };
+    case "getdel":
+      return { method: "POST", path: path({}) };
+  }
+}
+
+function atomicAnswerOf(operation: AtomicOperation, answer: HttpAnswer): AtomicAnswer {
+  const { op, key } = operation;
+  const { headers, body, status } = answer;
+  const revision = revisionOf(answer);
+  if (status === 404) {
+    const failure = failureOf(answer, true);
+    if (failure.code !== "not_found" || revision === undefined) return failure;
+    return { ok: true, result: { op: "getdel", row: null }, revision };
+  }
+  if (revision === undefined) return { ...notOurs, outcome: "unknown" };
+  if (op === "getdel") {
+    const contentType = headers["content-type"] ?? null;
+    const row = { key, value: body, contentType, revision, createRevision: revision };
+    return { ok: true, result: { op, row }, revision };
+  }
+  const result = resultOfJson(operation, parsedJson(body), revision);
+  return result === null ? { ...notOurs, outcome: "unknown" } : { ok: true, result, revision };
+}
+
+function transactionAnswerOf(
+  { then, otherwise }: Transaction,
+  json: Readonly<Record<string, unknown>> | undefined,
+): TransactionAnswer | null {
+  const { succeeded, results, revision: index } = json ?? {};
+  const isRight = typeof succeeded === "boolean" && typeof index === "number";
+  if (!isRight || !Array.isArray(results)) return null;
+  const revision = index as Row["revision"];
+  const side = succeeded ? then : otherwise;
+  const found = side.map((operation, at) => resultOfJson(operation, results[at], revision));
+  if (found.some((result) => result === null)) return null;
+  return { ok: true, succeeded, results: found.filter((result) => result !== null), revision };
+}
 
 const jsonBody = (value: unknown): Pick<Call, "body" | "contentType"> => ({
   body: Buffer.from(JSON.stringify(value)),

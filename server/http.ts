@@ -9,6 +9,7 @@ import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
+import { answerTransaction } from "./transaction-routes.ts";
 import { admitOrigin, preflight, refusalOf, type WebGuardOptions } from "./web-guard.ts";
 
 export interface HttpOptions extends WebGuardOptions {
@@ -104,7 +105,7 @@ async function answerPage(
   { options, answer }: { readonly options: HttpOptions; readonly answer: Answerer },
 ): Promise<Response> {
   const asks = request.method === "OPTIONS" && request.headers.has("access-control-request-method");
-  const response = asks ? preflight("GET, HEAD, PUT, DELETE") : await answer(request, env);
+  const response = asks ? preflight("GET, HEAD, PUT, POST, DELETE") : await answer(request, env);
   admitOrigin(request, response, options);
   return response;
 }
@@ -124,7 +125,7 @@ async function answerKeyResponse(
   return responseOf(await answerKey({ head: request, target, body: bytes }, store));
 }
 
-function clusterAnswerer(store: ClientPort, answer: typeof answerMembers): Answerer {
+function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
   return async (request, { target, body }) => {
     const bytes = body ?? new Uint8Array(await request.arrayBuffer());
     return responseOf(await answer({ head: request, target, body: bytes }, store));
@@ -180,9 +181,10 @@ export function createApp(options: HttpOptions): HttpApp {
       return answer.ok ? json(answer.status) : problem(answer);
     }),
   );
-  route("/v1/members", clusterAnswerer(store, answerMembers));
-  route("/v1/members/*", clusterAnswerer(store, answerMember));
-  route("/v1/transfer", clusterAnswerer(store, answerTransfer));
+  route("/v1/txn", withBody(store, answerTransaction));
+  route("/v1/members", withBody(store, answerMembers));
+  route("/v1/members/*", withBody(store, answerMember));
+  route("/v1/transfer", withBody(store, answerTransfer));
   route(
     "/livez",
     readOnly(() => (options.live() ? json({ live: true }) : problem(notLive))),

@@ -2,8 +2,11 @@
 
 import type { Answer, RequestHead } from "./answer.ts";
 import type { ClientPort, Failure, ReadMeta } from "./client-port.ts";
+import { answerAtomic } from "./atomic-routes.ts";
+import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
-import { badRequest, notImplemented, refusal } from "./problem.ts";
+import { laterHeader, refusedHeader } from "./later-headers.ts";
+import { badRequest, refusal } from "./problem.ts";
 import { type KnownParameters, parseLevel, parseQuery } from "./query.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
@@ -13,19 +16,6 @@ const getParameters: KnownParameters = {
   taken: ["level"],
   later: ["min_revision", "max_stale", "wait", "after", "timeout"],
 };
-
-/** Conditions on a write. To execute it without looking at them would be a lost update. */
-const laterHeaders = [
-  "if",
-  "if-match",
-  "if-none-match",
-  "if-modified-since",
-  "if-unmodified-since",
-  "idempotency-key",
-  "ttl",
-  "x-ttl",
-  "lease",
-];
 
 const contentTypeDefault = "application/octet-stream";
 /** Printable ASCII only: it goes back out as a header. */
@@ -68,7 +58,7 @@ export function answerKey(request: KeyRequest, store: ClientPort): Answer | Prom
     case "DELETE":
       return remove(call, store);
     case "POST":
-      return refusal(post(call.query), { write });
+      return post(call, store);
     default:
       return methodNotAllowed(method, keyMethods);
   }
@@ -98,7 +88,9 @@ async function put({ head, body, key, query }: KeyCall, store: ClientPort): Prom
   const refused = refusedHeader(head) ?? refusedForm(head, contentType);
   if (refused !== null) return refusal(refused, { write: true });
   if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
-  const answer = await store.put(key, body, { contentType });
+  const asked = conditionsOf(head);
+  if (!asked.ok) return refusal(asked, { write: true });
+  const answer = await store.put(key, body, { contentType, ...asked.conditions });
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -117,7 +109,9 @@ async function remove({ head, key, query }: KeyCall, store: ClientPort): Promise
   if (!parsed.ok) return refusal(parsed, { write: true });
   const refused = refusedHeader(head);
   if (refused !== null) return refusal(refused, { write: true });
-  const answer = await store.delete(key);
+  const asked = conditionsOf(head);
+  if (!asked.ok) return refusal(asked, { write: true });
+  const answer = await store.delete(key, asked.conditions);
   if (!answer.ok) return refusal(answer, { write: true });
   return {
     status: 200,
@@ -138,11 +132,14 @@ async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<An
   return rowAnswer(head, answer.row, readHeaders(answer));
 }
 
-function post(query: string): Failure {
-  if (!/(?:^|&)op=/.test(query)) {
-    return badRequest("a POST on a key needs `op`; to store a value use PUT", "op");
+async function post({ head, key, query, body }: KeyCall, store: ClientPort): Promise<Answer> {
+  for (const name of ["if-match", "if-none-match"]) {
+    if (!head.headers.has(name)) continue;
+    return refusal(badRequest(`\`${name}\` is for PUT and DELETE`, name), { write: true });
   }
-  return notImplemented("operations on values are not implemented yet", "op");
+  const refused = refusedHeader(head);
+  if (refused !== null) return refusal(refused, { write: true });
+  return answerAtomic({ key, query, body, rowAnswer: (row) => valueAnswer(row, {}) }, store);
 }
 
 const notFound: Failure = {
@@ -170,9 +167,16 @@ function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): A
   };
   const known = head.headers.get("if-none-match");
   if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
+  const answer = valueAnswer(row, headers);
+  return head.method === "HEAD" ? { ...answer, body: null } : answer;
+}
+
+/** Adds to `headers` what describes the value. */
+function valueAnswer(row: Row, headers: Record<string, string>): Answer {
+  Object.assign(headers, valueHeaders);
   headers["Content-Type"] = contentTypeOf(row);
   headers["Content-Length"] = String(row.value.length);
-  return { status: 200, headers, body: head.method === "HEAD" ? null : row.value };
+  return { status: 200, headers, body: row.value };
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */
@@ -185,15 +189,6 @@ function matches(condition: string, etag: string): boolean {
 function contentTypeOf(row: Row): string {
   const type = row.contentType;
   return type !== null && contentTypeForm.test(type) ? type : contentTypeDefault;
-}
-
-function laterHeader(name: string): Failure {
-  return notImplemented(`the header \`${name}\` is not implemented yet; leave it out`, name);
-}
-
-function refusedHeader({ headers }: RequestHead): Failure | null {
-  for (const name of laterHeaders) if (headers.has(name)) return laterHeader(name);
-  return null;
 }
 
 /** RFC 9110 §9.3.4 forbids to take part of a value for the whole; a coding would be lost on reading. */

@@ -1,5 +1,11 @@
 /** Every timing and maximum the node works with, by name; `/v1/status` shows them. */
 
+import {
+  conditionsMax,
+  operationsMax,
+  rangeRowsMax,
+  resultBytesMax,
+} from "./state-machine/transaction.ts";
 import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
 
 export interface Limits {
@@ -22,6 +28,16 @@ export interface Limits {
   readonly listRowsDefault: number;
   /** Bytes of keys and values in one listing (at least one row is given). */
   readonly listBytesMax: number;
+  /** Rows counted before other work gets a turn. */
+  readonly countRowsMax: number;
+  /** Bytes of one write, as it goes into the log. */
+  readonly commandBytesMax: number;
+  /** Of one transaction: conditions, operations on either side, and what its ranges may reach. */
+  readonly conditionsMax: number;
+  readonly operationsMax: number;
+  readonly rangeRowsMax: number;
+  /** Bytes of values that one transaction reads into its results or makes longer. */
+  readonly resultBytesMax: number;
   /** Writes that wait for their result on this node. */
   readonly pendingWritesMax: number;
   readonly pendingWriteBytesMax: number;
@@ -99,6 +115,12 @@ export const defaultLimits: Limits = {
   listRowsMax: 10_000,
   listRowsDefault: 1_000,
   listBytesMax: 4 << 20,
+  countRowsMax: 10_000,
+  commandBytesMax: 4 << 20,
+  conditionsMax,
+  operationsMax,
+  rangeRowsMax,
+  resultBytesMax,
   pendingWritesMax: 16_384,
   pendingWriteBytesMax: 64 << 20,
   pendingReadsMax: 65_536,

@@ -1,8 +1,13 @@
 /** The client port of the node in this process: what its own prompt and its HTTP routes talk to. */
 
 import type {
+  AtomicAnswer,
+  AtomicOperation,
   ClientPort,
+  CountAnswer,
   DeleteAnswer,
+  DeleteRangeAnswer,
+  DeleteRangeOptions,
   Failure,
   GetAnswer,
   ListAnswer,
@@ -12,7 +17,9 @@ import type {
   ReadMeta,
   ReadOptions,
   Result,
+  Selection,
   Status,
+  TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
 import type { MembersAnswer } from "./cluster-port.ts";
@@ -25,10 +32,23 @@ import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
 import type { Configuration } from "./raft/configuration.ts";
-import { index, term, type NodeId } from "./raft/entry.ts";
+import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
 import { Turnstile } from "./turnstile.ts";
+import {
+  atomicAnswer,
+  conditionalDeleteAnswer,
+  conditionalPutAnswer,
+  conditionally,
+  deleteRangeAnswer,
+  isConditional,
+  tooLarge,
+  transactionAnswer,
+} from "./command-answers.ts";
+import { rangeOf } from "./selection.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
+import type { KeyRange } from "./state-machine/key-range.ts";
+import { transactionOf, type Transaction } from "./state-machine/transaction.ts";
 import type { Answer, Command, CommandResult, Query } from "./state-machine/command.ts";
 
 export interface NodeClientOptions {
@@ -74,6 +94,10 @@ export class NodeClient implements ClientPort {
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null, signal } = options;
     const command: Command = { op: "put", key, value, contentType };
+    if (isConditional(options)) {
+      const answer = await this.#write(conditionally(command, options), signal);
+      return answer.ok ? conditionalPutAnswer(answer.result) : answer;
+    }
     const answer = await this.#write(command, signal);
     if (!answer.ok) return answer;
     const { result } = answer;
@@ -82,11 +106,39 @@ export class NodeClient implements ClientPort {
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    const answer = await this.#write({ op: "delete", key }, options.signal);
+    const command: Command = { op: "delete", key };
+    if (isConditional(options)) {
+      const answer = await this.#write(conditionally(command, options), options.signal);
+      return answer.ok ? conditionalDeleteAnswer(answer.result) : answer;
+    }
+    const answer = await this.#write(command, options.signal);
     if (!answer.ok) return answer;
     const { result } = answer;
     assert(result.op === "delete", "a delete is answered as a delete");
     return { ok: true, deleted: result.deleted, revision: result.revision };
+  }
+
+  async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
+    const answer = await this.#write(transactionOf([], operation), options.signal);
+    return answer.ok ? atomicAnswer(answer.result) : answer;
+  }
+
+  async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
+    const answer = await this.#write(transaction, options.signal);
+    return answer.ok ? transactionAnswer(answer.result) : answer;
+  }
+
+  async deleteRange(
+    selection: Selection,
+    options: DeleteRangeOptions = {},
+  ): Promise<DeleteRangeAnswer> {
+    const { limit = null, signal } = options;
+    const range = rangeOf(selection);
+    const answer = await this.#write(
+      transactionOf([], { op: "deleteRange", range, limit }),
+      signal,
+    );
+    return answer.ok ? deleteRangeAnswer(answer.result) : answer;
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
@@ -106,7 +158,8 @@ export class NodeClient implements ClientPort {
 
   async list(options: ListOptions): Promise<ListAnswer> {
     const { limits } = this.#options;
-    const { prefix, after = null, limit = limits.listRowsDefault, keysOnly = false } = options;
+    const { after = null, limit = limits.listRowsDefault, delimiter, prefix = "" } = options;
+    const { keysOnly = false, reverse = false } = options;
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > limits.listRowsMax) {
       const detail = `limit is a whole number from 1 to ${limits.listRowsMax}`;
       return { ok: false, code: "bad_request", detail, field: "limit" };
@@ -114,12 +167,45 @@ export class NodeClient implements ClientPort {
     if (!(await this.#listings.enter()))
       return this.#readFailure({ ok: false, error: "overloaded" });
     const bytesMax = limits.listBytesMax;
-    const query = { type: "list", prefix, after, limit, keysOnly, bytesMax } as const;
+    const groups = delimiter === undefined ? null : { prefix, delimiter };
+    const shape = { after, reverse, limit, keysOnly, bytesMax, groups };
+    const query = { type: "list", range: rangeOf(options), ...shape } as const;
     const answer = await this.#read(query, options).finally(() => this.#listings.leave());
     if (!answer.ok) return answer;
     assert(answer.answer.type === "list", "a list is answered as a list");
-    const { rows, more } = answer.answer;
-    return { ok: true, ...answer.meta, rows, more, revision: answer.revision };
+    const { rows, prefixes, more, last } = answer.answer;
+    return { ok: true, ...answer.meta, rows, prefixes, more, last, revision: answer.revision };
+  }
+
+  /** In steps, between which the node does its other work: the first as asked, the others locally. */
+  async count(options: Selection & ReadOptions): Promise<CountAnswer> {
+    if (!(await this.#listings.enter()))
+      return this.#readFailure({ ok: false, error: "overloaded" });
+    try {
+      return await this.#count(options);
+    } finally {
+      this.#listings.leave();
+    }
+  }
+
+  async #count(options: Selection & ReadOptions): Promise<CountAnswer> {
+    const { limits, clock } = this.#options;
+    const limit = limits.countRowsMax;
+    let range: KeyRange | null = rangeOf(options);
+    let first: (ReadMeta & { readonly revision: Index }) | null = null;
+    let count = 0;
+    while (range !== null && !(options.signal?.aborted ?? false)) {
+      const level: ReadOptions = first === null ? options : { level: "local" };
+      const answer = await this.#read({ type: "count", range, limit }, level);
+      if (!answer.ok) return answer;
+      assert(answer.answer.type === "count", "a count is answered as a count");
+      first ??= { ...answer.meta, revision: answer.revision };
+      count += answer.answer.count;
+      range = answer.answer.rest;
+      if (range !== null) await new Promise<void>((resolve) => clock.after(0, resolve));
+    }
+    assert(first !== null, "a range was counted");
+    return { ok: true, ...first, count };
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
@@ -253,8 +339,13 @@ export class NodeClient implements ClientPort {
     const node = waiting instanceof Promise ? await waiting : waiting;
     // A client that has gone before its write left this process gets nothing written.
     if (!node || signal?.aborted) return { ...this.#noLeader(), outcome: "not_applied" };
+    const bytes = encodeCommand(command);
+    if (bytes.byteLength > this.#options.limits.commandBytesMax) {
+      const detail = `the whole is ${bytes.byteLength} bytes, the most is`;
+      return tooLarge(`${detail} ${this.#options.limits.commandBytesMax}`);
+    }
     const answer = await new Promise<WriteAnswer>((resolve) => {
-      node.write(encodeCommand(command), resolve);
+      node.write(bytes, resolve);
     });
     if (!answer.ok) return this.#writeFailure(answer);
     if (answer.result.op === "refused") {

@@ -1,11 +1,21 @@
-/** `/v1/kv`: many rows, selected by a prefix of their keys, as JSON. */
+/** `/v1/kv`: many rows, selected by their keys, as JSON or one a line; and deleting them. */
 
 import { Buffer } from "node:buffer";
-import { responseOf } from "./answer.ts";
-import type { ClientPort, Failure, ListOptions, Result } from "./client-port.ts";
+import { responseOf, type RequestHead } from "./answer.ts";
+import type {
+  ClientPort,
+  Failure,
+  ListAnswer,
+  ListOptions,
+  ReadMeta,
+  Result,
+  Selection,
+} from "./client-port.ts";
 import { methodNotAllowed, readHeaders } from "./key-routes.ts";
+import { keyJson, rowJson, textOf } from "./json-row.ts";
+import { refusedHeader } from "./later-headers.ts";
 import { defaultLimits } from "./limits.ts";
-import { badRequest, notImplemented, problem } from "./problem.ts";
+import { badRequest, problem } from "./problem.ts";
 import {
   type KnownParameters,
   parseCount,
@@ -14,52 +24,90 @@ import {
   parseQuery,
   type Parameters,
 } from "./query.ts";
-import type { Row } from "./state-machine/command.ts";
+import { rowLines } from "./row-lines.ts";
+import { keyBytesMax } from "./state-machine/command.ts";
+import { compareKeys } from "./state-machine/key-range.ts";
+
+const selecting = ["prefix", "start", "end"] as const;
 
 const listParameters: KnownParameters = {
-  taken: ["prefix", "limit", "cursor", "keys", "level"],
-  later: ["start", "end", "reverse", "count", "delimiter", "min_revision", "max_stale", "timeout"],
+  taken: [...selecting, "limit", "cursor", "keys", "level", "reverse", "count", "delimiter"],
+  later: ["min_revision", "max_stale", "timeout"],
 };
-const deleteParameters: KnownParameters = { taken: [], later: ["prefix", "start", "end"] };
+const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], later: [] };
 
 const rangeMethods = "GET, HEAD, DELETE";
 const unselected: Failure = badRequest("name what to delete; there is no deleting of everything");
 
 /** Answers every method on the range that `query` selects. */
 export async function answerRange(
-  request: Request,
+  request: RequestHead,
   query: string,
   store: ClientPort,
 ): Promise<Response> {
   switch (request.method) {
     case "GET":
     case "HEAD":
-      return list(request, query, store);
-    case "DELETE": {
-      const parsed = parseQuery(query, deleteParameters);
-      return problem(parsed.ok ? unselected : parsed, { write: true });
-    }
+      return read(request, query, store);
+    case "DELETE":
+      return remove(request, query, store);
     default:
       return responseOf(methodNotAllowed(request.method, rangeMethods));
   }
 }
 
-async function list(request: Request, query: string, store: ClientPort): Promise<Response> {
-  if (request.headers.get("accept")?.includes("application/x-ndjson") === true) {
-    return problem(notImplemented("rows line by line are not implemented yet", "accept"));
-  }
-  const selection = selectionOf(query);
+async function read(head: RequestHead, query: string, store: ClientPort): Promise<Response> {
+  const parsed = parseQuery(query, listParameters);
+  if (!parsed.ok) return problem(parsed);
+  const { parameters } = parsed;
+  const selection = listOptionsOf(parameters);
   if (!selection.ok) return problem(selection);
   const { options } = selection;
+  const counts = parseFlag(parameters, "count");
+  if (!counts.ok) return problem(counts);
+  if (counts.flag) return count(parameters, options, store);
+  const isByLine = head.headers.get("accept")?.includes("application/x-ndjson") === true;
+  if (!isByLine) return list(options, store);
+  // How many they are is up to the client where it does not say.
+  const limit = parameters.has("limit") ? (options.limit ?? null) : null;
+  const lines = await rowLines(store, options, limit);
+  if (!lines.ok) return problem(lines);
+  const headers = { ...rangeHeaders(lines), "Content-Type": "application/x-ndjson" };
+  return new Response(lines.body, { headers });
+}
+
+async function list(options: ListOptions, store: ClientPort): Promise<Response> {
   const answer = await store.list(options);
   if (!answer.ok) return problem(answer);
-  const last = answer.rows.at(-1);
   const body = JSON.stringify({
     rows: answer.rows.map(options.keysOnly === true ? keyJson : rowJson),
-    cursor: answer.more && last !== undefined ? cursorAfter(last.key) : undefined,
+    prefixes: options.delimiter === undefined ? undefined : answer.prefixes,
+    cursor: cursorOf(answer),
     revision: answer.revision,
   });
-  const headers = {
+  return new Response(body, { headers: rangeHeaders(answer) });
+}
+
+/** What only a listing has to do with is refused, rather than left out of account. */
+const notCounted = ["limit", "cursor", "keys", "reverse", "delimiter"];
+
+async function count(
+  parameters: Parameters,
+  options: ListOptions,
+  store: ClientPort,
+): Promise<Response> {
+  const odd = notCounted.find((name) => parameters.has(name));
+  if (odd !== undefined) return problem(badRequest(`\`${odd}\` does not go with \`count\``, odd));
+  const answer = await store.count(options);
+  if (!answer.ok) return problem(answer);
+  const { count: found, revision } = answer;
+  return new Response(JSON.stringify({ count: found, revision }), {
+    headers: rangeHeaders(answer),
+  });
+}
+
+function rangeHeaders(answer: ReadMeta & { readonly revision: number }): Record<string, string> {
+  return {
     "Content-Type": "application/json",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -67,76 +115,96 @@ async function list(request: Request, query: string, store: ClientPort): Promise
     "X-KV-Revision": String(answer.revision),
     ...readHeaders(answer),
   };
-  return new Response(body, { headers });
 }
 
-function selectionOf(query: string): Result<{ readonly options: ListOptions }> {
-  const parsed = parseQuery(query, listParameters);
-  if (!parsed.ok) return parsed;
+async function remove(head: RequestHead, query: string, store: ClientPort): Promise<Response> {
+  const parsed = parseQuery(query, deleteParameters);
+  if (!parsed.ok) return problem(parsed, { write: true });
   const { parameters } = parsed;
-  const prefix = parameters.get("prefix") ?? "";
+  if (!selecting.some((name) => parameters.has(name))) return problem(unselected, { write: true });
+  const selection = selectionOf(parameters);
+  if (!selection.ok) return problem(selection, { write: true });
+  for (const name of ["if-match", "if-none-match"]) {
+    if (!head.headers.has(name)) continue;
+    return problem(badRequest(`\`${name}\` is for one key`, name), { write: true });
+  }
+  const refused = refusedHeader(head);
+  if (refused !== null) return problem(refused, { write: true });
+  const { rangeRowsMax: max } = defaultLimits;
+  const limit = parseCount(parameters, "limit", { max, otherwise: max });
+  if (!limit.ok) return problem(limit, { write: true });
+  const answer = await store.deleteRange(
+    selection.selection,
+    parameters.has("limit") ? { limit: limit.count } : {},
+  );
+  if (!answer.ok) return problem(answer, { write: true });
+  const { deleted, revision } = answer;
+  const headers = { "Content-Type": "application/json", "X-KV-Revision": String(revision) };
+  return new Response(JSON.stringify({ deleted, revision }), { headers });
+}
+
+function selectionOf(parameters: Parameters): Result<{ readonly selection: Selection }> {
+  const selection: { prefix?: string; start?: string; end?: string } = {};
+  for (const name of selecting) {
+    const text = parameters.get(name);
+    if (text === undefined) continue;
+    if (text.includes("\0")) return badRequest(`\`${name}\` contains a NUL byte`, name);
+    if (Buffer.byteLength(text) > keyBytesMax) {
+      return badRequest(`\`${name}\` is longer than a key, ${keyBytesMax} bytes`, name);
+    }
+    selection[name] = text;
+  }
+  const { start, end } = selection;
+  if (start !== undefined && end !== undefined && compareKeys(start, end) > 0) {
+    return badRequest("`end` comes before `start`", "end");
+  }
+  return { ok: true, selection };
+}
+
+function listOptionsOf(parameters: Parameters): Result<{ readonly options: ListOptions }> {
+  const selection = selectionOf(parameters);
+  if (!selection.ok) return selection;
   const level = parseLevel(parameters);
   if (!level.ok) return level;
   const keys = parseFlag(parameters, "keys");
   if (!keys.ok) return keys;
+  const reverse = parseFlag(parameters, "reverse");
+  if (!reverse.ok) return reverse;
   const limit = parseCount(parameters, "limit", {
     max: defaultLimits.listRowsMax,
     otherwise: defaultLimits.listRowsDefault,
   });
   if (!limit.ok) return limit;
-  const cursor = afterOf(parameters, prefix);
+  const cursor = afterOf(parameters);
   if (!cursor.ok) return cursor;
+  const delimiter = parameters.get("delimiter");
+  if (delimiter === "") return badRequest("`delimiter` is empty", "delimiter");
   const options: ListOptions = {
-    prefix,
+    ...selection.selection,
     after: cursor.after,
     limit: limit.count,
     keysOnly: keys.flag,
+    reverse: reverse.flag,
     level: level.level,
+    ...(delimiter === undefined ? {} : { delimiter }),
   };
   return { ok: true, options };
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** Opaque to clients: what was given last, so that a cursor outlives rows and servers. */
+const cursorAfter = (key: string): string => Buffer.from(key).toString("base64url");
 
-/** The text of `bytes`, or undefined where they are not UTF-8. */
-function textOf(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
+function cursorOf({ more, last }: Extract<ListAnswer, { readonly ok: true }>): string | undefined {
+  return more && last !== null ? cursorAfter(last) : undefined;
 }
 
-/** Opaque to clients: the last key that was given, so that a cursor outlives rows and servers. */
-function cursorAfter(key: string): string {
-  return Buffer.from(key).toString("base64url");
-}
-
-function afterOf(
-  parameters: Parameters,
-  prefix: string,
-): Result<{ readonly after: string | null }> {
+function afterOf(parameters: Parameters): Result<{ readonly after: string | null }> {
   const cursor = parameters.get("cursor");
   if (cursor === undefined) return { ok: true, after: null };
   const after = textOf(Buffer.from(cursor, "base64url"));
   if (after === undefined || after === "" || cursorAfter(after) !== cursor) {
     return badRequest("`cursor` is not one that a listing gave", "cursor");
   }
-  if (after.startsWith(prefix)) return { ok: true, after };
+  if (after.startsWith(parameters.get("prefix") ?? "")) return { ok: true, after };
   return badRequest("`cursor` belongs to a listing of another prefix", "cursor");
-}
-
-function keyJson(row: Row): object {
-  return { key: row.key, revision: row.revision };
-}
-
-/** The row as JSON can hold it: a value that is not UTF-8 text is given in base64. */
-function rowJson(row: Row): object {
-  const { key, revision, createRevision } = row;
-  const contentType = row.contentType ?? undefined;
-  const value = textOf(row.value);
-  if (value !== undefined) return { key, value, contentType, revision, createRevision };
-  const bytes = Buffer.from(row.value.buffer, row.value.byteOffset, row.value.byteLength);
-  const valueBase64 = bytes.toString("base64");
-  return { key, valueBase64, contentType, revision, createRevision };
 }

@@ -1,6 +1,5 @@
 /** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
 
-import { Buffer } from "node:buffer";
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { crc32 } from "node:zlib";
@@ -9,16 +8,8 @@ import { decodeConfiguration, encodeConfiguration } from "../server/raft/configu
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
-import type {
-  Answer,
-  CommandResult,
-  DeleteCommand,
-  ListAnswer,
-  ListQuery,
-  PutCommand,
-  Query,
-  Row,
-} from "../server/state-machine/command.ts";
+import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
+import { count, list } from "../server/state-machine/listing.ts";
 import type {
   AppliedState,
   StateDigest,
@@ -27,16 +18,11 @@ import type {
   StateView,
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
-import { afterPrefix } from "./key-range.ts";
-import { RowBuffer } from "./row-buffer.ts";
-import {
-  SqliteError,
-  type SqliteDatabase,
-  type SqliteDriver,
-  type SqliteRow,
-} from "./sqlite/port.ts";
-import { hex32, rowChecksum, StateHash } from "./state-hash.ts";
-import { contradictionIn, readRow } from "./state-row.ts";
+import { transact } from "../server/state-machine/transact.ts";
+import { RowTable } from "./row-table.ts";
+import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
+import { hex32, StateHash } from "./state-hash.ts";
+import { contradictionIn } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   asDamage,
@@ -52,7 +38,6 @@ import {
   type StateMeta,
 } from "./state-schema.ts";
 import { configure, prepareStatements, type Statements } from "./state-statements.ts";
-import { StateVerification, type RowVersion } from "./state-verification.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
@@ -69,9 +54,8 @@ const walLookBytes = 1 << 20;
 /** Pages that one entry may change, bookkeeping included, besides those of its value. */
 const entryWalBytes = 4 * 4120;
 
-/** Rows fetched at once while listing: a value may have a megabyte, a key two kilobytes. */
-const valuesPerScan = 16;
-const keysPerScan = 256;
+/** What a batch of entries may leave in memory before some of it is committed. */
+const uncommittedBytesMax = 16 << 20;
 
 /** What a roll-back goes back to. */
 interface Committed {
@@ -89,10 +73,9 @@ export class KeyValueStore implements StateMachine {
   /** The bytes of `#applied.configuration`. */
   #configuration: Uint8Array | null;
   #history: number;
-  #hash: StateHash;
+  /** Made anew with the database. */
+  #rows: RowTable;
   #syncedIndex: Index | null = null;
-  /** Applied since the last commit. */
-  readonly #buffer = new RowBuffer();
   /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
   /** Entry bytes applied since. */
@@ -105,17 +88,15 @@ export class KeyValueStore implements StateMachine {
   #stateBytes: number;
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
-  #verification: StateVerification;
 
   private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
     this.#driver = driver;
     this.#database = database;
     this.#statements = prepareStatements(database);
-    this.#verification = this.#newVerification();
+    this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
-    this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#stateBytes = fileBytes(database.path);
   }
 
@@ -165,8 +146,10 @@ export class KeyValueStore implements StateMachine {
   /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
-      if (this.#committed === null) this.#begin();
-      return entries.map((entry) => this.#applyNext(entry));
+      return entries.map((entry) => {
+        if (this.#committed === null) this.#begin();
+        return this.#applyNext(entry);
+      });
     } catch (error) {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
@@ -178,14 +161,14 @@ export class KeyValueStore implements StateMachine {
     const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
     try {
       this.#statements.begin.run();
-      this.#writeRows();
+      this.#rows.write();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
         appliedTimeMs,
         history: this.#history,
-        hashHigh: this.#hash.high,
-        hashLow: this.#hash.low,
+        hashHigh: this.#rows.hash.high,
+        hashLow: this.#rows.hash.low,
         configuration: this.#configuration,
       });
       this.#statements.commit.run();
@@ -197,7 +180,7 @@ export class KeyValueStore implements StateMachine {
     }
     this.#committed = null;
     this.#uncommittedBytes = 0;
-    this.#buffer.clear();
+    this.#rows.written();
     return "done";
   }
 
@@ -205,9 +188,14 @@ export class KeyValueStore implements StateMachine {
     try {
       switch (query.type) {
         case "get":
-          return { type: "get", row: this.#get(query.key) };
+          return { type: "get", row: this.#rows.get(query.key) };
         case "list":
-          return this.#listAll(query);
+          // What waits would have to be looked through for every page; where the disk is full it is.
+          this.commit();
+          return list(this.#rows, query);
+        case "count":
+          this.commit();
+          return count(this.#rows, query);
         default:
           return unreachable(query);
       }
@@ -219,7 +207,7 @@ export class KeyValueStore implements StateMachine {
   digest(): StateDigest {
     return {
       appliedIndex: this.#applied.appliedIndex,
-      stateHash: this.#hash.toString(),
+      stateHash: this.#rows.hash.toString(),
       historyHash: hex32(this.#history),
     };
   }
@@ -268,23 +256,10 @@ export class KeyValueStore implements StateMachine {
     // What waits in memory counts in the hash already, and would not be found.
     if (this.commit() === "full") return { bytes: 0, isEnd: false };
     try {
-      const { bytes, end } = this.#verification.step(bytesMax);
-      if (end !== null && end.toString() !== this.#hash.toString()) {
-        const detail = "its rows are not those that were written: some are missing, or too many";
-        throw new StateDamaged(this.#database.path, detail);
-      }
-      return { bytes, isEnd: end !== null };
+      return this.#rows.verify(bytesMax);
     } catch (error) {
       throw asDamage(this.#database.path, error);
     }
-  }
-
-  #newVerification(): StateVerification {
-    const check = (found: SqliteRow): number => {
-      const { key, value } = this.#checkedRow(found);
-      return Buffer.byteLength(key) + value.byteLength;
-    };
-    return new StateVerification({ database: this.#database, check });
   }
 
   prepareSnapshot(): StateView | "full" | "busy" {
@@ -373,11 +348,10 @@ export class KeyValueStore implements StateMachine {
     this.#database = this.#driver.open(path);
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
-    this.#verification = this.#newVerification();
+    this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
-    this.#hash = new StateHash(meta.hashHigh, meta.hashLow);
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
     this.#stateBytes = fileBytes(path);
@@ -390,7 +364,7 @@ export class KeyValueStore implements StateMachine {
       applied: this.#applied,
       configuration: this.#configuration,
       history: this.#history,
-      hash: new StateHash(this.#hash.high, this.#hash.low),
+      hash: new StateHash(this.#rows.hash.high, this.#rows.hash.low),
     };
   }
 
@@ -400,11 +374,9 @@ export class KeyValueStore implements StateMachine {
     this.#applied = applied;
     this.#configuration = configuration;
     this.#history = history;
-    this.#hash = hash;
     this.#committed = null;
     this.#uncommittedBytes = 0;
-    this.#verification.restart();
-    this.#buffer.clear();
+    this.#rows.rollBack(hash);
   }
 
   #endTransaction(): void {
@@ -417,6 +389,7 @@ export class KeyValueStore implements StateMachine {
 
   #applyNext(entry: Entry): CommandResult | null {
     assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
+    const writtenBefore = this.#rows.writtenBytes;
     const result = this.#applyEntry(entry);
     const { configuration } = this.#applied;
     this.#applied = {
@@ -425,8 +398,12 @@ export class KeyValueStore implements StateMachine {
       appliedTimeMs: entry.timeMs,
       configuration,
     };
-    this.#uncommittedBytes += entry.data.byteLength;
-    this.#grownBytes += entry.data.byteLength + entryWalBytes;
+    // A short entry may append to a long value.
+    const writtenBytes = this.#rows.writtenBytes - writtenBefore;
+    const bytes = Math.max(entry.data.byteLength, writtenBytes);
+    this.#uncommittedBytes += bytes;
+    this.#grownBytes += bytes + entryWalBytes;
+    if (this.#uncommittedBytes > uncommittedBytesMax) this.commit();
     return result;
   }
 
@@ -455,134 +432,17 @@ export class KeyValueStore implements StateMachine {
     const command = decodeCommand(commandBytes(data));
     switch (command.op) {
       case "put":
-        return this.#put(command, revision);
-      case "delete":
-        return this.#delete(command, revision);
+        return { op: "put", created: this.#rows.put(command, revision) === null, revision };
+      case "delete": {
+        const deleted = this.#rows.remove(command.key) === null ? 0 : 1;
+        return { op: "delete", deleted, revision };
+      }
+      case "transaction":
+        return transact(this.#rows, command, revision);
       case "refused":
         return command;
       default:
         return unreachable(command);
-    }
-  }
-
-  #put(command: PutCommand, revision: Index): CommandResult {
-    const { key, contentType } = command;
-    const before = this.#forget(key);
-    const createRevision = before === null ? revision : before.createRevision;
-    const checksum = rowChecksum(command, revision, createRevision);
-    // A copy: the entry's bytes are a view into a packet, or the log's.
-    const value = command.value.slice();
-    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
-    this.#hash.add(checksum, revision, createRevision);
-    this.#verification.changed(key, before, { checksum, revision, createRevision });
-    return { op: "put", created: before === null, revision };
-  }
-
-  #delete({ key }: DeleteCommand, revision: Index): CommandResult {
-    const before = this.#forget(key);
-    if (before === null) return { op: "delete", deleted: 0, revision };
-    this.#buffer.set(key, null);
-    this.#verification.changed(key, before, null);
-    return { op: "delete", deleted: 1, revision };
-  }
-
-  /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): RowVersion | null {
-    const before = this.#versionOf(key);
-    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
-    return before;
-  }
-
-  #versionOf(key: string): RowVersion | null {
-    const buffered = this.#buffer.get(key);
-    if (buffered !== undefined) return buffered;
-    const stored = this.#statements.getVersion.get(key);
-    if (stored === null) return null;
-    const { checksum, revision, create_revision: createRevision } = stored;
-    if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
-      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
-      throw new StateDamaged(this.#database.path, detail);
-    }
-    return { checksum, revision, createRevision } as RowVersion;
-  }
-
-  #writeRows(): void {
-    const { put, delete: remove } = this.#statements;
-    for (const [key, row] of this.#buffer.inOrder()) {
-      if (row === null) {
-        remove.run(key);
-        continue;
-      }
-      const { value, contentType, createRevision, revision, checksum } = row;
-      put.run(key, value, contentType, createRevision, revision, checksum);
-    }
-  }
-
-  // ------------------------------------------------------------------ lookup
-
-  #get(key: string): Row | null {
-    const buffered = this.#buffer.get(key);
-    if (buffered === null) return null;
-    if (buffered !== undefined) {
-      const { value, contentType, revision, createRevision } = buffered;
-      return {
-        key,
-        value,
-        contentType,
-        revision: index(revision),
-        createRevision: index(createRevision),
-      };
-    }
-    const found = this.#statements.get.get(key);
-    return found && this.#checkedRow(found);
-  }
-
-  #checkedRow(found: SqliteRow): Row {
-    const row = readRow(found);
-    const { key, value, contentType, createRevision, revision } = row;
-    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
-    const detail = contradictionIn(columns);
-    if (detail !== null) throw new StateDamaged(this.#database.path, detail);
-    return row;
-  }
-
-  /**
-   * A scan goes over the table alone. Where the disk has no room for what is not in it yet, a
-   * transaction that is taken back afterwards holds it in memory for so long.
-   */
-  #listAll(query: ListQuery): ListAnswer {
-    if (this.commit() === "done") return this.#list(query);
-    try {
-      this.#statements.begin.run();
-      this.#writeRows();
-      return this.#list(query);
-    } finally {
-      this.#endTransaction();
-    }
-  }
-
-  /** Without their values, rows cannot be checked: a listing of keys alone takes them as they are. */
-  #list({ prefix, after, limit, keysOnly, bytesMax }: ListQuery): ListAnswer {
-    const scan = keysOnly ? this.#statements.scanKeys : this.#statements.scanRows;
-    const scanMax = keysOnly ? keysPerScan : valuesPerScan;
-    const end = afterPrefix(prefix);
-    const rows: Row[] = [];
-    let bytes = 0;
-    // No key is empty, so "after the empty text" leaves nothing out.
-    let last = after ?? "";
-    for (;;) {
-      const count = Math.min(scanMax, limit - rows.length + 1);
-      const page = scan.all(prefix, last, last, end, count);
-      for (const found of page) {
-        const row = keysOnly ? readRow(found) : this.#checkedRow(found);
-        bytes += Buffer.byteLength(row.key) + row.value.byteLength;
-        if (rows.length === limit || (rows.length > 0 && bytes > bytesMax)) {
-          return { type: "list", rows, more: true };
-        }
-        rows.push(row);
-        last = row.key;
-      }
-      if (page.length < count) return { type: "list", rows, more: false };
     }
   }
 }
@@ -593,5 +453,7 @@ const appliedState = (meta: StateMeta): AppliedState => ({
   appliedTimeMs: meta.appliedTimeMs,
   configuration: meta.configuration && decodeConfiguration(meta.configuration),
 });
+
+const rowsHash = ({ hashHigh, hashLow }: StateMeta): StateHash => new StateHash(hashHigh, hashLow);
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;

@@ -35,6 +35,11 @@ export class RowBuffer {
     return [...this.#rows].sort(([a], [b]) => (a < b ? -1 : 1));
   }
 
+  /** In no order that means anything. */
+  entries(): Iterable<[string, BufferedRow | null]> {
+    return this.#rows;
+  }
+
   clear(): void {
     this.#rows.clear();
   }

@@ -22,8 +22,17 @@ export function configure(database: SqliteDatabase): void {
 
 export function prepareStatements(database: SqliteDatabase) {
   const columns = "content_type, create_revision, revision, checksum";
-  // `max` makes one lower bound of two, so that a scan starts where the one before it ended.
-  const range = "WHERE key >= max(?, ?) AND key <> ? AND key < ? ORDER BY key LIMIT ?";
+  // Forward it goes on behind the key in the middle, and backward below the one at the end.
+  const scan = (value: string) => ({
+    forward: database.prepare(
+      `SELECT key, ${value}, ${columns} FROM kv WHERE key >= ? AND key <> ? AND key < ?
+       ORDER BY key LIMIT ?`,
+    ),
+    backward: database.prepare(
+      `SELECT key, ${value}, ${columns} FROM kv WHERE key >= ? AND key < ?
+       ORDER BY key DESC LIMIT ?`,
+    ),
+  });
   return {
     begin: database.prepare("BEGIN IMMEDIATE"),
     commit: database.prepare("COMMIT"),
@@ -41,8 +50,8 @@ export function prepareStatements(database: SqliteDatabase) {
          revision = excluded.revision, checksum = excluded.checksum`,
     ),
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
-    scanRows: database.prepare(`SELECT key, value, ${columns} FROM kv ${range}`),
-    scanKeys: database.prepare(`SELECT key, x'' AS value, ${columns} FROM kv ${range}`),
+    scanRows: scan("value"),
+    scanKeys: scan("x'' AS value"),
     checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
     freePages: database.prepare("PRAGMA main.freelist_count"),
   };

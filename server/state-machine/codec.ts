@@ -1,6 +1,7 @@
 /**
- * Commands as MessagePack: `[1, key, value, contentType or nil]` puts, `[2, key]` deletes. Written and
- * read by hand, because every write passes here twice and the two shapes are fixed.
+ * Commands as MessagePack: `[1, key, value, contentType or nil]` puts, `[2, key]` deletes, `[3, …]` is a
+ * transaction (see `transaction-codec.ts`). Written and read by hand, because every write passes here
+ * twice and the shapes are fixed.
  */
 
 import {
@@ -10,17 +11,19 @@ import {
   type Command,
   type RefusedResult,
 } from "./command.ts";
+import { isKey, Reader, Writer } from "./command-bytes.ts";
+import { encodeTransaction, readTransaction, transactionCode } from "./transaction-codec.ts";
 
 const putCode = 1;
 const deleteCode = 2;
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Room for the array, the code and the heads of three fields. */
 const overheadBytes = 2 + 3 * 5;
 
 export function encodeCommand(command: Command): Uint8Array {
+  if (command.op === "transaction") return encodeTransaction(command);
   const key = encoder.encode(command.key);
   if (command.op === "delete") {
     const writer = new Writer(overheadBytes + key.byteLength);
@@ -57,109 +60,13 @@ export function decodeCommand(data: Uint8Array): Command | RefusedResult {
     }
     return refused("a put");
   }
+  if (count === 0x94 && code === transactionCode) {
+    return readTransaction(reader) ?? refused("a transaction");
+  }
   return refused("a command");
 }
-
-const isKey = (key: string | null): key is string =>
-  key !== null && key !== "" && !key.includes("\0");
 
 const refused = (what: string): RefusedResult => ({
   op: "refused",
   detail: `the entry's bytes are not ${what} this version knows`,
 });
-
-class Writer {
-  readonly #data: Uint8Array;
-  #at = 0;
-
-  constructor(bytesMax: number) {
-    this.#data = new Uint8Array(bytesMax);
-  }
-
-  byte(value: number): this {
-    this.#data[this.#at++] = value;
-    return this;
-  }
-
-  /** `code8`: str 8 (0xd9) or bin 8 (0xc4); the 16 and 32 bit forms are the next two codes. */
-  field(code8: number, bytes: Uint8Array): this {
-    const length = bytes.byteLength;
-    if (length < 0x100) {
-      this.byte(code8).byte(length);
-    } else if (length < 0x10000) {
-      this.byte(code8 + 1)
-        .byte(length >>> 8)
-        .byte(length & 0xff);
-    } else {
-      this.byte(code8 + 2);
-      for (const shift of [24, 16, 8, 0]) this.byte((length >>> shift) & 0xff);
-    }
-    this.#data.set(bytes, this.#at);
-    this.#at += length;
-    return this;
-  }
-
-  done(): Uint8Array {
-    return this.#data.subarray(0, this.#at);
-  }
-}
-
-/** After a wrong byte everything that follows is wrong too: `isAtEnd` stays false. */
-class Reader {
-  readonly #data: Uint8Array;
-  #at = 0;
-  #isBroken = false;
-
-  constructor(data: Uint8Array) {
-    this.#data = data;
-  }
-
-  get isAtEnd(): boolean {
-    return !this.#isBroken && this.#at === this.#data.byteLength;
-  }
-
-  byte(): number {
-    const value = this.#data[this.#at++];
-    if (value === undefined) this.#isBroken = true;
-    return value ?? -1;
-  }
-
-  skipNil(): boolean {
-    if (this.#data[this.#at] !== 0xc0) return false;
-    this.#at++;
-    return true;
-  }
-
-  text(bytesMax: number): string | null {
-    const bytes = this.#field(0xd9, bytesMax);
-    if (bytes === null) return null;
-    try {
-      return decoder.decode(bytes);
-    } catch {
-      this.#isBroken = true;
-      return null;
-    }
-  }
-
-  bytes(bytesMax: number): Uint8Array | null {
-    return this.#field(0xc4, bytesMax);
-  }
-
-  #field(code8: number, bytesMax: number): Uint8Array | null {
-    const width = [1, 2, 4][this.byte() - code8];
-    if (width === undefined) {
-      this.#isBroken = true;
-      return null;
-    }
-    let length = 0;
-    for (let i = 0; i < width; i++) length = length * 256 + this.byte();
-    const end = this.#at + length;
-    if (this.#isBroken || length > bytesMax || end > this.#data.byteLength) {
-      this.#isBroken = true;
-      return null;
-    }
-    const bytes = this.#data.subarray(this.#at, end);
-    this.#at = end;
-    return bytes;
-  }
-}

@@ -4,6 +4,8 @@
  */
 
 import type { Index } from "../raft/entry.ts";
+import type { KeyRange } from "./key-range.ts";
+import type { FailedResult, Transaction, TransactionResult } from "./transaction.ts";
 
 /** Limits of a single row, in bytes of UTF-8 for the texts. */
 export const keyBytesMax = 2048;
@@ -24,7 +26,7 @@ export interface DeleteCommand {
   readonly key: string;
 }
 
-export type Command = PutCommand | DeleteCommand;
+export type Command = PutCommand | DeleteCommand | Transaction;
 
 export interface PutResult {
   readonly op: "put";
@@ -44,7 +46,12 @@ export interface RefusedResult {
   readonly detail: string;
 }
 
-export type CommandResult = PutResult | DeleteResult | RefusedResult;
+export type CommandResult =
+  | PutResult
+  | DeleteResult
+  | TransactionResult
+  | FailedResult
+  | RefusedResult;
 
 export interface Row {
   readonly key: string;
@@ -61,21 +68,32 @@ export interface GetQuery {
   readonly key: string;
 }
 
-/** Rows whose key starts with `prefix`, in byte order of the keys. */
+/** Rows of a range, in byte order of the keys. */
 export interface ListQuery {
   readonly type: "list";
-  readonly prefix: string;
-  /** Only keys after this one; null from the start. */
+  readonly range: KeyRange;
+  /** Only keys behind this one (before it where the order is reversed); null from the start. */
   readonly after: string | null;
-  /** Rows at the most, from 1. */
+  readonly reverse: boolean;
+  /** Rows and groups at the most, from 1. */
   readonly limit: number;
   /** Leaves the values out (empty bytes in the rows). */
   readonly keysOnly: boolean;
   /** Stop before the values of the answer exceed this many bytes (at least one row is given). */
   readonly bytesMax: number;
+  /** Keys that go on with something and `delimiter` behind `prefix` are given as one group; null: none. */
+  readonly groups: { readonly prefix: string; readonly delimiter: string } | null;
 }
 
-export type Query = GetQuery | ListQuery;
+/** How many rows a range has. */
+export interface CountQuery {
+  readonly type: "count";
+  readonly range: KeyRange;
+  /** Rows counted at a time. */
+  readonly limit: number;
+}
+
+export type Query = GetQuery | ListQuery | CountQuery;
 
 export interface GetAnswer {
   readonly type: "get";
@@ -85,8 +103,19 @@ export interface GetAnswer {
 export interface ListAnswer {
   readonly type: "list";
   readonly rows: Row[];
-  /** More rows follow the last one. */
+  /** The beginnings, delimiter included, that the keys of each group share. */
+  readonly prefixes: string[];
+  /** More follows. */
   readonly more: boolean;
+  /** The key or group that was given last, to go on after; null where nothing was. */
+  readonly last: string | null;
 }
 
-export type Answer = GetAnswer | ListAnswer;
+export interface CountAnswer {
+  readonly type: "count";
+  readonly count: number;
+  /** The rest of the range, to be counted next; null where this was all of it. */
+  readonly rest: KeyRange | null;
+}
+
+export type Answer = GetAnswer | ListAnswer | CountAnswer;

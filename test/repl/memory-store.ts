@@ -3,16 +3,18 @@
 import type {
   ClientPort,
   DeleteAnswer,
-  Failure,
   GetAnswer,
   ListAnswer,
   ListOptions,
   PutAnswer,
   Result,
+  ReadOptions,
   Status,
+  WriteOptions,
 } from "../../server/client-port.ts";
 import type { MemberInfo, MembersAnswer } from "../../server/cluster-port.ts";
 import type { MemberChange } from "../../server/member-change.ts";
+import { RowsClient } from "../server/rows-client.ts";
 import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 
 export const exampleStatus: Status = {
@@ -62,52 +64,42 @@ export const exampleMembers: readonly MemberInfo[] = [
   },
 ];
 
-export class MemoryStore implements ClientPort {
-  readonly values = new Map<string, Uint8Array>();
+export class MemoryStore extends RowsClient implements ClientPort {
   /** What was asked for, oldest first. */
   readonly calls: string[] = [];
-  /** Everything fails with it while it is set. */
-  failure: Failure | null = null;
   /** Writes wait for it while it is set. */
   gate: Promise<void> | null = null;
-  #revision = 0;
 
-  async put(key: string, value: Uint8Array): Promise<PutAnswer> {
+  /** For the tests' own looking and setting, past everything else. */
+  readonly values = {
+    get: (key: string): Uint8Array | undefined => this.rows.get(key)?.value,
+    has: (key: string): boolean => this.rows.has(key),
+    set: (key: string, value: Uint8Array): void => {
+      const revision = index(1);
+      this.rows.set(key, { key, value, contentType: null, revision, createRevision: revision });
+    },
+    keys: (): Iterable<string> => this.rows.keys(),
+  };
+
+  override async put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer> {
     this.calls.push(`put ${key}`);
     await this.gate;
-    if (this.failure !== null) return this.failure;
-    const created = !this.values.has(key);
-    this.values.set(key, value);
-    return { ok: true, created, revision: index(++this.#revision) };
+    return super.put(key, value, options);
   }
 
-  async get(key: string): Promise<GetAnswer> {
+  override async get(key: string, options?: ReadOptions): Promise<GetAnswer> {
     this.calls.push(`get ${key}`);
-    if (this.failure !== null) return this.failure;
-    const value = this.values.get(key);
-    const row = value === undefined ? null : this.#row(key, value);
-    return { ok: true, level: "linearizable", row };
+    return super.get(key, options);
   }
 
-  async delete(key: string): Promise<DeleteAnswer> {
+  override async delete(key: string, options?: WriteOptions): Promise<DeleteAnswer> {
     this.calls.push(`del ${key}`);
-    if (this.failure !== null) return this.failure;
-    const deleted = this.values.delete(key) ? 1 : 0;
-    return { ok: true, deleted, revision: index(++this.#revision) };
+    return super.delete(key, options);
   }
 
-  async list(options: ListOptions): Promise<ListAnswer> {
-    this.calls.push(`list ${options.prefix}`);
-    if (this.failure !== null) return this.failure;
-    const limit = options.limit ?? 1_000;
-    const keys = [...this.values.keys()].filter((key) => key.startsWith(options.prefix)).sort();
-    const none = new Uint8Array();
-    const rows = keys.slice(0, limit).map((key) => {
-      return this.#row(key, options.keysOnly === true ? none : (this.values.get(key) ?? none));
-    });
-    const more = keys.length > limit;
-    const level = options.level ?? "linearizable";
-    return { ok: true, level, rows, more, revision: index(this.#revision) };
+  override async list(options: ListOptions): Promise<ListAnswer> {
+    this.calls.push(`list ${options.prefix ?? ""}`);
+    return super.list(options);
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
@@ -127,10 +119,5 @@ export class MemoryStore implements ClientPort {
 
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     return this.failure ?? { ok: true, leader: to };
-  }
-
-  #row(key: string, value: Uint8Array) {
-    const revision = index(this.#revision);
-    return { key, value, contentType: null, revision, createRevision: revision };
   }
 }

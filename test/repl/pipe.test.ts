@@ -81,7 +81,7 @@ test("the splitter itself gives a line up as soon as it is too long", () => {
 test("a line that is no text is refused and not stored otherwise than sent", async () => {
   const { lines, store } = await run("put a ", Uint8Array.of(0xff, 0x0a));
   assert.match(lines[0] ?? "", /not valid UTF-8/);
-  assert.is(store.values.size, 0);
+  assert.is(store.rows.size, 0);
 });
 
 test("a value of several lines and escape codes is one escaped line", async () => {
@@ -97,7 +97,7 @@ test("when nobody reads the answers the lines still run", async () => {
     for (let count = 0; count < 5_000; count++) yield Buffer.from(`put k${count} v\n`);
   }
   assert.is(await runPipe({ store, input: input(), output }), "end");
-  assert.is(store.values.size, 5_000);
+  assert.is(store.rows.size, 5_000);
 });
 
 test("an output that throws costs the answers, and the lines still run", async () => {

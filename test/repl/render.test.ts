@@ -161,7 +161,8 @@ test("a get without a row says not found", () => {
 
 test("a listing shows rows, the count, and that more follow", () => {
   const rows = [row("a b", "1"), row("c", "x\x1by")];
-  const meta = { ok: true, level: "linearizable", revision: index(1) } as const;
+  const common = { ok: true, level: "linearizable", revision: index(1) } as const;
+  const meta = { ...common, prefixes: [], last: "c" };
   assert.is(renderList({ ...meta, rows, more: false }, null), '"a b" = 1\nc = "x\\x1by"\n(2 keys)');
   assert.match(
     renderList({ ...meta, rows, more: true }, null),
@@ -171,7 +172,8 @@ test("a listing shows rows, the count, and that more follow", () => {
 
 test("on a terminal a long key of a listing takes half a row, elsewhere it is whole", () => {
   const key = "k".repeat(2_048);
-  const answer = { ok: true, level: "linearizable", revision: index(1), more: false } as const;
+  const common = { ok: true, level: "linearizable", revision: index(1), more: false } as const;
+  const answer = { ...common, prefixes: [], last: null };
   const rows = [row(key, "v"), row("日".repeat(100), "v")];
   const [first, second] = renderList({ ...answer, rows }, 80).split("\n");
   assert.is(first, `${"k".repeat(39)}… = v`);

@@ -142,7 +142,7 @@ test("while too many lines wait the keyboard is not read", async () => {
   screen.type(lines.join(""));
   assert.is(screen.input.isPaused, true);
   await until(
-    () => screen.store.values.size === lines.length,
+    () => screen.store.rows.size === lines.length,
     () => screen.last(),
   );
   assert.is(screen.input.isPaused, false);
@@ -187,7 +187,7 @@ test("Ctrl-D ends on an empty line, after the lines that wait", async () => {
     () => screen.ended === "exit",
     () => screen.output.text,
   );
-  assert.is(screen.store.values.size, 2);
+  assert.is(screen.store.rows.size, 2);
 });
 
 test("Ctrl-D inside a line deletes a character", () => {

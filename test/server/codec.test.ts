@@ -17,6 +17,9 @@ import {
   valueBytesMax,
   type Command,
 } from "../../server/state-machine/command.ts";
+import { afterEveryKey } from "../../server/state-machine/key-range.ts";
+import { operationsMax, type Transaction } from "../../server/state-machine/transaction.ts";
+import { Random } from "../raft/random.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const none = new Uint8Array(0);
@@ -186,8 +189,78 @@ test("whatever bytes come, decoding does not throw", () => {
     const data = (sound[round % 2] ?? none).slice();
     for (let changes = 1 + draw(4); changes > 0; changes--) data[draw(data.byteLength)] = draw(256);
     const decoded = decodeCommand(data);
-    if (decoded.op === "refused") continue;
+    if (decoded.op === "refused" || decoded.op === "transaction") continue;
     assert.ok(decoded.key !== "" && !decoded.key.includes("\0"));
+  }
+});
+
+const range = { start: "a", end: "b\u{10ffff}" };
+
+const transaction: Transaction = {
+  op: "transaction",
+  conditions: [
+    { kind: "exists", key: "k", not: true },
+    { kind: "revision", key: "k", not: false, revision: Number.MAX_SAFE_INTEGER },
+    { kind: "createRevision", key: "ä", not: false, revision: 0 },
+    { kind: "value", key: "k", not: true, value: utf8("v") },
+  ],
+  then: [
+    { op: "put", key: "k", value: utf8("value"), contentType: "a/b" },
+    { op: "put", key: "k", value: none, contentType: null },
+    { op: "delete", key: "k" },
+    { op: "get", key: "k" },
+    { op: "getdel", key: "k" },
+    { op: "revision", key: "k" },
+    { op: "deleteRange", range, limit: null },
+    { op: "deleteRange", range, limit: 7 },
+    { op: "range", range: { start: "", end: afterEveryKey }, limit: 10_000 },
+  ],
+  otherwise: [
+    { op: "incr", key: "k", by: -(2n ** 63n), min: null, max: 2n ** 63n - 1n },
+    { op: "incr", key: "k", by: 255n, min: -1n, max: null },
+    { op: "max", key: "k", value: -1n },
+    { op: "min", key: "k", value: 256n },
+    { op: "append", key: "k", value: utf8("end") },
+  ],
+};
+
+test("a transaction comes back as it was, with every kind of condition and operation", () => {
+  assert.equal(decodeCommand(encodeCommand(transaction)), transaction);
+  const empty: Command = { op: "transaction", conditions: [], then: [], otherwise: [] };
+  assert.equal(decodeCommand(encodeCommand(empty)), empty);
+});
+
+test("a transaction that is cut short, too long or too large is refused", () => {
+  const whole = encodeCommand(transaction);
+  for (let length = 0; length < whole.byteLength; length++) {
+    assertRefused(whole.subarray(0, length), `cut at ${length}`);
+  }
+  assertRefused(Buffer.concat([whole, new Uint8Array(1)]), "a byte too many");
+  const get = { op: "get", key: "k" } as const;
+  const many = (count: number): Command => ({
+    op: "transaction",
+    conditions: [],
+    then: Array.from({ length: count }, () => get),
+    otherwise: [],
+  });
+  assert.is(decodeCommand(encodeCommand(many(operationsMax))).op, "transaction");
+  assertRefused(encodeCommand(many(operationsMax + 1)), "too many operations");
+});
+
+test("a transaction with random bytes in it is another one or refused, and never without a key", () => {
+  const whole = encodeCommand(transaction);
+  const random = new Random(7);
+  for (let round = 0; round < 20_000; round++) {
+    const data = whole.slice();
+    for (let changes = 1 + random.below(4); changes > 0; changes--) {
+      data[random.below(data.byteLength)] = random.below(256);
+    }
+    const decoded = decodeCommand(data);
+    if (decoded.op !== "transaction") continue;
+    const keys = [...decoded.conditions, ...decoded.then, ...decoded.otherwise].flatMap((part) =>
+      "key" in part ? [part.key] : [],
+    );
+    assert.ok(keys.every((key) => key !== "" && !key.includes("\0")));
   }
 });
 

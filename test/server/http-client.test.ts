@@ -87,6 +87,50 @@ test("a missing row is null, with the level it was read at", async () => {
   await listener.close(0);
 });
 
+test("conditions, atoms, transactions and ranges come through", async () => {
+  const { port, listener } = await serve();
+  const client = new HttpClient([url(port)]);
+  const created = await client.put("k", bytes("v"), { ifNoneMatch: "*" });
+  assert.ok(created.ok && created.created);
+  const refused = failed(await client.put("k", bytes("w"), { ifMatch: 99 }));
+  assert.equal([refused.code, refused.revision], ["condition_failed", created.revision]);
+  assert.is(failed(await client.delete("k", { ifNoneMatch: "*" })).outcome, "not_applied");
+  const incr = { op: "incr", key: "c", by: 2n ** 60n, min: 0n, max: null } as const;
+  const counted = await client.atomic(incr);
+  assert.ok(counted.ok);
+  assert.equal(counted.result, { op: "incr", value: 2n ** 60n, revision: counted.revision });
+  const appended = await client.atomic({ op: "append", key: "k", value: new Uint8Array([255]) });
+  assert.ok(appended.ok && appended.result.op === "append");
+  assert.equal([...appended.result.value], [118, 255]);
+  const taken = await client.atomic({ op: "getdel", key: "k" });
+  assert.ok(taken.ok && taken.result.op === "getdel");
+  assert.equal([...(taken.result.row?.value ?? [])], [118, 255]);
+  const gone = await client.atomic({ op: "getdel", key: "k" });
+  assert.ok(gone.ok && gone.result.op === "getdel" && gone.result.row === null);
+  const done = await client.transact({
+    op: "transaction",
+    conditions: [{ kind: "value", key: "c", not: false, value: bytes(String(2n ** 60n)) }],
+    then: [
+      { op: "put", key: "p/1", value: new Uint8Array([254]), contentType: "a/b" },
+      { op: "get", key: "p/1" },
+      { op: "range", range: { start: "p/", end: "p0" }, limit: 5 },
+      { op: "max", key: "c", value: 1n },
+    ],
+    otherwise: [],
+  });
+  assert.ok(done.ok && done.succeeded);
+  const [, got, range, max] = done.results;
+  assert.ok(got?.op === "get" && range?.op === "range" && max?.op === "max");
+  assert.equal([...(got.row?.value ?? [])], [254]);
+  assert.equal([range.rows.length, range.more, max.value], [1, false, 2n ** 60n]);
+  const counts = await client.count({ prefix: "p/" });
+  assert.is(counts.ok && counts.count, 1);
+  const removed = await client.deleteRange({ start: "p", end: "q" }, { limit: 3 });
+  assert.is(removed.ok && removed.deleted, 1);
+  client.close();
+  await listener.close(0);
+});
+
 test("listings and status come through", async () => {
   const { port, listener } = await serve();
   const client = new HttpClient([url(port)]);

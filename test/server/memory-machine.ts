@@ -47,7 +47,7 @@ export class MemoryMachine implements StateMachine {
   }
 
   lookup(query: Query): Answer {
-    if (query.type === "list") return { type: "list", rows: [], more: false };
+    assert(query.type === "get", "nobody lists here");
     const found = this.rows.get(query.key);
     const row = found ? { key: query.key, contentType: null, ...found } : null;
     return { type: "get", row };
@@ -124,6 +124,7 @@ export class MemoryMachine implements StateMachine {
     if (kind !== "command") return null;
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
+    assert(command.op !== "transaction", "nobody sends one here");
     this.history.push(`${command.op} ${command.key}`);
     const before = this.rows.get(command.key);
     if (command.op === "put") {

@@ -1,21 +1,23 @@
 /** Clients that put, get and delete a few keys through random nodes, and write down what they were told. */
 
 import type { WriteAnswer } from "../../server/pending-writes.ts";
-import { must } from "../../server/raft/assert.ts";
-import { encodeCommand } from "../../server/state-machine/codec.ts";
 import type { Random } from "../raft/random.ts";
-import { HistoryRecorder } from "../linearizability/history.ts";
-import type { RegisterInput, RegisterOutput } from "../linearizability/models.ts";
+import type { CompareAndSetInput } from "../linearizability/models.ts";
 import type { Checks } from "./checks.ts";
 import type { SimOptions } from "./options.ts";
 import type { Life, SimProcess } from "./process.ts";
 import type { SimTime } from "./time.ts";
 import type { Coverage, Trace } from "./trace.ts";
+import { ask, Counters, Registers, Twins, type Asked } from "./workloads.ts";
+
+type Begin = (client: number, nowMs: number) => Asked & { readonly id: number };
+
+/** What came of a call, as far as its client knows. */
+type Outcome = "answered" | "unknown" | "failed";
 
 interface Call {
   readonly id: number;
-  readonly key: string;
-  readonly input: RegisterInput;
+  readonly asked: Asked;
   readonly process: SimProcess;
   readonly life: Life;
 }
@@ -43,7 +45,9 @@ export interface ClientOptions {
 
 export class Clients {
   readonly #world: ClientOptions;
-  readonly history = new HistoryRecorder<RegisterInput, RegisterOutput>();
+  readonly registers = new Registers();
+  readonly counters = new Counters();
+  readonly twins = new Twins();
   readonly #clients: Client[];
   #lastValue = 0;
   #isOver = false;
@@ -84,9 +88,14 @@ export class Clients {
   }
 
   /** One call of its own, outside the load: for what is asked at the end. */
-  ask(process: SimProcess, key: string, input: RegisterInput, done: (isOk: boolean) => void): void {
+  ask(
+    process: SimProcess,
+    key: string,
+    input: CompareAndSetInput,
+    done: (isOk: boolean) => void,
+  ): void {
     const client: Client = { number: ++this.#lastNumber, call: null };
-    this.#call(client, { process, key, input, done });
+    this.#call(client, { process, begin: this.#onRegister(key, input), done });
   }
 
   get keys(): string[] {
@@ -116,25 +125,34 @@ export class Clients {
     this.called++;
     const { random, processes } = this.#world;
     const process = random.pick(processes);
+    const begin = this.#something();
+    this.#call(client, { process, begin, done: () => this.#thinkThenCall(client) });
+  }
+
+  #something(): Begin {
+    const { random } = this.#world;
     const key = random.pick(this.keys);
     const chance = random.float();
-    const input: RegisterInput =
-      chance < 0.45
-        ? { kind: "put", value: this.newValue() }
-        : chance < 0.9
-          ? { kind: "get" }
-          : { kind: "delete" };
-    this.#call(client, { process, key, input, done: () => this.#thinkThenCall(client) });
+    if (chance < 0.3) return this.#onRegister(key, { kind: "put", value: this.newValue() });
+    if (chance < 0.6) return this.#onRegister(key, { kind: "get" });
+    if (chance < 0.68) return this.#onRegister(key, { kind: "delete" });
+    if (chance < 0.8) {
+      const revision = random.float() < 0.7 ? this.registers.lastSeen(key) : null;
+      return this.#onRegister(key, { kind: "putIf", value: this.newValue(), revision });
+    }
+    const workload = chance < 0.9 ? this.counters : this.twins;
+    const name = chance < 0.9 ? "counter" : "twin";
+    const input = random.float() < 0.6 ? ({ kind: "incr", by: 1 } as const) : getInput;
+    return (number, nowMs) => ask(workload, { client: number, key: name, input }, nowMs);
+  }
+
+  #onRegister(key: string, input: CompareAndSetInput): Begin {
+    return (client, nowMs) => ask(this.registers, { client, key, input }, nowMs);
   }
 
   #call(
     client: Client,
-    {
-      process,
-      key,
-      input,
-      done,
-    }: { process: SimProcess; key: string; input: RegisterInput; done: (isOk: boolean) => void },
+    { process, begin, done }: { process: SimProcess; begin: Begin; done: (isOk: boolean) => void },
   ): void {
     const { time } = this.#world;
     const { life } = process;
@@ -143,17 +161,18 @@ export class Clients {
       time.at(time.nowMs + this.#latencyMs(), () => done(false));
       return;
     }
-    const id = this.history.begin(client.number, key, input, time.nowMs);
-    const call: Call = { id, key, input, process, life };
+    const asked = begin(client.number, time.nowMs);
+    const { id } = asked;
+    const call: Call = { id, asked, process, life };
     client.call = call;
-    this.#world.trace.note(time.nowMs, input.kind, process.id, id);
-    const settle = (output: RegisterOutput | "unknown" | "failed"): void => {
+    this.#world.trace.note(time.nowMs, asked.kind, process.id, id);
+    const settle = (outcome: Outcome): void => {
       // What the process says now, it says when its disk lets it.
       time.at(process.nowMs + this.#latencyMs(), () => {
         if (client.call !== call) return;
         client.call = null;
-        this.#note(id, output);
-        done(typeof output !== "string");
+        this.#note(call, outcome);
+        done(outcome === "answered");
       });
     };
     time.at(time.nowMs + this.#latencyMs(), () => {
@@ -168,68 +187,47 @@ export class Clients {
   #lost(client: Client, call: Call): void {
     if (client.call !== call) return;
     client.call = null;
-    this.#note(call.id, "unknown");
+    this.#note(call, "unknown");
     this.#doneWhenLost.get(call)?.(false);
   }
 
-  #note(id: number, output: RegisterOutput | "unknown" | "failed"): void {
+  #note({ id, asked }: Call, outcome: Outcome): void {
     const { time, coverage, trace } = this.#world;
-    trace.note(time.nowMs, typeof output === "string" ? output : "answered", 0, id);
-    if (output === "unknown") {
+    trace.note(time.nowMs, outcome, 0, id);
+    if (outcome === "unknown") {
       coverage.add("a call of unknown outcome");
-      this.history.unknown(id);
-    } else if (output === "failed") {
+      asked.unknown();
+    } else if (outcome === "failed") {
       coverage.add("a refused call");
-      this.history.failed(id);
+      asked.failed();
     } else {
       this.answered++;
-      this.history.end(id, output, time.nowMs);
+      asked.end(time.nowMs);
     }
   }
 
-  #request(call: Call, settle: (output: RegisterOutput | "unknown" | "failed") => void): void {
-    const { input, key, life, process } = call;
+  #request({ asked, life, process }: Call, settle: (outcome: Outcome) => void): void {
     const { node } = life;
-    if (input.kind === "get") {
+    if (asked.command === null) {
       node.read((answer) => {
-        if (!answer.ok) {
-          settle("failed");
-          return;
-        }
-        const found = node.machine.lookup({ type: "get", key });
-        const row = found.type === "get" ? found.row : null;
-        settle({
-          kind: "get",
-          row: row && { value: decoder.decode(row.value), revision: row.revision },
-        });
+        if (answer.ok) asked.read(node.machine);
+        settle(answer.ok ? "answered" : "failed");
       });
       return;
     }
-    const command = encodeCommand(
-      input.kind === "put"
-        ? { op: "put", key, value: encoder.encode(input.value), contentType: null }
-        : { op: "delete", key },
-    );
-    node.write(command, (answer) => settle(this.#writeOutput(process, answer)));
+    node.write(asked.command, (answer) => settle(this.#writeOutcome(process, asked, answer)));
   }
 
-  #writeOutput(process: SimProcess, answer: WriteAnswer): RegisterOutput | "unknown" | "failed" {
+  #writeOutcome(process: SimProcess, asked: Asked, answer: WriteAnswer): Outcome {
+    const { time, checks } = this.#world;
     if (!answer.ok) return answer.outcome === "unknown" ? "unknown" : "failed";
     const { result } = answer;
-    const { checks } = this.#world;
-    must(result.op !== "refused" ? result : undefined, "our commands are understood");
+    if (!("revision" in result)) throw new Error(`our commands are done, and this is ${result.op}`);
     process.look();
-    if (result.op === "put") {
-      checks.acknowledged(process.id, result.revision, process.voters);
-      return { kind: "put", created: result.created, revision: result.revision };
-    }
-    if (result.op === "delete") {
-      checks.acknowledged(process.id, result.revision, process.voters);
-      return { kind: "delete", deleted: result.deleted, revision: result.revision };
-    }
-    return "failed";
+    checks.acknowledged(process.id, result.revision, process.voters);
+    asked.answered(result, time.nowMs);
+    return "answered";
   }
 }
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
+const getInput = { kind: "get" } as const;

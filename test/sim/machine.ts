@@ -11,6 +11,7 @@ import { index, term, type Entry, type Index } from "../../server/raft/entry.ts"
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
+import { count, list } from "../../server/state-machine/listing.ts";
 import type {
   AppliedState,
   RowBatch,
@@ -22,6 +23,7 @@ import type {
 } from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
+import { MapRows } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -173,9 +175,14 @@ export class SimMachine implements StateMachine {
   }
 
   lookup(query: Query): Answer {
-    if (query.type === "get") return { type: "get", row: this.#rows.get(query.key) ?? null };
-    const rows = [...this.#rows.values()].filter(({ key }) => key.startsWith(query.prefix));
-    return { type: "list", rows: rows.slice(0, query.limit), more: rows.length > query.limit };
+    switch (query.type) {
+      case "get":
+        return { type: "get", row: this.#rows.get(query.key) ?? null };
+      case "list":
+        return list(this.#reader(), query);
+      case "count":
+        return count(this.#reader(), query);
+    }
   }
 
   digest(): StateDigest {
@@ -274,31 +281,16 @@ export class SimMachine implements StateMachine {
   #applyCommand({ data, index: revision }: Entry): CommandResult {
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
-    if (command.op === "refused") return command;
-    const before = this.#forget(command.key);
-    if (command.op === "delete") {
-      this.#change(command.key, null);
-      return { op: "delete", deleted: before ? 1 : 0, revision };
-    }
-    const createRevision = before?.createRevision ?? revision;
-    const { key, value, contentType } = command;
-    this.#change(key, { key, value, contentType, revision, createRevision });
-    this.#hash.add(rowChecksum(command, revision, createRevision), revision, createRevision);
-    return { op: "put", created: before === undefined, revision };
+    return command.op === "refused" ? command : this.#reader().do(command, revision);
   }
 
-  #forget(key: string): Row | undefined {
-    const row = this.#rows.get(key);
-    if (row) {
-      const checksum = rowChecksum(row, row.revision, row.createRevision);
-      this.#hash.remove(checksum, row.revision, row.createRevision);
-    }
-    return row;
-  }
-
-  #change(key: string, row: Row | null): void {
-    if (row) this.#rows.set(key, row);
-    else this.#rows.delete(key);
-    this.#changes.push({ key, row });
+  #reader(): MapRows {
+    return new MapRows(this.#rows, (key, before, row) => {
+      if (before) this.#hash.remove(checksumOf(before), before.revision, before.createRevision);
+      if (row) this.#hash.add(checksumOf(row), row.revision, row.createRevision);
+      this.#changes.push({ key, row });
+    });
   }
 }
+
+const checksumOf = (row: Row): number => rowChecksum(row, row.revision, row.createRevision);

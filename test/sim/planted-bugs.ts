@@ -219,4 +219,16 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace:
       "    if (at > this.#lastIndex) return null;\n    if (at < this.firstIndex - 1) return term(1);",
   },
+  {
+    name: "a condition on a revision is not looked at",
+    file: "server/state-machine/transact.ts",
+    find: "conditions.every((condition) => holds(rows, condition))",
+    replace: 'conditions.every((one) => one.kind === "revision" || holds(rows, one))',
+  },
+  {
+    name: "of a transaction only the first change is made",
+    file: "server/state-machine/rows.ts",
+    find: "for (const [key, row] of this.#changes) {\n      // One",
+    replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      // One",
+  },
 ];

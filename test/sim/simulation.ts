@@ -9,7 +9,9 @@ import type { Member } from "../../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { majority } from "../../server/raft/quorum.ts";
 import { checkHistory } from "../linearizability/checker.ts";
-import { register } from "../linearizability/models.ts";
+import type { HistoryRecorder } from "../linearizability/history.ts";
+import type { Model } from "../linearizability/model.ts";
+import { compareAndSet, counter } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
 import { Checks, type Shadow } from "./checks.ts";
 import { Clients } from "./clients.ts";
@@ -257,9 +259,17 @@ class Simulation {
   }
 
   #checkHistory(): void {
-    const verdict = checkHistory(register, this.#clients.history.operations(), {
-      stepsMax: checkerStepsMax,
-    });
+    const { registers, counters, twins } = this.#clients;
+    this.#checkOne(compareAndSet, registers.history);
+    this.#checkOne(counter, counters.history);
+    this.#checkOne(counter, twins.history);
+  }
+
+  #checkOne<State, Input, Output>(
+    model: Model<State, Input, Output>,
+    history: HistoryRecorder<Input, Output>,
+  ): void {
+    const verdict = checkHistory(model, history.operations(), { stepsMax: checkerStepsMax });
     if (verdict.kind === "undecided") this.#coverage.add("an undecided history");
     claim(verdict.kind !== "violation", () =>
       verdict.kind === "violation" ? `key ${verdict.key}: ${verdict.explanation}` : "",

@@ -17,11 +17,13 @@ import { index, nodeId, term, type Entry, type EntryKind } from "../../server/ra
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { frameCommand } from "../../server/state-machine/command-header.ts";
 import type {
+  Command,
   CommandResult,
   ListAnswer,
   ListQuery,
   Row,
 } from "../../server/state-machine/command.ts";
+import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { KeyValueStore, type OpenResult } from "../../storage/key-value-store.ts";
 import { loadSqlite } from "../../storage/sqlite/open.ts";
 import {
@@ -47,6 +49,9 @@ export function roomy<T extends object>(result: T | "full" | "busy"): T {
   return result;
 }
 
+/** What a listing is to give other than everything; `prefix` stands for its range. */
+type SceneQuery = Partial<ListQuery> & { readonly prefix?: string };
+
 /** A store in a directory of its own, with a log of entries that it is given. */
 export class Scene {
   readonly path: string;
@@ -69,7 +74,15 @@ export class Scene {
   }
 
   deleteEntry(key: string): Entry {
-    return this.entry("command", framed({ op: "delete", key }));
+    return this.commandEntry({ op: "delete", key });
+  }
+
+  commandEntry(command: Command): Entry {
+    return this.entry("command", framed(command));
+  }
+
+  do(command: Command): CommandResult {
+    return must(this.store.apply([this.commandEntry(command)])[0], "a command answers");
   }
 
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
@@ -86,14 +99,23 @@ export class Scene {
     return answer.row;
   }
 
-  list(query: Partial<ListQuery> = {}): ListAnswer {
-    const whole = { prefix: "", after: null, limit: 1000, keysOnly: false, bytesMax: 1 << 20 };
-    const answer = this.store.lookup({ type: "list", ...whole, ...query });
+  list(query: SceneQuery = {}): ListAnswer {
+    const { prefix = "", ...others } = query;
+    const whole = {
+      range: prefixRange(prefix),
+      after: null,
+      reverse: false,
+      limit: 1000,
+      keysOnly: false,
+      bytesMax: 1 << 20,
+      groups: null,
+    };
+    const answer = this.store.lookup({ type: "list", ...whole, ...others });
     if (answer.type !== "list") throw new Error("a list answers with a list");
     return answer;
   }
 
-  keys(query: Partial<ListQuery> = {}): string[] {
+  keys(query: SceneQuery = {}): string[] {
     return this.list(query).rows.map((row) => row.key);
   }
 

@@ -75,6 +75,8 @@ const table: readonly Rule[] = [
       "server/client-port.ts",
       "server/member-text.ts",
       "server/state-machine/command.ts",
+      "server/state-machine/integer.ts",
+      "server/transaction-json.ts",
       "server/raft/assert.ts",
       "node:",
     ],

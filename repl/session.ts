@@ -1,0 +1,73 @@
+/** Lines of one person or pipe: a transaction may take several of them, every other command is one. */
+
+import type { ClientPort } from "../server/client-port.ts";
+import { execute, type ExecuteOptions, type Execution } from "./execute.ts";
+import { lineBytesMax } from "./words.ts";
+
+const nothingToSay: Execution = { text: null, exit: false };
+
+export class Session {
+  readonly #store: ClientPort;
+  /** The lines of a transaction that is not whole yet; null outside of one. */
+  #open: string | null = null;
+
+  constructor(store: ClientPort) {
+    this.#store = store;
+  }
+
+  /** Whether the next line goes on with a transaction. */
+  get isOpen(): boolean {
+    return this.#open !== null;
+  }
+
+  /** Forgets the transaction that is not whole yet; says whether there was one. */
+  drop(): boolean {
+    const wasOpen = this.isOpen;
+    this.#open = null;
+    return wasOpen;
+  }
+
+  /** An empty line ends a transaction as it is. */
+  async execute(line: string, options: ExecuteOptions): Promise<Execution> {
+    const isGoingOn = this.#open !== null;
+    if (!isGoingOn && !startsTransaction.test(line)) return execute(this.#store, line, options);
+    const text = isGoingOn ? `${this.#open}\n${line}` : line;
+    const isEnded = (isGoingOn && line.trim() === "") || isWhole(text);
+    if (!isEnded && text.length <= lineBytesMax) {
+      this.#open = text;
+      return nothingToSay;
+    }
+    this.#open = null;
+    return execute(this.#store, text, options);
+  }
+
+  /** There are no more lines. */
+  async end(options: ExecuteOptions): Promise<Execution> {
+    const text = this.#open;
+    this.#open = null;
+    return text === null ? nothingToSay : execute(this.#store, text, options);
+  }
+}
+
+const startsTransaction = /^\s*txn(?:\s|$)/;
+
+/** Whether every brace that was opened is closed again, and there was one. */
+function isWhole(text: string): boolean {
+  let depth = 0;
+  let isText = false;
+  for (let at = text.indexOf("txn") + 3; at < text.length; at++) {
+    const character = text[at];
+    if (isText && character === "\\") at++;
+    else if (character === '"') isText = !isText;
+    else if (isText) continue;
+    else if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") {
+      depth--;
+      if (depth <= 0) return true;
+    } else if (depth === 0 && !/\s/.test(character ?? "")) {
+      // No object at all: what is wrong with it is told at once.
+      return true;
+    }
+  }
+  return false;
+}

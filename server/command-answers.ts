@@ -1,0 +1,115 @@
+/** Writes with conditions as commands, and what the state machine says of commands as answers. */
+
+import type {
+  AtomicAnswer,
+  DeleteAnswer,
+  DeleteRangeAnswer,
+  Failure,
+  Match,
+  PutAnswer,
+  TransactionAnswer,
+  WriteOptions,
+} from "./client-port.ts";
+import { assert } from "./raft/assert.ts";
+import type { Index } from "./raft/entry.ts";
+import type { CommandResult, DeleteCommand, PutCommand } from "./state-machine/command.ts";
+import {
+  transactionOf,
+  type Condition,
+  type OperationResult,
+  type Transaction,
+} from "./state-machine/transaction.ts";
+
+type Executed = Exclude<CommandResult, { readonly op: "refused" }>;
+
+export const isConditional = ({ ifMatch, ifNoneMatch }: WriteOptions): boolean =>
+  ifMatch !== undefined || ifNoneMatch !== undefined;
+
+/** Where the conditions do not hold, it looks up the revision that stands in the way. */
+export function conditionally(
+  command: PutCommand | DeleteCommand,
+  { ifMatch, ifNoneMatch }: WriteOptions,
+): Transaction {
+  const { key } = command;
+  const conditions: Condition[] = [];
+  if (ifMatch !== undefined) conditions.push(conditionOf(key, ifMatch, false));
+  if (ifNoneMatch !== undefined) conditions.push(conditionOf(key, ifNoneMatch, true));
+  return transactionOf(conditions, command, { op: "revision", key });
+}
+
+const conditionOf = (key: string, match: Match, not: boolean): Condition =>
+  match === "*" ? { kind: "exists", key, not } : { kind: "revision", key, not, revision: match };
+
+export function conditionalPutAnswer(executed: Executed): PutAnswer {
+  const done = oneResult(executed);
+  if ("ok" in done) return done;
+  const { result, revision } = done;
+  if (result.op === "revision") return conditionFailed(result.revision);
+  assert(result.op === "put", "a put is answered as a put");
+  return { ok: true, created: result.created, revision };
+}
+
+export function conditionalDeleteAnswer(executed: Executed): DeleteAnswer {
+  const done = oneResult(executed);
+  if ("ok" in done) return done;
+  const { result, revision } = done;
+  if (result.op === "revision") return conditionFailed(result.revision);
+  assert(result.op === "delete", "a delete is answered as a delete");
+  return { ok: true, deleted: result.deleted, revision };
+}
+
+export function atomicAnswer(executed: Executed): AtomicAnswer {
+  const done = oneResult(executed);
+  return "ok" in done ? done : { ok: true, ...done };
+}
+
+export function deleteRangeAnswer(executed: Executed): DeleteRangeAnswer {
+  const done = oneResult(executed);
+  if ("ok" in done) return done;
+  const { result, revision } = done;
+  assert(result.op === "deleteRange", "a range is deleted as a range");
+  return { ok: true, deleted: result.deleted, revision };
+}
+
+export function transactionAnswer(executed: Executed): TransactionAnswer {
+  if (executed.op === "failed") {
+    const { code, detail, position } = executed;
+    const place = `operation ${position + 1}: ${detail}`;
+    return { ok: false, code, detail: place, outcome: "not_applied" };
+  }
+  assert(executed.op === "transaction", "a transaction is answered as a transaction");
+  const { succeeded, results, revision } = executed;
+  return { ok: true, succeeded, results, revision };
+}
+
+export const tooLarge = (detail: string): Failure => ({
+  ok: false,
+  code: "too_large",
+  detail,
+  outcome: "not_applied",
+});
+
+function oneResult(
+  executed: Executed,
+): Failure | { readonly result: OperationResult; readonly revision: Index } {
+  if (executed.op === "failed") {
+    const { code, detail } = executed;
+    return { ok: false, code, detail, outcome: "not_applied" };
+  }
+  assert(executed.op === "transaction", "a transaction is answered as a transaction");
+  const [result] = executed.results;
+  assert(result !== undefined, "each operation has a result");
+  return { result, revision: executed.revision };
+}
+
+/** `found`: null where there is no row. */
+function conditionFailed(found: Index | null): Failure {
+  const is = found === null ? "the key is not there" : `the key is there at revision ${found}`;
+  return {
+    ok: false,
+    code: "condition_failed",
+    detail: `${is}, and the condition is another`,
+    outcome: "not_applied",
+    ...(found === null ? {} : { revision: found }),
+  };
+}

@@ -1,0 +1,131 @@
+/** What commands and queries are made of: rows by key, in order, before and after changes. */
+
+import type { Index } from "../raft/entry.ts";
+import type { Row } from "./command.ts";
+import { compareKeys, type KeyRange } from "./key-range.ts";
+
+/** What a condition looks at without reading the value. */
+export interface RowRevisions {
+  readonly revision: number;
+  readonly createRevision: number;
+}
+
+export interface ScanOptions {
+  /** From the greatest key down. */
+  readonly reverse: boolean;
+  /** Leaves the values out (empty bytes in the rows). */
+  readonly keysOnly: boolean;
+}
+
+export interface RowReader {
+  /** Null where there is no such row. */
+  revisions(key: string): RowRevisions | null;
+  get(key: string): Row | null;
+  /** In the order of the keys; nothing may be changed while it is read. */
+  scan(range: KeyRange, options: ScanOptions): Iterable<Row>;
+}
+
+/** What a row is replaced by; `value` is copied where it is kept. */
+export interface NewRow {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly contentType: string | null;
+}
+
+export interface Rows extends RowReader {
+  /** Returns what was there before: a row that was there keeps its create revision. */
+  put(row: NewRow, revision: Index): RowRevisions | null;
+  /** Returns what was there before. */
+  remove(key: string): RowRevisions | null;
+}
+
+/** A key and what stands there now; null: nothing any more. */
+export type RowChange = readonly [key: string, row: Row | null];
+
+/** Those of `changes` in the range, in the order in which a scan gives them. */
+export function changesIn(
+  changes: Iterable<RowChange>,
+  range: KeyRange,
+  reverse: boolean,
+): RowChange[] {
+  const found: RowChange[] = [];
+  for (const change of changes) {
+    const [key] = change;
+    if (compareKeys(key, range.start) >= 0 && compareKeys(key, range.end) < 0) found.push(change);
+  }
+  const sign = reverse ? -1 : 1;
+  return found.sort(([a], [b]) => sign * compareKeys(a, b));
+}
+
+/** `base` with `changes` laid over it; both in the order in which a scan gives them. */
+export function* mergeRows(
+  base: Iterable<Row>,
+  changes: readonly RowChange[],
+  reverse: boolean,
+): Generator<Row> {
+  const sign = reverse ? -1 : 1;
+  let at = 0;
+  for (const row of base) {
+    let isCovered = false;
+    for (; at < changes.length && !isCovered; at++) {
+      const [key, changed] = changes[at] as RowChange;
+      const order = sign * compareKeys(key, row.key);
+      if (order > 0) break;
+      if (changed !== null) yield changed;
+      isCovered = order === 0;
+    }
+    if (!isCovered) yield row;
+  }
+  for (; at < changes.length; at++) {
+    const [, changed] = changes[at] as RowChange;
+    if (changed !== null) yield changed;
+  }
+}
+
+/** Changes that may still be dropped, over rows that stay as they are until `flush`. */
+export class Overlay implements Rows {
+  readonly #base: Rows;
+  readonly #changes = new Map<string, Row | null>();
+
+  constructor(base: Rows) {
+    this.#base = base;
+  }
+
+  revisions(key: string): RowRevisions | null {
+    const changed = this.#changes.get(key);
+    return changed === undefined ? this.#base.revisions(key) : changed;
+  }
+
+  get(key: string): Row | null {
+    const changed = this.#changes.get(key);
+    return changed === undefined ? this.#base.get(key) : changed;
+  }
+
+  scan(range: KeyRange, options: ScanOptions): Iterable<Row> {
+    const base = this.#base.scan(range, options);
+    if (this.#changes.size === 0) return base;
+    return mergeRows(base, changesIn(this.#changes, range, options.reverse), options.reverse);
+  }
+
+  put({ key, value, contentType }: NewRow, revision: Index): RowRevisions | null {
+    const before = this.revisions(key);
+    const createRevision = (before?.createRevision ?? revision) as Index;
+    this.#changes.set(key, { key, value, contentType, revision, createRevision });
+    return before;
+  }
+
+  remove(key: string): RowRevisions | null {
+    const before = this.revisions(key);
+    if (before !== null) this.#changes.set(key, null);
+    return before;
+  }
+
+  /** Makes the changes, all of which were made at `revision`. */
+  flush(revision: Index): void {
+    for (const [key, row] of this.#changes) {
+      // One that went and came again was created anew.
+      if (row === null || row.createRevision === revision) this.#base.remove(key);
+      if (row !== null) this.#base.put(row, revision);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * Transactions: conditions on rows, and operations that happen all or not at all, in one log entry.
+ * Every write that is more than a plain put or delete is one of these.
+ */
+
+import type { Index } from "../raft/entry.ts";
+import type { Row } from "./command.ts";
+import type { KeyRange } from "./key-range.ts";
+
+/** Conditions in one transaction. */
+export const conditionsMax = 128;
+/** Operations on either side of one transaction. */
+export const operationsMax = 128;
+/** Rows that one transaction deletes by ranges, and as many that it reads by ranges. */
+export const rangeRowsMax = 10_000;
+/** Bytes of the values that one transaction reads into its results or makes longer. */
+export const resultBytesMax: number = 8 << 20;
+
+interface About {
+  readonly key: string;
+  /** Turns the condition round. */
+  readonly not: boolean;
+}
+
+export type Condition = About &
+  (
+    | { readonly kind: "exists" }
+    /** A key without a row counts as revision 0. */
+    | { readonly kind: "revision" | "createRevision"; readonly revision: number }
+    /** A key without a row has no value, not even an empty one. */
+    | { readonly kind: "value"; readonly value: Uint8Array }
+  );
+
+/** Numbers are of 64 bits, signed. A key without a row counts as 0, and takes any `max` or `min`. */
+export type Operation =
+  | {
+      readonly op: "put";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly contentType: string | null;
+    }
+  | { readonly op: "delete" | "get" | "revision"; readonly key: string }
+  | { readonly op: "getdel"; readonly key: string }
+  /** `limit` null: all of them, or, where they are more than `rangeRowsMax`, nothing. */
+  | { readonly op: "deleteRange"; readonly range: KeyRange; readonly limit: number | null }
+  | { readonly op: "range"; readonly range: KeyRange; readonly limit: number }
+  /** Refused where the result would leave `min` … `max`. */
+  | {
+      readonly op: "incr";
+      readonly key: string;
+      readonly by: bigint;
+      readonly min: bigint | null;
+      readonly max: bigint | null;
+    }
+  | { readonly op: "max" | "min"; readonly key: string; readonly value: bigint }
+  | { readonly op: "append"; readonly key: string; readonly value: Uint8Array };
+
+export interface Transaction {
+  readonly op: "transaction";
+  readonly conditions: readonly Condition[];
+  /** Run where all conditions hold. */
+  readonly then: readonly Operation[];
+  /** Run otherwise. */
+  readonly otherwise: readonly Operation[];
+}
+
+/** Does `operation` where `conditions` hold, and otherwise `instead`, where one is given. */
+export const transactionOf = (
+  conditions: readonly Condition[],
+  operation: Operation,
+  instead?: Operation,
+): Transaction => ({
+  op: "transaction",
+  conditions,
+  then: [operation],
+  otherwise: instead === undefined ? [] : [instead],
+});
+
+export type OperationResult =
+  | { readonly op: "put"; readonly created: boolean; readonly revision: Index }
+  | { readonly op: "delete"; readonly deleted: 0 | 1 }
+  | { readonly op: "deleteRange"; readonly deleted: number }
+  | { readonly op: "get" | "getdel"; readonly row: Row | null }
+  | { readonly op: "range"; readonly rows: readonly Row[]; readonly more: boolean }
+  /** `revision`: the row's, which stays what it was where the value stays. */
+  | { readonly op: "incr" | "max" | "min"; readonly value: bigint; readonly revision: Index }
+  | { readonly op: "append"; readonly value: Uint8Array; readonly revision: Index }
+  /** Null where there is no such row. */
+  | { readonly op: "revision"; readonly revision: Index | null };
+
+export interface TransactionResult {
+  readonly op: "transaction";
+  /** Whether the conditions held. */
+  readonly succeeded: boolean;
+  /** One for each operation of the side that ran. */
+  readonly results: readonly OperationResult[];
+  readonly revision: Index;
+}
+
+/** Nothing of the transaction happened: the same on every replica. */
+export interface FailedResult {
+  readonly op: "failed";
+  readonly code: "conflict" | "too_large";
+  readonly detail: string;
+  /** Of the operation that could not be done, among those of its side. */
+  readonly position: number;
+}

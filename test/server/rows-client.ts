@@ -1,0 +1,117 @@
+/** The data side of the client port over rows in a map: what a node does, without the node. */
+
+import {
+  atomicAnswer,
+  conditionalDeleteAnswer,
+  conditionalPutAnswer,
+  conditionally,
+  deleteRangeAnswer,
+  transactionAnswer,
+} from "../../server/command-answers.ts";
+import type {
+  AtomicAnswer,
+  AtomicOperation,
+  CountAnswer,
+  DeleteAnswer,
+  DeleteRangeAnswer,
+  DeleteRangeOptions,
+  Failure,
+  GetAnswer,
+  ListAnswer,
+  ListOptions,
+  PutAnswer,
+  ReadMeta,
+  ReadOptions,
+  Selection,
+  TransactionAnswer,
+  WriteOptions,
+} from "../../server/client-port.ts";
+import type { Index } from "../../server/raft/entry.ts";
+import { rangeOf } from "../../server/selection.ts";
+import type { Command, CommandResult, Row } from "../../server/state-machine/command.ts";
+import { count, list } from "../../server/state-machine/listing.ts";
+import { transactionOf, type Transaction } from "../../server/state-machine/transaction.ts";
+import { MapRows } from "./map-rows.ts";
+
+export class RowsClient {
+  readonly rows = new Map<string, Row>();
+  readonly #reader = new MapRows(this.rows);
+  /** Answers everything, while it is set. */
+  failure: Failure | null = null;
+  /** Rows of a listing at the most, as if they were long. */
+  pageRowsMax = Infinity;
+  writes = 0;
+  #revision = 0;
+
+  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
+    const { contentType = null } = options;
+    const command = conditionally({ op: "put", key, value, contentType }, options);
+    return this.#write(command, conditionalPutAnswer);
+  }
+
+  async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
+    return this.#write(conditionally({ op: "delete", key }, options), conditionalDeleteAnswer);
+  }
+
+  async atomic(operation: AtomicOperation): Promise<AtomicAnswer> {
+    return this.#write(transactionOf([], operation), atomicAnswer);
+  }
+
+  async transact(transaction: Transaction): Promise<TransactionAnswer> {
+    return this.#write(transaction, transactionAnswer);
+  }
+
+  async deleteRange(
+    selection: Selection,
+    options: DeleteRangeOptions = {},
+  ): Promise<DeleteRangeAnswer> {
+    const { limit = null } = options;
+    const operation = { op: "deleteRange", range: rangeOf(selection), limit } as const;
+    return this.#write(transactionOf([], operation), deleteRangeAnswer);
+  }
+
+  async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
+    if (this.failure !== null) return this.failure;
+    return { ok: true, ...metaOf(options), row: this.#reader.get(key) };
+  }
+
+  async list(options: ListOptions): Promise<ListAnswer> {
+    if (this.failure !== null) return this.failure;
+    const { prefix = "", after = null, reverse = false, keysOnly = false, delimiter } = options;
+    const answer = list(this.#reader, {
+      type: "list",
+      range: rangeOf(options),
+      after,
+      reverse,
+      keysOnly,
+      limit: Math.min(options.limit ?? 1_000, this.pageRowsMax),
+      bytesMax: 4 << 20,
+      groups: delimiter === undefined ? null : { prefix, delimiter },
+    });
+    const { rows, prefixes, more, last } = answer;
+    const meta = metaOf(options);
+    return { ok: true, ...meta, rows, prefixes, more, last, revision: this.#revision as Index };
+  }
+
+  async count(options: Selection & ReadOptions): Promise<CountAnswer> {
+    if (this.failure !== null) return this.failure;
+    const query = { type: "count", range: rangeOf(options), limit: Infinity } as const;
+    const found = count(this.#reader, query).count;
+    return { ok: true, ...metaOf(options), count: found, revision: this.#revision as Index };
+  }
+
+  #write<T>(
+    command: Command,
+    answerOf: (result: Exclude<CommandResult, { op: "refused" }>) => T,
+  ): T | Failure {
+    this.writes += 1;
+    if (this.failure !== null) return this.failure;
+    this.#revision += 1;
+    const result = this.#reader.do(command, this.#revision as Index);
+    if (result.op === "refused") throw new Error("these commands are understood");
+    return answerOf(result);
+  }
+}
+
+const metaOf = ({ level }: ReadOptions): ReadMeta =>
+  level === "local" ? { level, ageMs: 12.4 } : { level: "linearizable" };
