@@ -1,7 +1,8 @@
 /** `POST /v1/kv/<key>?op=…`: what is done to one value where it is. */
 
-import type { Answer } from "./answer.ts";
+import type { Answer, RequestHead } from "./answer.ts";
 import type { AtomicOperation, ClientPort, Failure, Result } from "./client-port.ts";
+import { onceOf } from "./idempotency.ts";
 import { integerJson, valueJson } from "./json-row.ts";
 import { badRequest, notImplemented, refusal } from "./problem.ts";
 import { parseQuery, type KnownParameters, type Parameters } from "./query.ts";
@@ -23,6 +24,8 @@ const asWrite = { write: true };
 const isAtomic = (op: string): op is AtomicOperation["op"] => Object.hasOwn(known, op);
 
 export interface AtomicCall {
+  readonly head: RequestHead;
+  readonly target: string;
   readonly key: string;
   readonly query: string;
   readonly body: Uint8Array | Failure;
@@ -33,7 +36,10 @@ export interface AtomicCall {
 export async function answerAtomic(call: AtomicCall, store: ClientPort): Promise<Answer> {
   const read = operationOf(call);
   if (!read.ok) return refusal(read, asWrite);
-  const answer = await store.atomic(read.operation);
+  if (!(call.body instanceof Uint8Array)) return refusal(call.body, asWrite);
+  const once = onceOf(call.head, { target: call.target, body: call.body });
+  if (!once.ok) return refusal(once, asWrite);
+  const answer = await store.atomic(read.operation, once.once);
   if (!answer.ok) return refusal(answer, asWrite);
   const { result, revision } = answer;
   const headers = { "X-KV-Revision": String(revision) };

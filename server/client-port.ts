@@ -18,6 +18,7 @@ export type FailureCode =
   | "conflict"
   | "condition_failed"
   | "condition_required"
+  | "idempotency_mismatch"
   | "too_large"
   | "key_too_long"
   | "unsupported_media_type"
@@ -65,6 +66,13 @@ export type Match = number | "*";
 
 export interface WriteOptions {
   readonly contentType?: string | null;
+  /**
+   * Executed at most once under this key, and answered with the same again: 1 to 255 printable ASCII
+   * characters. `idempotency_mismatch` where it stands for another request.
+   */
+  readonly idempotencyKey?: string;
+  /** Tells the request from others under its key; without it, what it asks for does. 32 bytes. */
+  readonly fingerprint?: Uint8Array;
   /** Written only if the row is this one; otherwise `condition_failed`. */
   readonly ifMatch?: Match;
   /** Written only if the row is not this one. */

@@ -5,7 +5,7 @@ import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
-import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { keyPathPrefix, pathOf, targetOf } from "./key-path.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
@@ -172,7 +172,7 @@ export function createApp(options: HttpOptions): HttpApp {
     const answer = guarded(options, answerer);
     app.all(path, (c) => answer(c.req.raw, knownIn(c)));
   };
-  route("/v1/kv", (request, { target }) => answerRange(request, queryOf(target), store));
+  route("/v1/kv", (request, { target }) => answerRange(request, target, store));
   route("/v1/kv/*", (request, env) => answerKeyResponse(request, env, store));
   route(
     "/v1/status",

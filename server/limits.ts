@@ -6,7 +6,18 @@ import {
   rangeRowsMax,
   resultBytesMax,
 } from "./state-machine/transaction.ts";
-import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
+import {
+  contentTypeBytesMax,
+  keyBytesMax,
+  requestKeyBytesMax,
+  valueBytesMax,
+} from "./state-machine/command.ts";
+import {
+  onceResultBytesMax,
+  requestKeptMs,
+  requestsBytesMax,
+  requestsMax,
+} from "./state-machine/once.ts";
 
 export interface Limits {
   /** Silence after which an election is due; each node draws between this and twice this. */
@@ -38,6 +49,14 @@ export interface Limits {
   readonly rangeRowsMax: number;
   /** Bytes of values that one transaction reads into its results or makes longer. */
   readonly resultBytesMax: number;
+  /** Characters of an idempotency key. */
+  readonly requestKeyBytesMax: number;
+  /** Requests remembered under their idempotency keys, their bytes, and for how long. */
+  readonly requestsMax: number;
+  readonly requestsBytesMax: number;
+  readonly requestKeptMs: number;
+  /** Bytes of the results of one of them. */
+  readonly onceResultBytesMax: number;
   /** Writes that wait for their result on this node. */
   readonly pendingWritesMax: number;
   readonly pendingWriteBytesMax: number;
@@ -121,6 +140,11 @@ export const defaultLimits: Limits = {
   operationsMax,
   rangeRowsMax,
   resultBytesMax,
+  requestKeyBytesMax,
+  requestsMax,
+  requestsBytesMax,
+  requestKeptMs,
+  onceResultBytesMax,
   pendingWritesMax: 16_384,
   pendingWriteBytesMax: 64 << 20,
   pendingReadsMax: 65_536,

@@ -18,11 +18,11 @@ import type {
   StateView,
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
-import { transact } from "../server/state-machine/transact.ts";
+import { execute } from "../server/state-machine/execute.ts";
+import { RequestTable } from "./request-table.ts";
 import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
-import { contradictionIn } from "./state-row.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   asDamage,
@@ -33,10 +33,10 @@ import {
   fileBytes,
   stateTables,
   syncDirectory,
-  userTable,
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { contradictionOf, StateTally } from "./state-tally.ts";
 import { configure, prepareStatements, type Statements } from "./state-statements.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
@@ -75,6 +75,8 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   /** Made anew with the database. */
   #rows: RowTable;
+  /** The same. */
+  #requests: RequestTable;
   #syncedIndex: Index | null = null;
   /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
@@ -94,6 +96,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
+    this.#requests = new RequestTable(database, bookHash(meta));
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -162,6 +165,7 @@ export class KeyValueStore implements StateMachine {
     try {
       this.#statements.begin.run();
       this.#rows.write();
+      this.#requests.write();
       saveMeta(this.#statements.saveMeta, {
         appliedIndex,
         appliedTerm,
@@ -169,6 +173,8 @@ export class KeyValueStore implements StateMachine {
         history: this.#history,
         hashHigh: this.#rows.hash.high,
         hashLow: this.#rows.hash.low,
+        bookHigh: this.#requests.hash.high,
+        bookLow: this.#requests.hash.low,
         configuration: this.#configuration,
       });
       this.#statements.commit.run();
@@ -181,6 +187,7 @@ export class KeyValueStore implements StateMachine {
     this.#committed = null;
     this.#uncommittedBytes = 0;
     this.#rows.written();
+    this.#requests.written();
     return "done";
   }
 
@@ -209,6 +216,7 @@ export class KeyValueStore implements StateMachine {
       appliedIndex: this.#applied.appliedIndex,
       stateHash: this.#rows.hash.toString(),
       historyHash: hex32(this.#history),
+      bookHash: this.#requests.hash.toString(),
     };
   }
 
@@ -272,7 +280,7 @@ export class KeyValueStore implements StateMachine {
       digest: this.digest(),
       commit: () => void this.commit(),
       check: (table, row) => {
-        const detail = table === userTable.name ? contradictionIn(row) : null;
+        const detail = contradictionOf(table, row);
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
       },
       onClose: () => {
@@ -284,13 +292,16 @@ export class KeyValueStore implements StateMachine {
 
   beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
     assert(this.#recovery === null, "one recovery at a time");
-    const hash = new StateHash(0, 0);
+    const tally = new StateTally();
     const target = StateHash.parse(digest.stateHash);
+    const bookTarget = StateHash.parse(digest.bookHash);
     const meta = {
       ...applied,
       history: Number.parseInt(digest.historyHash, 16),
       hashHigh: target.high,
       hashLow: target.low,
+      bookHigh: bookTarget.high,
+      bookLow: bookTarget.low,
       configuration: encodeConfiguration(must(applied.configuration, "a snapshot has members")),
     };
     const { path } = this.#database;
@@ -299,17 +310,8 @@ export class KeyValueStore implements StateMachine {
       path,
       tables: stateTables,
       meta,
-      check: (table, row) => {
-        if (table !== userTable.name) return null;
-        const [, , , createRevision, revision, checksum] = row;
-        const detail = contradictionIn(row);
-        if (detail === null) {
-          hash.add(checksum as number, revision as number, createRevision as number);
-        }
-        return detail;
-      },
-      contradiction: () =>
-        hash.toString() === digest.stateHash ? null : "its rows are not those it was made of",
+      check: (table, row) => tally.add(table, row),
+      contradiction: () => tally.contradiction(digest),
       install: () => this.#switch(meta),
       onEnd: () => {
         this.#recovery = null;
@@ -349,6 +351,7 @@ export class KeyValueStore implements StateMachine {
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
     this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
+    this.#requests = new RequestTable(this.#database, bookHash(meta));
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -377,6 +380,7 @@ export class KeyValueStore implements StateMachine {
     this.#committed = null;
     this.#uncommittedBytes = 0;
     this.#rows.rollBack(hash);
+    this.#requests.rollBack();
   }
 
   #endTransaction(): void {
@@ -389,7 +393,7 @@ export class KeyValueStore implements StateMachine {
 
   #applyNext(entry: Entry): CommandResult | null {
     assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
-    const writtenBefore = this.#rows.writtenBytes;
+    const writtenBefore = this.#rows.writtenBytes + this.#requests.writtenBytes;
     const result = this.#applyEntry(entry);
     const { configuration } = this.#applied;
     this.#applied = {
@@ -399,7 +403,7 @@ export class KeyValueStore implements StateMachine {
       configuration,
     };
     // A short entry may append to a long value.
-    const writtenBytes = this.#rows.writtenBytes - writtenBefore;
+    const writtenBytes = this.#rows.writtenBytes + this.#requests.writtenBytes - writtenBefore;
     const bytes = Math.max(entry.data.byteLength, writtenBytes);
     this.#uncommittedBytes += bytes;
     this.#grownBytes += bytes + entryWalBytes;
@@ -408,8 +412,8 @@ export class KeyValueStore implements StateMachine {
   }
 
   #applyEntry(entry: Entry): CommandResult | null {
-    const { data, kind } = entry;
-    const head = `${entry.index} ${entry.term} ${kind} ${data.byteLength}`;
+    const { data, kind, timeMs } = entry;
+    const head = `${entry.index} ${entry.term} ${kind} ${timeMs} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));
     switch (kind) {
       case "command":
@@ -425,25 +429,17 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
-  #applyCommand({ data, index: revision }: Entry): CommandResult {
+  #applyCommand(entry: Entry): CommandResult {
+    const { data } = entry;
     if (readCommandHeader(data) === null) {
       return { op: "refused", detail: "the entry is for no state machine this version knows" };
     }
     const command = decodeCommand(commandBytes(data));
-    switch (command.op) {
-      case "put":
-        return { op: "put", created: this.#rows.put(command, revision) === null, revision };
-      case "delete": {
-        const deleted = this.#rows.remove(command.key) === null ? 0 : 1;
-        return { op: "delete", deleted, revision };
-      }
-      case "transaction":
-        return transact(this.#rows, command, revision);
-      case "refused":
-        return command;
-      default:
-        return unreachable(command);
-    }
+    if (command.op === "refused") return command;
+    const result = execute(this.#rows, this.#requests, { command, entry });
+    // What it came to is part of the history: the next one of this key is told the same.
+    if (command.op === "once") this.#history = crc32(this.#requests.hash.toString(), this.#history);
+    return result;
   }
 }
 
@@ -455,5 +451,7 @@ const appliedState = (meta: StateMeta): AppliedState => ({
 });
 
 const rowsHash = ({ hashHigh, hashLow }: StateMeta): StateHash => new StateHash(hashHigh, hashLow);
+
+const bookHash = ({ bookHigh, bookLow }: StateMeta): StateHash => new StateHash(bookHigh, bookLow);
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;

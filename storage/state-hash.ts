@@ -34,6 +34,10 @@ export class StateHash {
     return new StateHash(Number.parseInt(text.slice(0, 8), 16), Number.parseInt(text.slice(8), 16));
   }
 
+  copy(): StateHash {
+    return new StateHash(this.#high, this.#low);
+  }
+
   get high(): number {
     return this.#high;
   }

@@ -1,14 +1,19 @@
 /**
  * Commands as MessagePack: `[1, key, value, contentType or nil]` puts, `[2, key]` deletes, `[3, …]` is a
- * transaction (see `transaction-codec.ts`). Written and read by hand, because every write passes here
- * twice and the shapes are fixed.
+ * transaction (see `transaction-codec.ts`), `[4, request key, fingerprint, command]` is any of these,
+ * to be done once. Written and read by hand, because every write passes here twice and the shapes are
+ * fixed.
  */
 
 import {
   contentTypeBytesMax,
+  fingerprintBytes,
   keyBytesMax,
+  requestKeyBytesMax,
   valueBytesMax,
   type Command,
+  type OnceCommand,
+  type PlainCommand,
   type RefusedResult,
 } from "./command.ts";
 import { isKey, Reader, Writer } from "./command-bytes.ts";
@@ -16,6 +21,7 @@ import { encodeTransaction, readTransaction, transactionCode } from "./transacti
 
 const putCode = 1;
 const deleteCode = 2;
+const onceCode = 4;
 
 const encoder = new TextEncoder();
 
@@ -23,6 +29,7 @@ const encoder = new TextEncoder();
 const overheadBytes = 2 + 3 * 5;
 
 export function encodeCommand(command: Command): Uint8Array {
+  if (command.op === "once") return encodeOnce(command, encodeCommand(command.command));
   if (command.op === "transaction") return encodeTransaction(command);
   const key = encoder.encode(command.key);
   if (command.op === "delete") {
@@ -39,11 +46,46 @@ export function encodeCommand(command: Command): Uint8Array {
   return writer.done();
 }
 
+/** `command` is what the plain one in it is encoded as. */
+export function encodeOnce(
+  { requestKey, fingerprint }: Pick<OnceCommand, "requestKey" | "fingerprint">,
+  command: Uint8Array,
+): Uint8Array {
+  const key = encoder.encode(requestKey);
+  const bytes = overheadBytes + key.byteLength + fingerprint.byteLength;
+  const head = new Writer(bytes).byte(0x94).byte(onceCode).field(0xd9, key);
+  const start = head.field(0xc4, fingerprint).done();
+  // The command is the last of the four as it is: nothing has to be copied to read it.
+  const data = new Uint8Array(start.byteLength + command.byteLength);
+  data.set(start);
+  data.set(command, start.byteLength);
+  return data;
+}
+
 /** Whether the state grows by it: where room is short, what makes room still passes. */
-export const takesRoom = (data: Uint8Array): boolean => data[0] !== 0x92 || data[1] !== deleteCode;
+export function takesRoom(data: Uint8Array): boolean {
+  if (data[0] === 0x94 && data[1] === onceCode) return takesRoom(readOnce(data).rest);
+  return data[0] !== 0x92 || data[1] !== deleteCode;
+}
 
 /** Never throws: bytes that are no command are refused, by the same words on every replica. */
 export function decodeCommand(data: Uint8Array): Command | RefusedResult {
+  if (data[0] !== 0x94 || data[1] !== onceCode) return decodePlain(data);
+  const { requestKey, fingerprint, rest } = readOnce(data);
+  if (requestKey === null || !/^[ -~]+$/.test(requestKey)) return refused("a command");
+  if (fingerprint?.byteLength !== fingerprintBytes) return refused("a command");
+  const command = decodePlain(rest);
+  return command.op === "refused" ? command : { op: "once", requestKey, fingerprint, command };
+}
+
+function readOnce(data: Uint8Array) {
+  const reader = new Reader(data.subarray(2));
+  const requestKey = reader.text(requestKeyBytesMax);
+  const fingerprint = reader.bytes(fingerprintBytes);
+  return { requestKey, fingerprint, rest: reader.rest() };
+}
+
+function decodePlain(data: Uint8Array): PlainCommand | RefusedResult {
   const reader = new Reader(data);
   const count = reader.byte();
   const code = reader.byte();

@@ -26,7 +26,23 @@ export interface DeleteCommand {
   readonly key: string;
 }
 
-export type Command = PutCommand | DeleteCommand | Transaction;
+/** What is done, without regard to who asked for it how often. */
+export type PlainCommand = PutCommand | DeleteCommand | Transaction;
+
+/** Executed at most once under its key, however often it comes (see `once.ts`). */
+export interface OnceCommand {
+  readonly op: "once";
+  /** The client's: 1 … `requestKeyBytesMax` printable ASCII characters. */
+  readonly requestKey: string;
+  /** Tells the request from others that come under the same key; `fingerprintBytes` long. */
+  readonly fingerprint: Uint8Array;
+  readonly command: PlainCommand;
+}
+
+export const requestKeyBytesMax = 255;
+export const fingerprintBytes = 32;
+
+export type Command = PlainCommand | OnceCommand;
 
 export interface PutResult {
   readonly op: "put";
@@ -46,11 +62,18 @@ export interface RefusedResult {
   readonly detail: string;
 }
 
+/** The request's key stands for another request, or for one too long ago. Nothing was done. */
+export interface MismatchResult {
+  readonly op: "mismatch";
+  readonly why: "other request" | "expired";
+}
+
 export type CommandResult =
   | PutResult
   | DeleteResult
   | TransactionResult
   | FailedResult
+  | MismatchResult
   | RefusedResult;
 
 export interface Row {

@@ -25,6 +25,8 @@ export interface StateDigest {
   readonly stateHash: string;
   /** Checksum over every entry ever applied, in order: 8 hex digits. */
   readonly historyHash: string;
+  /** 16 hex digits over what the state keeps besides the rows: the requests it remembers. */
+  readonly bookHash: string;
 }
 
 /** What a column of a row in a snapshot holds. Numbers are safe integers. */

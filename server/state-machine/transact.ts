@@ -8,7 +8,6 @@ import type { KeyRange } from "./key-range.ts";
 import { Overlay, type RowReader, type Rows } from "./rows.ts";
 import {
   rangeRowsMax,
-  resultBytesMax,
   type Condition,
   type FailedResult,
   type Operation,
@@ -20,11 +19,12 @@ import {
 export function transact(
   rows: Rows,
   { conditions, then, otherwise }: Transaction,
-  revision: Index,
+  options: RunOptions,
 ): TransactionResult | FailedResult {
   const succeeded = conditions.every((condition) => holds(rows, condition));
   const overlay = new Overlay(rows);
-  const run = new Run(overlay, revision);
+  const { revision } = options;
+  const run = new Run(overlay, options);
   const results: OperationResult[] = [];
   for (const operation of succeeded ? then : otherwise) {
     const result = run.do(operation);
@@ -71,17 +71,30 @@ const failed = (code: FailedResult["code"], detail: string): Failed => ({
 
 const keyText = (key: string): string => JSON.stringify(key);
 
+interface RunOptions {
+  readonly revision: Index;
+  /** Bytes of values that the results may have, and that may be made longer. */
+  readonly resultBytesMax: number;
+  /** The keys of the results count too. */
+  readonly countsKeys: boolean;
+}
+
 /** The operations of one transaction, with what is left of its limits. */
 class Run {
   readonly #rows: Rows;
   readonly #revision: Index;
-  #bytesLeft = resultBytesMax;
+  readonly #bytesMax: number;
+  #bytesLeft: number;
+  readonly #countsKeys: boolean;
   #deletesLeft = rangeRowsMax;
   #readsLeft = rangeRowsMax;
 
-  constructor(rows: Rows, revision: Index) {
+  constructor(rows: Rows, { revision, resultBytesMax, countsKeys }: RunOptions) {
     this.#rows = rows;
     this.#revision = revision;
+    this.#bytesMax = resultBytesMax;
+    this.#bytesLeft = resultBytesMax;
+    this.#countsKeys = countsKeys;
   }
 
   do(operation: Operation): OperationResult | Failed {
@@ -133,7 +146,7 @@ class Run {
   #get(op: "get" | "getdel", key: string): OperationResult | Failed {
     const row = this.#rows.get(key);
     if (row === null) return { op, row };
-    if (!this.#takes(row.value.byteLength)) return tooMuch;
+    if (!this.#takesRow(row)) return this.#tooMuch();
     if (op === "getdel") this.#rows.remove(key);
     return { op, row };
   }
@@ -142,7 +155,7 @@ class Run {
     const rows: Row[] = [];
     for (const row of this.#rows.scan(range, { reverse: false, keysOnly: false })) {
       if (rows.length === limit) return { op: "range", rows, more: true };
-      if (this.#readsLeft === 0 || !this.#takes(row.value.byteLength)) return tooMuch;
+      if (this.#readsLeft === 0 || !this.#takesRow(row)) return this.#tooMuch();
       this.#readsLeft--;
       rows.push(row);
     }
@@ -181,7 +194,7 @@ class Run {
       const detail = `the value of ${keyText(key)} would be ${length} bytes long`;
       return failed("too_large", `${detail}, the most is ${valueBytesMax}`);
     }
-    if (!this.#takes(length)) return tooMuch;
+    if (!this.#takes(length)) return this.#tooMuch();
     const value = new Uint8Array(length);
     value.set(start);
     value.set(end, start.byteLength);
@@ -189,16 +202,20 @@ class Run {
     return { op: "append", value, revision: this.#revision };
   }
 
+  #takesRow({ key, value }: Row): boolean {
+    return this.#takes(value.byteLength + (this.#countsKeys ? key.length : 0));
+  }
+
   #takes(bytes: number): boolean {
     this.#bytesLeft -= bytes;
     return this.#bytesLeft >= 0;
   }
-}
 
-const tooMuch = failed(
-  "too_large",
-  `the results are more than ${resultBytesMax} bytes or ${rangeRowsMax} rows; ask for less`,
-);
+  #tooMuch(): Failed {
+    const most = `${this.#bytesMax} bytes or ${rangeRowsMax} rows`;
+    return failed("too_large", `the results are more than ${most}; ask for less`);
+  }
+}
 
 function extreme(
   { op, value }: { readonly op: "max" | "min"; readonly value: bigint },

@@ -1,10 +1,9 @@
 /** Rows in a map, for machines and stores of tests. */
 
 import type { Index } from "../../server/raft/entry.ts";
-import type { CommandResult, Command, Row } from "../../server/state-machine/command.ts";
+import type { Row } from "../../server/state-machine/command.ts";
 import { compareKeys, type KeyRange } from "../../server/state-machine/key-range.ts";
 import type { NewRow, RowRevisions, Rows, ScanOptions } from "../../server/state-machine/rows.ts";
-import { transact } from "../../server/state-machine/transact.ts";
 
 export class MapRows implements Rows {
   readonly #rows: Map<string, Row>;
@@ -49,16 +48,5 @@ export class MapRows implements Rows {
     this.#rows.delete(key);
     this.#changed(key, before, null);
     return before;
-  }
-
-  do(command: Command, revision: Index): CommandResult {
-    switch (command.op) {
-      case "put":
-        return { op: "put", created: this.put(command, revision) === null, revision };
-      case "delete":
-        return { op: "delete", deleted: this.remove(command.key) === null ? 0 : 1, revision };
-      case "transaction":
-        return transact(this, command, revision);
-    }
   }
 }

@@ -55,7 +55,8 @@ export class MemoryMachine implements StateMachine {
 
   digest(): StateDigest {
     const { appliedIndex } = this.applied;
-    return { appliedIndex, stateHash: hashOf(this.rows), historyHash: "0".repeat(8) };
+    const bookHash = "0".repeat(16);
+    return { appliedIndex, stateHash: hashOf(this.rows), historyHash: "0".repeat(8), bookHash };
   }
 
   sync(): Index {
@@ -124,7 +125,7 @@ export class MemoryMachine implements StateMachine {
     if (kind !== "command") return null;
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
-    assert(command.op !== "transaction", "nobody sends one here");
+    assert(command.op === "put" || command.op === "delete", "nobody sends others here");
     this.history.push(`${command.op} ${command.key}`);
     const before = this.rows.get(command.key);
     if (command.op === "put") {

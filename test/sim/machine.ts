@@ -11,7 +11,9 @@ import { index, term, type Entry, type Index } from "../../server/raft/entry.ts"
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
+import type { RequestRecord } from "../../server/state-machine/once.ts";
 import type {
   AppliedState,
   RowBatch,
@@ -23,6 +25,7 @@ import type {
 } from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
+import { MapRequests, requestRows, requestsIn } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
 
 interface Bookkeeping {
@@ -30,6 +33,7 @@ interface Bookkeeping {
   readonly history: number;
   readonly high: number;
   readonly low: number;
+  readonly requests: readonly RequestRecord[];
 }
 
 interface RowChange {
@@ -47,6 +51,7 @@ const nothing: Bookkeeping = {
   history: 0,
   high: 0,
   low: 0,
+  requests: [],
 };
 
 /** The state machine's file: rows as of the last checkpoint, and the transactions since. */
@@ -140,6 +145,7 @@ export class SimMachine implements StateMachine {
   #rows: Map<string, Row>;
   #hash: StateHash;
   #history: number;
+  #requests: MapRequests;
   #changes: RowChange[] = [];
   #hasOpenTransaction = false;
   applied: AppliedState;
@@ -155,6 +161,7 @@ export class SimMachine implements StateMachine {
     this.#rows = rows;
     this.#hash = new StateHash(state.high, state.low);
     this.#history = state.history;
+    this.#requests = new MapRequests(state.requests);
     this.applied = state.applied;
   }
 
@@ -166,7 +173,8 @@ export class SimMachine implements StateMachine {
     if (!this.#hasOpenTransaction) return "done";
     if (this.#file.isFull) return "full";
     const { high, low } = this.#hash;
-    const after = { applied: this.applied, history: this.#history, high, low };
+    const requests = this.#requests.list;
+    const after = { applied: this.applied, history: this.#history, high, low, requests };
     this.#file.commit({ changes: this.#changes, after });
     this.#changes = [];
     this.#hasOpenTransaction = false;
@@ -188,7 +196,8 @@ export class SimMachine implements StateMachine {
   digest(): StateDigest {
     const { appliedIndex } = this.applied;
     const stateHash = this.#hash.toString();
-    return { appliedIndex, stateHash, historyHash: hex32(this.#history) };
+    const bookHash = this.#requests.hash;
+    return { appliedIndex, stateHash, historyHash: hex32(this.#history), bookHash };
   }
 
   sync(): Index {
@@ -203,6 +212,7 @@ export class SimMachine implements StateMachine {
   prepareSnapshot(): StateView | "full" {
     if (this.commit() === "full") return "full";
     const rows = [...this.#rows.values()];
+    const requests = requestRows(this.#requests.list);
     let given = 0;
     return {
       applied: this.applied,
@@ -214,7 +224,8 @@ export class SimMachine implements StateMachine {
           batch.push([key, value, contentType, createRevision, revision]);
           bytes += key.length + value.byteLength;
         }
-        return batch.length === 0 ? null : { table: "kv", rows: batch };
+        if (batch.length > 0) return { table: "kv", rows: batch };
+        return requests.length === 0 ? null : { table: "request", rows: requests.splice(0, 10) };
       },
       close: () => {},
       isClosed: false,
@@ -224,8 +235,13 @@ export class SimMachine implements StateMachine {
   beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
     const rows = new Map<string, Row>();
     const hash = new StateHash(0, 0);
+    const requests = new MapRequests();
     return {
       add: (batch) => {
+        if (batch.table === "request") {
+          for (const record of requestsIn(batch)) requests.add(record);
+          return null;
+        }
         for (const row of readRows(batch)) {
           rows.set(row.key, row);
           hash.add(
@@ -236,10 +252,15 @@ export class SimMachine implements StateMachine {
         }
         return null;
       },
-      finish: () => (hash.toString() === digest.stateHash ? null : "its rows have another hash"),
+      finish: () => {
+        if (hash.toString() !== digest.stateHash) return "its rows have another hash";
+        return requests.hash === digest.bookHash ? null : "its requests have another hash";
+      },
       install: () => {
         const history = Number.parseInt(digest.historyHash, 16);
-        this.#file.replace(rows, { applied, history, high: hash.high, low: hash.low });
+        const { high, low } = hash;
+        this.#file.replace(rows, { applied, history, high, low, requests: requests.list });
+        this.#requests = requests;
         this.#rows = new Map(rows);
         this.#hash = hash;
         this.#history = history;
@@ -257,7 +278,7 @@ export class SimMachine implements StateMachine {
 
   #applyNext(entry: Entry): CommandResult | null {
     const { data, kind, index: at } = entry;
-    const head = `${at} ${entry.term} ${kind} ${data.byteLength}`;
+    const head = `${at} ${entry.term} ${kind} ${entry.timeMs} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));
     this.#hasOpenTransaction = true;
     this.uncommittedBytes += data.byteLength;
@@ -278,10 +299,14 @@ export class SimMachine implements StateMachine {
     return { index: appliedIndex, history: this.#history, hashHigh: high, hashLow: low };
   }
 
-  #applyCommand({ data, index: revision }: Entry): CommandResult {
+  #applyCommand(entry: Entry): CommandResult {
+    const { data } = entry;
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
-    return command.op === "refused" ? command : this.#reader().do(command, revision);
+    if (command.op === "refused") return command;
+    const result = execute(this.#reader(), this.#requests, { command, entry });
+    if (command.op === "once") this.#history = crc32(this.#requests.hash, this.#history);
+    return result;
   }
 
   #reader(): MapRows {
