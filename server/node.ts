@@ -8,6 +8,7 @@ import { Currency } from "./currency.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { ForwardRefused, PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
+import { LossNote } from "./loss-note.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
 import { PendingWrites, type PendingWrite, type WriteAnswer } from "./pending-writes.ts";
 import type {
@@ -80,6 +81,7 @@ export class Node {
   readonly #disk: DiskWatch;
   readonly #applier: Applier;
   readonly #upkeep: Upkeep;
+  readonly #lossNote: LossNote;
   readonly #inbox: { from: NodeId; message: PeerMessage }[] = [];
   readonly #seenForwards = new Map<NodeId, SeenForwards>();
   readonly #currency: Currency;
@@ -90,8 +92,6 @@ export class Node {
   /** What was warned of already: bounded by the members and the kinds of messages. */
   readonly #warned = new Set<string>();
   #isStopped = false;
-  /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
-  #wholeIndex: Index | null = null;
   #ticker: Timer | null = null;
 
   constructor(options: NodeOptions) {
@@ -135,6 +135,7 @@ export class Node {
     });
     this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
     this.#disk = new DiskWatch(options);
+    this.#lossNote = new LossNote({ ...options, raft: this.#raft, disk: this.#disk });
     this.#applier = new Applier({
       machine,
       limits,
@@ -314,7 +315,7 @@ export class Node {
       this.#handleReady();
       this.#noteLeadership();
       this.#apply();
-      this.#noteMending();
+      this.#lossNote.update();
     });
   }
 
@@ -412,6 +413,7 @@ export class Node {
     const { own } = this.#disk;
     if (own === "full") this.#upkeep.makeRoom();
     this.#raft.resumeWrites();
+    this.#lossNote.resume();
     // What was held may have been replaced by a snapshot since.
     if (!this.#raft.log.hasUnwritten) this.#disk.foundRoom("log");
     this.#applier.resume();
@@ -433,27 +435,6 @@ export class Node {
     if (this.#applier.run() === "more") this.#schedule();
     this.#reads.applied(this.appliedIndex);
     this.#currency.note();
-  }
-
-  /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
-  #noteMending(): void {
-    const { mending } = this.#options;
-    const { log, state } = mending.current;
-    if (this.#raft.recovery !== null) {
-      if (log === null) mending.add("log", "it has lost entries that a leader was told of");
-      return;
-    }
-    if (log === null && state === null) return;
-    if (state !== null && !this.#isCaughtUp()) return;
-    mending.clear();
-    this.#options.warn("what was damaged is whole again");
-  }
-
-  /** Has applied all of a whole log: no earlier life of this state, which is never ahead of it, had more. */
-  #isCaughtUp(): boolean {
-    const { log } = this.#raft;
-    this.#wholeIndex ??= log.lastIndex;
-    return log.appliedIndex >= Math.min(this.#wholeIndex, log.lastIndex);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

@@ -203,7 +203,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a damaged log is cut without a note",
     file: "storage/log-mending.ts",
-    find: '  options.note.add("log", `${damage.path}: ${damage.detail}`);\n',
+    find: '  options.note.require("log", `${damage.path}: ${damage.detail}`);\n',
     replace: "",
   },
   {
