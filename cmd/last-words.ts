@@ -2,7 +2,7 @@
 
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
-import { DiskError } from "../storage/disk.ts";
+import { DiskError, isFullDisk } from "../storage/disk.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { SqliteError } from "../storage/sqlite/port.ts";
@@ -17,6 +17,10 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
     const code = error instanceof UsageError ? exitCodes.usage : error.exitCode;
     return { line: `kv: ${renderLine(error.message)}`, code };
   }
+  if (isFull(error)) {
+    const line = `kv: the disk is full: ${oneLine(error.message)}; make room and try again`;
+    return { line, code: exitCodes.refused };
+  }
   if (error instanceof DiskError || error instanceof SqliteError) {
     const line = `kv: the disk failed and nothing more can be promised: ${oneLine(error.message)}`;
     return { line, code: exitCodes.refused };
@@ -28,5 +32,8 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { line: `kv: a bug, please report it: ${stack}`, code: exitCodes.refused };
 }
+
+const isFull = (error: unknown): error is DiskError | SqliteError =>
+  (error instanceof SqliteError && error.isFull) || isFullDisk(error);
 
 const oneLine = (text: string): string => renderLine(text.replaceAll(/\s+/g, " "));
