@@ -52,7 +52,7 @@ scenario(
     });
     const etag = (await one.ask("GET", "/v1/members")).headers["etag"] ?? "";
     await until("it is promoted", formationMs, async () => {
-      const headers = { "If-Match": String(etag) };
+      const headers = { "If-Match": etag };
       const answer = await one.ask("POST", "/v1/members/3/promote", { headers });
       return answer.status === 200;
     });
