@@ -5,46 +5,68 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
-const negativeNumber = /^-\d+$/;
+/** Flags by their names without dashes. */
+export interface KnownFlags {
+  /** Take a value. */
+  readonly values: ReadonlySet<string>;
+  readonly bare: ReadonlySet<string>;
+  /** Single letters, and the flags they stand for. */
+  readonly short: ReadonlyMap<string, string>;
+}
+
+const longFlag = /^--([^=]+)(?:=([\s\S]*))?$/;
+const shortFlag = /^-([a-zA-Z])(?:=?([\s\S]+))?$/;
+/** A dash alone, and a negative number, are words like others. */
+const plainWord = /^(?!-)|^-$|^-\.?\d/;
 
 /**
- * cac turns values that look like numbers into numbers (`--data-dir 0123` would become `123`) and
- * takes a value that begins with a dash for another flag. So every value, and every word after `--`,
- * goes through it under a placeholder and is put back afterwards.
+ * cac turns values that look like numbers into numbers (`--data-dir 0123` would become `123`), takes a
+ * value that begins with a dash for another flag, and `--repl=x` for some form of `--no-repl`. So it is
+ * given known flags only, and every value and word under a placeholder, which is put back afterwards.
  */
 export class LiteralArguments {
   readonly words: readonly string[];
   readonly argv: string[] = [];
+  readonly #flags: KnownFlags;
   readonly #values: string[] = [];
+  readonly #seen = new Set<string>();
 
-  /** `valueFlags`: names, without dashes, of the flags that take a value. */
-  constructor(words: readonly string[], valueFlags: ReadonlySet<string>) {
+  constructor(words: readonly string[], flags: KnownFlags) {
     this.words = words;
-    const seen = new Set<string>();
+    this.#flags = flags;
     for (let i = 0; i < words.length; i++) {
       const word = words[i] ?? "";
       if (word === "--") {
         for (const rest of words.slice(i + 1)) this.argv.push(this.#hide(rest));
         break;
       }
-      const match = /^--([a-z][a-z-]*)(?:=([\s\S]*))?$/.exec(word);
-      const name = match?.[1];
-      if (name === undefined || !valueFlags.has(name)) {
-        // A lone word is hidden too where cac could take it for something else.
-        const isFlag = word.startsWith("-") && word.length > 1 && !negativeNumber.test(word);
-        this.argv.push(isFlag ? word : this.#hide(word, word));
-        continue;
-      }
-      if (seen.has(name)) throw new UsageError(`--${name} is given twice; give it once`);
-      seen.add(name);
-      let value = match?.[2];
-      if (value === undefined) {
-        i++;
-        value = words[i];
-        if (value === undefined) throw new UsageError(`--${name} needs a value after it`);
-      }
-      this.argv.push(`--${name}=${this.#hide(value)}`);
+      if (plainWord.test(word)) this.argv.push(this.#hide(word, word));
+      else i += this.#takeFlag(word, words[i + 1]);
     }
+  }
+
+  /** Returns how many of the words behind it belong to the flag. */
+  #takeFlag(word: string, next: string | undefined): number {
+    const short = shortFlag.exec(word);
+    const [, typed = "", attached] = short ?? longFlag.exec(word) ?? [];
+    const name = short ? this.#flags.short.get(typed) : typed;
+    if (name !== undefined && this.#flags.bare.has(name)) {
+      if (attached !== undefined) throw new UsageError(`${word}: --${name} takes no value`);
+      this.argv.push(`--${name}`);
+      return 0;
+    }
+    if (name === undefined || !this.#flags.values.has(name)) {
+      const shown = word.split("=")[0] ?? word;
+      throw new UsageError(
+        `unknown flag ${shown}; kv --help lists them, and after -- every word is taken as it is`,
+      );
+    }
+    if (this.#seen.has(name)) throw new UsageError(`--${name} is given twice; give it once`);
+    this.#seen.add(name);
+    const value = attached ?? next;
+    if (value === undefined) throw new UsageError(`--${name} needs a value after it`);
+    this.argv.push(`--${name}=${this.#hide(value)}`);
+    return attached === undefined ? 1 : 0;
   }
 
   /** The text behind a placeholder; anything else as it is. */
@@ -69,5 +91,42 @@ export class LiteralArguments {
     if (shown !== undefined && /^[a-z]+$/.test(shown)) return shown;
     this.#values.push(value);
     return `\0${this.#values.length - 1}`;
+  }
+}
+
+/**
+ * Refuses words whose bytes are no UTF-8: the runtimes put U+FFFD for them, under which something else
+ * would be stored or looked for. `commandLine` is the process's own as the system has it (NUL behind
+ * every word); null where the system does not tell, and then a replaced byte cannot be told from U+FFFD.
+ */
+export function refuseBrokenText(words: readonly string[], commandLine: Uint8Array | null): void {
+  if (commandLine === null || !words.some((word) => word.includes("\ufffd"))) return;
+  const raw = splitAtNul(commandLine).slice(-words.length);
+  for (const [i, word] of words.entries()) {
+    const bytes = raw[i];
+    if (!bytes || !word.includes("\ufffd") || isText(bytes)) continue;
+    throw new UsageError(
+      `"${word}" is not UTF-8: keys are text; other values go through HTTP (curl --data-binary), ` +
+        "or as \\xHH in double quotes through the prompt",
+    );
+  }
+}
+
+function splitAtNul(bytes: Uint8Array): Uint8Array[] {
+  const parts: Uint8Array[] = [];
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(0, start);
+    parts.push(bytes.subarray(start, end < 0 ? bytes.length : end));
+    start = end < 0 ? bytes.length : end + 1;
+  }
+  return parts;
+}
+
+function isText(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
   }
 }

@@ -14,7 +14,7 @@ import { NodeDisk } from "../storage/node-disk.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import type { SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
-import { explained, groupDirectory, group } from "./node-directory.ts";
+import { explaining, groupDirectory, group } from "./node-directory.ts";
 import type { Report } from "./operator-commands.ts";
 
 /** Every `node-N` in `dataDir`, or `dataDir` itself where it is a node's own. */
@@ -22,7 +22,7 @@ export async function check(dataDir: string): Promise<Report> {
   const path = resolve(dataDir);
   const disk = new NodeDisk();
   const driver = await loadSqlite();
-  return explained(path, async () => {
+  return explaining(path, async () => {
     if (!disk.exists(path)) throw new StartError(`${path} does not exist; see --data-dir`);
     const names = disk.list(path);
     const nodes = names.filter((name) => /^node-\d+$/.test(name)).map((name) => join(path, name));

@@ -1,6 +1,6 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
-import type { ClientPort, Failure, Result } from "../server/client-port.ts";
+import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import { parseJson } from "../server/json-fields.ts";
 import { rowJson } from "../server/json-row.ts";
@@ -19,8 +19,9 @@ import {
 import { readMemberWords, readTransferWords } from "../repl/member-words.ts";
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
-import { builtInCluster, parseCluster } from "./config.ts";
+import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
+import { OutputError, tell, write } from "./output.ts";
 
 export const clientFlags = {
   endpoints: {
@@ -48,7 +49,7 @@ export const clientCommands = {
 
 export type ClientCommandName = keyof typeof clientCommands;
 
-interface ClientOptions {
+export interface ClientOptions {
   readonly endpoints: string | undefined;
   readonly output: string | undefined;
 }
@@ -90,7 +91,8 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
     if (!answer.ok) return answer;
     const { rows, more, revision } = answer;
     const json = { rows: rows.map(rowJson), more, revision };
-    return { text: renderList(answer), json, code: exitCodes.done };
+    const { isTTY, columns } = process.stdout;
+    return { text: renderList(answer, isTTY ? columns : null), json, code: exitCodes.done };
   },
   async incr(store, [key = "", text = "1"]) {
     const by = parseInteger(text);
@@ -150,28 +152,40 @@ const commands: Readonly<Record<ClientCommandName, Command>> = {
   },
 };
 
+const outcomes: Readonly<Record<Outcome, string>> = {
+  not_applied: "not_applied: nothing was changed",
+  unknown: "unknown: it may have happened",
+};
+
 /** Runs the command and ends the process with its exit code. */
 export async function runClientCommand(
   name: ClientCommandName,
   words: readonly string[],
   options: ClientOptions,
 ): Promise<void> {
-  const format = options.output ?? "text";
-  if (format !== "text" && format !== "json") {
-    throw new UsageError(`--output ${format} is not one of text, json`);
-  }
-  const store = new HttpClient(parseEndpoints(options.endpoints ?? process.env["KV_ENDPOINTS"]));
+  const format = parseFormat(options.output);
+  const store = new HttpClient(endpointsOf(options.endpoints));
   const said = await commands[name](store, words);
   if ("ok" in said) {
-    const doubt = said.outcome === "unknown" ? "; it may have happened" : "";
+    const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
     const line =
-      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${doubt}`;
-    await write(process.stderr, `${line}\n`);
+      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${outcome}`;
+    tell(line);
     process.exit(exitCodeOf(said));
   }
-  if (format === "json") await write(process.stdout, `${JSON.stringify(said.json)}\n`);
-  else await write(process.stdout, typeof said.text === "string" ? `${said.text}\n` : said.text);
+  const text = format === "json" ? JSON.stringify(said.json) : said.text;
+  try {
+    await write(process.stdout, typeof text === "string" ? `${text}\n` : text);
+  } catch (error) {
+    const isWrite = name === "put" || name === "del";
+    throw isWrite && error instanceof OutputError ? error.afterWrite(String(said.text)) : error;
+  }
   process.exit(said.code);
+}
+
+export function parseFormat(format = "text"): "text" | "json" {
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`--output "${format}" is not one of text, json`);
 }
 
 function notFound(key: string): Said {
@@ -196,19 +210,25 @@ function exitCodeOf(failure: Failure): ExitCode {
   }
 }
 
-export function parseEndpoints(text: string | undefined): string[] {
+/** Of the flag, of the environment, or the built-in cluster's. */
+export const endpointsOf = (flag: string | undefined): string[] =>
+  flag === undefined
+    ? parseEndpoints(process.env["KV_ENDPOINTS"], "KV_ENDPOINTS")
+    : parseEndpoints(flag, "--endpoints");
+
+/** `HOST:PORT` or `http://HOST:PORT`, separated by commas, as URLs. */
+export function parseEndpoints(text: string | undefined, from: string): string[] {
   if (text === undefined) {
     const plan = parseCluster({ text: builtInCluster, from: "--cluster" });
     return plan.map(({ http }) => `http://${http}`);
   }
   return text.split(",").map((part) => {
-    const endpoint = part.trim();
-    const url = endpoint.includes("://") ? endpoint : `http://${endpoint}`;
-    const isRight = URL.canParse(url) && new URL(url).protocol === "http:";
-    if (endpoint === "" || !isRight) {
-      throw new UsageError(`--endpoints: "${part}" is not HOST:PORT or http://HOST:PORT`);
-    }
-    return url.replace(/\/+$/, "");
+    const address = part.trim().replace(/^http:\/\/([^/]*)\/?$/, "$1");
+    const { host, port } = parseAddress(address, from);
+    const url = `http://${formatAddress({ host, port })}`;
+    // Names of hosts have their own rules, which only a URL's parser knows.
+    if (URL.canParse(url) && new URL(url).pathname === "/" && !/[@?#%\\]/.test(host)) return url;
+    throw new UsageError(`${from}: "${part}" is not HOST:PORT or http://HOST:PORT`);
   });
 }
 
@@ -226,12 +246,4 @@ async function standardInput(): Promise<Uint8Array> {
     if (bytes > inputBytesMax) throw new UsageError("standard input is too long for a transaction");
   }
   return Buffer.concat(chunks);
-}
-
-function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<void> {
-  // A reader that has gone (`kv list | head -1`) is no failure of ours.
-  return new Promise((resolve) => {
-    stream.once("error", () => resolve());
-    stream.write(text, () => resolve());
-  });
 }

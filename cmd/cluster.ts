@@ -2,7 +2,6 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { HttpClient } from "../server/http-client.ts";
@@ -11,7 +10,8 @@ import { runPipe, runTerminal, type TerminalSession } from "../repl/repl.ts";
 import { defaultDataDir, nodeConfig, type NodeFlag, type NodeFlagValues } from "./config.ts";
 import { builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, StartError } from "./exit.ts";
-import { shutdownSignals, standardInput } from "./input.ts";
+import { lifelineVariable, shutdownSignals, standardInput } from "./input.ts";
+import { tell } from "./output.ts";
 import { systemClock } from "./system.ts";
 
 interface ClusterOptions {
@@ -27,13 +27,19 @@ interface Child {
 
 /** How long the nodes may take to end by themselves before they are killed. */
 const endGraceMs = 4_000;
+/** How long the lines of a pipe wait for the cluster; without one they are run and say so. */
+const leaderWaitMs = 30_000;
+const leaderPollMs = 50;
 
 export async function runCluster({ flags, prompt }: ClusterOptions): Promise<void> {
   const spec = flags.cluster ?? process.env["KV_CLUSTER"] ?? builtInCluster;
   const plan = parseCluster({ text: spec, from: "--cluster" });
   // Wrong flags are found here once, and not by every child for itself.
   for (const { id } of plan) {
-    nodeConfig({ ...flags, nodeid: String(id) }, { prompt, environment: process.env });
+    nodeConfig(
+      { ...flags, nodeid: String(id) },
+      { prompt, bootstrap: false, environment: process.env },
+    );
   }
   const cluster = new LocalCluster();
   for (const { id } of plan) cluster.start(id, flags);
@@ -60,7 +66,6 @@ async function runPrompt(options: {
   const input = standardInput();
   if (prompt && input === "terminal") {
     const directory = dataDir ?? process.env["KV_DATA_DIR"] ?? defaultDataDir;
-    mkdirSync(directory, { recursive: true });
     const session = runTerminal({
       store,
       prompt: () => "kv[cluster]> ",
@@ -71,12 +76,23 @@ async function runPrompt(options: {
     cluster.showAbove(session);
     return session.ended;
   }
-  const end =
-    prompt && input === "pipe"
-      ? await runPipe({ store, input: process.stdin, output: process.stdout })
-      : "end";
-  if (end === "exit") return "exit";
+  if (prompt && input === "pipe") {
+    // Lines are written before the nodes are up as well as after it.
+    await leaderKnown(store);
+    const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+    if (end === "exit") return "exit";
+  }
   return new Promise(() => {});
+}
+
+/** Resolves when some node knows a leader, and after `leaderWaitMs` in any case. */
+async function leaderKnown(store: HttpClient): Promise<void> {
+  const endMs = systemClock.monotonicMs() + leaderWaitMs;
+  while (systemClock.monotonicMs() < endMs) {
+    const answer = await store.status();
+    if (answer.ok && answer.status.leaderId !== null) return;
+    await new Promise<void>((resolve) => void systemClock.after(leaderPollMs, resolve));
+  }
 }
 
 class LocalCluster {
@@ -90,9 +106,12 @@ class LocalCluster {
     const [program, ...before] = ownCommand();
     // The terminal's Ctrl-C is for this process; it ends the nodes in its own order.
     const child = spawn(program, [...before, ...words], {
-      stdio: ["ignore", "ignore", "pipe"],
+      // Nothing is written to its input: it ends with this process, however this one ends.
+      stdio: ["pipe", "ignore", "pipe"],
+      env: { ...process.env, [lifelineVariable]: "stdin" },
       detached: true,
     });
+    child.stdin.on("error", () => {});
     const lines = createInterface({ input: child.stderr });
     lines.on("line", (line) => this.#print(`[${id}] ${line}`));
     const ended = Promise.race([once(child, "exit"), once(child, "error")]);
@@ -142,7 +161,7 @@ class LocalCluster {
 
   #print(line: string): void {
     if (this.#session) this.#session.printAbove(line);
-    else process.stderr.write(`${line}\n`);
+    else tell(line);
   }
 }
 

@@ -26,6 +26,8 @@ export interface NodeConfig {
   readonly raftListen: Address;
   readonly httpListen: Address;
   readonly prompt: boolean;
+  /** At the first start a majority of the plan may form the cluster: a person vouches for the others. */
+  readonly bootstrap: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly secret: Uint8Array | null;
@@ -38,6 +40,21 @@ export const builtInCluster =
   "1=127.0.0.1:63001/127.0.0.1:8001,2=127.0.0.1:63002/127.0.0.1:8002,3=127.0.0.1:63003/127.0.0.1:8003";
 
 export const defaultDataDir = "kv-data";
+
+/** What `defaultLimits` allows the queues together. */
+const defaultMemoryBytes = 4 * defaultLimits.pendingWriteBytesMax;
+/** Less would not hold a few of the largest writes. */
+const memoryBytesMin = 32 << 20;
+
+/** Shares of the memory for what waits: the queues' sizes stay in the proportion of the defaults. */
+function queueLimits(bytes: number): Partial<Limits> {
+  const share = (limit: number): number => Math.floor(bytes * (limit / defaultMemoryBytes));
+  return {
+    pendingWriteBytesMax: share(defaultLimits.pendingWriteBytesMax),
+    uncommittedBytesMax: share(defaultLimits.uncommittedBytesMax),
+    inflightBytesMax: Math.max(defaultLimits.appendBytesMax, share(defaultLimits.inflightBytesMax)),
+  };
+}
 
 interface Flag {
   /** As it is written on the command line, with its value's name. */
@@ -60,13 +77,17 @@ export const nodeFlags = {
   raft: { usage: "--raft <ADDR>", help: "Listen for peers here instead of the address in SPEC" },
   "log-level": { usage: "--log-level <LEVEL>", help: "debug, info, warn or error (default: info)" },
   "log-format": { usage: "--log-format <FORMAT>", help: "text or json (default: text)" },
-  "log-entries-max": {
-    usage: "--log-entries-max <N>",
+  "snapshot-entries": {
+    usage: "--snapshot-entries <N>",
     help: `Writes kept in the log for nodes that come back (default: ${defaultLimits.logEntriesMax})`,
   },
-  "log-bytes-max": {
-    usage: "--log-bytes-max <N>",
+  "snapshot-bytes": {
+    usage: "--snapshot-bytes <N>",
     help: `Bytes of the log beyond which none are kept (default: ${defaultLimits.logBytesMax})`,
+  },
+  "memory-bytes": {
+    usage: "--memory-bytes <N>",
+    help: `Memory for what waits on this node: writes, messages (default: ${defaultMemoryBytes})`,
   },
   "secret-file": {
     usage: "--secret-file <FILE>",
@@ -91,11 +112,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 export function nodeConfig(
   flags: NodeFlagValues,
-  options: { prompt: boolean; environment: Environment },
+  options: { prompt: boolean; bootstrap: boolean; environment: Environment },
 ): NodeConfig {
   const { environment } = options;
-  const read = (name: NodeFlag): { text: string; from: string } | null =>
-    readSetting(name, flags, environment);
+  const read = (name: NodeFlag): Setting | null => readSetting(name, flags, environment);
   const plan = parseCluster(read("cluster") ?? { text: builtInCluster, from: "--cluster" });
   const id = parseNodeId(read("nodeid"), plan);
   const own = plan.find((member) => member.id === id);
@@ -111,15 +131,17 @@ export function nodeConfig(
     raftListen: listen("raft"),
     httpListen: listen("http"),
     prompt: options.prompt,
+    bootstrap: options.bootstrap,
     logLevel: oneOf(read("log-level"), ["debug", "info", "warn", "error"], "info"),
     logFormat: oneOf(read("log-format"), ["text", "json"], "text"),
     secret: readSecret(read("secret-file"), environment),
-    allowedHosts: splitList(read("allowed-hosts")?.text),
-    allowedOrigins: splitList(read("allowed-origins")?.text),
+    allowedHosts: eachOf(read("allowed-hosts"), parseHostName),
+    allowedOrigins: eachOf(read("allowed-origins"), parseOrigin),
     limits: {
       ...defaultLimits,
-      logEntriesMax: positive(read("log-entries-max"), 1, defaultLimits.logEntriesMax),
-      logBytesMax: positive(read("log-bytes-max"), logBytesMin, defaultLimits.logBytesMax),
+      logEntriesMax: positive(read("snapshot-entries"), 1, defaultLimits.logEntriesMax),
+      logBytesMax: positive(read("snapshot-bytes"), logBytesMin, defaultLimits.logBytesMax),
+      ...queueLimits(positive(read("memory-bytes"), memoryBytesMin, defaultMemoryBytes)),
     },
   };
   refuseOpenWithoutSecret(config);
@@ -130,20 +152,20 @@ export function readSetting(
   name: NodeFlag,
   flags: NodeFlagValues,
   environment: Environment,
-): { text: string; from: string } | null {
+): Setting | null {
   const flag = flags[name];
   const variable = `KV_${name.replaceAll("-", "_").toUpperCase()}`;
   const text = flag ?? environment[variable];
   if (text === undefined) return null;
   const from = flag === undefined ? variable : `--${name}`;
-  if (text === "") throw new UsageError(`${from} is empty; ${nodeFlags[name].help}`);
+  if (text === "") {
+    const { usage } = nodeFlags[name];
+    throw new UsageError(`${from} is empty; give it a value (${usage}), or leave it out`);
+  }
   return { text, from };
 }
 
-function parseNodeId(
-  given: { text: string; from: string } | null,
-  plan: readonly PlannedMember[],
-): NodeId {
+function parseNodeId(given: Setting | null, plan: readonly PlannedMember[]): NodeId {
   const ids = plan.map((member) => member.id).join(", ");
   if (!given) throw new UsageError(`--nodeid is missing; say which node this is, one of ${ids}`);
   const isId = /^[1-9]\d{0,9}$/.test(given.text);
@@ -157,7 +179,7 @@ function parseNodeId(
 }
 
 /** `1=RAFT/HTTP,2=RAFT/HTTP,…` */
-export function parseCluster(given: { text: string; from: string }): PlannedMember[] {
+export function parseCluster(given: Setting): PlannedMember[] {
   const { text, from } = given;
   const members = text.split(",").map((part) => {
     const match = /^([1-9]\d{0,9})=([^/]+)\/([^/]+)$/.exec(part);
@@ -211,11 +233,7 @@ export const formatAddress = ({ host, port }: Address): string =>
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 
-function oneOf<T extends string>(
-  given: { text: string; from: string } | null,
-  choices: readonly T[],
-  fallback: T,
-): T {
+function oneOf<T extends string>(given: Setting | null, choices: readonly T[], fallback: T): T {
   if (!given) return fallback;
   const found = choices.find((choice) => choice === given.text);
   if (found) return found;
@@ -225,29 +243,45 @@ function oneOf<T extends string>(
 /** Less would not hold a few of the largest writes. */
 const logBytesMin = 4 << 20;
 
-function positive(
-  given: { text: string; from: string } | null,
-  min: number,
-  fallback: number,
-): number {
+function positive(given: Setting | null, min: number, fallback: number): number {
   if (!given) return fallback;
   const value = Number(given.text);
   if (/^\d{1,15}$/.test(given.text) && value >= min) return value;
   throw new UsageError(`${given.from} ${given.text} is not a whole number from ${min}`);
 }
 
-const splitList = (text: string | undefined): string[] =>
-  (text ?? "")
-    .split(",")
-    .map((part) => part.trim())
-    .filter((part) => part !== "");
+export type Setting = { readonly text: string; readonly from: string };
+
+/** A list's parts, separated by commas, each made what `parse` makes of it. */
+function eachOf(given: Setting | null, parse: (part: Setting) => string): string[] {
+  if (!given) return [];
+  return given.text.split(",").map((part) => parse({ text: part.trim(), from: given.from }));
+}
+
+/** As it stands in a `Host` header: `name`, or `name:port` for that port only. */
+function parseHostName({ text, from }: Setting): string {
+  const isName = /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?(:\d{1,5})?$/i.test(text);
+  const bracketed = /^\[([0-9a-f:.]+)\](:\d{1,5})?$/i.exec(text);
+  if (isName || isIP(bracketed?.[1] ?? "") === 6) return text.toLowerCase();
+  if (isIP(text) === 6) return `[${text.toLowerCase()}]`;
+  throw new UsageError(`${from}: "${text}" is not a host's name, such as kv.example.org`);
+}
+
+/** As browsers write it. */
+function parseOrigin({ text, from }: Setting): string {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\/[^/?#@\s\\]+$/i.exec(text)?.[1]?.toLowerCase();
+  const isWeb = scheme === "http" || scheme === "https";
+  if (isWeb && URL.canParse(text)) return new URL(text).origin;
+  // An extension's: for those a URL's parser knows no origin.
+  if (scheme !== undefined && !isWeb) return text;
+  throw new UsageError(
+    `${from}: "${text}" is not a web origin, such as https://app.example.org (no path, no *)`,
+  );
+}
 
 const secretBytesMin = 16;
 
-function readSecret(
-  file: { text: string; from: string } | null,
-  environment: Environment,
-): Uint8Array | null {
+function readSecret(file: Setting | null, environment: Environment): Uint8Array | null {
   const text = file ? readSecretFile(file) : environment["KV_SECRET"];
   if (text === undefined) return null;
   const secret = new TextEncoder().encode(text.trim());
@@ -258,7 +292,7 @@ function readSecret(
   return secret;
 }
 
-function readSecretFile({ text, from }: { text: string; from: string }): string {
+function readSecretFile({ text, from }: Setting): string {
   try {
     return readFileSync(text, "utf8");
   } catch (error) {

@@ -5,7 +5,10 @@ export const exitCodes = {
   /** A one-shot command was told no; or the environment does not let a node start or go on. */
   refused: 1,
   usage: 2,
-  /** A one-shot command could not reach the cluster, or does not know what became of its write. */
+  /**
+   * A one-shot command could not reach the cluster, does not know what became of its write, or could
+   * not say its answer.
+   */
   unreachable: 3,
   /** Damaged files that this node cannot mend. */
   damaged: 4,

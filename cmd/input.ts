@@ -20,3 +20,18 @@ export function standardInput(): StandardInput {
     return "none";
   }
 }
+
+/**
+ * Set for a process whose standard input is a pipe that nothing is written to: its end says that
+ * whoever started the process is gone, however that ended.
+ */
+export const lifelineVariable = "KV_LIFELINE";
+
+/** Resolves when standard input ends; never, where it is not a lifeline. */
+export function lifelineEnd(): Promise<void> {
+  if (process.env[lifelineVariable] !== "stdin") return new Promise(() => {});
+  return new Promise((resolve) => {
+    for (const event of ["end", "close", "error"]) process.stdin.once(event, () => resolve());
+    process.stdin.resume();
+  });
+}

@@ -1,19 +1,36 @@
 /** The command line: words in, a subcommand run, an exit code out. */
 
+import { readFileSync } from "node:fs";
 import { cac } from "cac";
-import { LiteralArguments, UsageError } from "./arguments.ts";
+import { LiteralArguments, refuseBrokenText, UsageError, type KnownFlags } from "./arguments.ts";
+import { benchFlags, benchValueFlags, runBench } from "./bench/bench.ts";
 import {
-  clientCommands,
   clientFlags,
+  endpointsOf,
+  parseFormat,
   runClientCommand,
   type ClientCommandName,
+  type ClientOptions,
 } from "./client-commands.ts";
 import { runCluster } from "./cluster.ts";
-import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "./config.ts";
-import { addOperatorCommands } from "./operator-commands.ts";
+import { commands, commonFlags, helpText } from "./commands.ts";
+import {
+  nodeConfig,
+  nodeFlags,
+  readSetting,
+  type NodeFlag,
+  type NodeFlagValues,
+} from "./config.ts";
+import {
+  operatorCommands,
+  runOperatorCommand,
+  type OperatorCommandName,
+  type OperatorSettings,
+} from "./operator-commands.ts";
 import { lastWords } from "./last-words.ts";
+import { tell, write } from "./output.ts";
 import { serve } from "./serve.ts";
-import { version } from "./version.ts";
+import { versionLine } from "./version.ts";
 
 type Options = Readonly<Record<string, unknown>>;
 
@@ -29,63 +46,100 @@ function nodeFlagValues(options: Options, literal: LiteralArguments): NodeFlagVa
   return values;
 }
 
-/** `KV_NO_REPL` set to anything but nothing, `0` or `false` means no prompt. */
+const yes: readonly string[] = ["1", "true", "yes"];
+const no: readonly string[] = ["", "0", "false", "no"];
+
+/** What a flag without a value has as its variable. */
+function isSet(variable: string): boolean {
+  const text = process.env[variable] ?? "";
+  const isYes = yes.includes(text.toLowerCase());
+  if (isYes || no.includes(text.toLowerCase())) return isYes;
+  throw new UsageError(`${variable}=${text} is neither 1 nor 0`);
+}
+
 function wantsPrompt(options: Options): boolean {
-  const variable = process.env["KV_NO_REPL"] ?? "";
-  return options["repl"] !== false && ["", "0", "false"].includes(variable);
+  const isRefused = isSet("KV_NO_REPL");
+  return options["repl"] !== false && !isRefused;
+}
+
+function wantsBootstrap(options: Options): boolean {
+  const isAsked = isSet("KV_BOOTSTRAP");
+  return options["bootstrap"] === true || isAsked;
+}
+
+function clientOptions(options: Options, literal: LiteralArguments): ClientOptions {
+  const text = (flag: string): string | undefined =>
+    options[flag] === undefined ? undefined : literal.text(options[flag]);
+  return { endpoints: text("endpoints"), output: text("output") };
+}
+
+const isOperatorCommand = (name: string): name is OperatorCommandName =>
+  Object.hasOwn(operatorCommands, name);
+
+function operatorSettings(options: Options, literal: LiteralArguments): OperatorSettings {
+  const values = nodeFlagValues(options, literal);
+  return {
+    dataDir: readSetting("data-dir", values, process.env),
+    cluster: readSetting("cluster", values, process.env),
+    nodeid: readSetting("nodeid", values, process.env),
+    endpoints: clientOptions(options, literal).endpoints,
+    isForced: options["force"] === true,
+  };
+}
+
+function bench(options: Options, literal: LiteralArguments): Promise<void> {
+  const { endpoints, output } = clientOptions(options, literal);
+  return runBench({
+    endpoints: endpointsOf(endpoints),
+    format: parseFormat(output),
+    text: (flag) => (options[flag] === undefined ? undefined : literal.text(options[flag])),
+    isSet: (flag) => options[flag] === true,
+  });
+}
+
+type Action = (words: readonly string[], options: Options) => Promise<void>;
+
+function actionOf(name: string, literal: LiteralArguments): Action {
+  switch (name) {
+    case "":
+      return (_words, options) =>
+        serve(
+          nodeConfig(nodeFlagValues(options, literal), {
+            prompt: wantsPrompt(options),
+            bootstrap: wantsBootstrap(options),
+            environment: process.env,
+          }),
+        );
+    case "cluster":
+      return (_words, options) =>
+        runCluster({ flags: nodeFlagValues(options, literal), prompt: wantsPrompt(options) });
+    case "bench":
+      return (_words, options) => bench(options, literal);
+    case "help":
+      return ([about = ""]) => write(process.stdout, helpText(about));
+    default:
+      if (isOperatorCommand(name)) {
+        return (words, options) =>
+          runOperatorCommand(name, words, operatorSettings(options, literal));
+      }
+      return (words, options) =>
+        runClientCommand(name as ClientCommandName, words, clientOptions(options, literal));
+  }
 }
 
 function build(literal: LiteralArguments): ReturnType<typeof cac> {
   const cli = cac("kv");
-  const addNodeFlags = (
-    command: ReturnType<typeof cli.command>,
-    without: readonly string[],
-  ): void => {
-    for (const [name, flag] of Object.entries(nodeFlags)) {
-      if (!without.includes(name)) command.option(flag.usage, flag.help);
-    }
-  };
-  const start = cli.command("", "Start a node, with a prompt where standard input is a terminal");
-  addNodeFlags(start, []);
-  start.option("--no-repl", "Serve without a prompt");
-  start.example("  kv --nodeid 1");
-  start.action((options: Options) =>
-    serve(
-      nodeConfig(nodeFlagValues(options, literal), {
-        prompt: wantsPrompt(options),
-        environment: process.env,
-      }),
-    ),
-  );
-  const cluster = cli.command(
-    "cluster",
-    "Start all nodes of the cluster on this machine, with one prompt",
-  );
-  addNodeFlags(cluster, ["nodeid", "http", "raft"]);
-  cluster.option("--no-repl", "Serve without a prompt");
-  cluster.action((options: Options) =>
-    runCluster({
-      flags: nodeFlagValues(options, literal),
-      prompt: wantsPrompt(options),
-    }),
-  );
-  for (const [name, { usage, help }] of Object.entries(clientCommands)) {
+  for (const [name, { usage, help, flags }] of commands) {
     const command = cli.command(usage, help);
-    for (const flag of Object.values(clientFlags)) command.option(flag.usage, flag.help);
+    for (const flag of flags) command.option(flag.usage, flag.help);
+    const action = actionOf(name, literal);
     command.action((...given: unknown[]) => {
       const options = given.pop() as Options;
       const words = given.filter((word) => word !== undefined).map((word) => literal.text(word));
-      const text = (flag: string): string | undefined =>
-        options[flag] === undefined ? undefined : literal.text(options[flag]);
-      return runClientCommand(name as ClientCommandName, words, {
-        endpoints: text("endpoints"),
-        output: text("output"),
-      });
+      return action(words, options);
     });
   }
-  addOperatorCommands(cli, literal);
-  cli.help();
-  cli.version(version);
+  for (const flag of commonFlags) cli.option(flag.usage, flag.help);
   return cli;
 }
 
@@ -111,13 +165,42 @@ function asUsageError(
   return new UsageError(`${error.message}; ${help} shows what is understood`);
 }
 
+const knownFlags: KnownFlags = {
+  values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
+  bare: new Set([
+    ...["no-repl", "bootstrap", "force", "help", "version"],
+    ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),
+  ]),
+  short: new Map([
+    ["o", "output"],
+    ["h", "help"],
+    ["v", "version"],
+  ]),
+};
+
+/** Null where the system does not tell. */
+function commandLine(): Uint8Array | null {
+  try {
+    return readFileSync("/proc/self/cmdline");
+  } catch {
+    return null;
+  }
+}
+
 async function main(words: readonly string[]): Promise<void> {
-  const valueFlags = new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags)]);
-  const literal = new LiteralArguments(words, valueFlags);
+  refuseBrokenText(words, commandLine());
+  const literal = new LiteralArguments(words, knownFlags);
   const cli = build(literal);
   try {
-    cli.parse(["", "kv", ...literal.argv], { run: false });
-    await cli.runMatchedCommand();
+    const { options } = cli.parse(["", "kv", ...literal.argv], { run: false });
+    if (options["help"] === true) {
+      await write(process.stdout, helpText(cli.matchedCommandName ?? ""));
+    } else if (options["version"] === true) {
+      if (cli.matchedCommandName !== undefined) throw new UsageError("--version stands alone");
+      await write(process.stdout, `${versionLine()}\n`);
+    } else {
+      await cli.runMatchedCommand();
+    }
   } catch (error) {
     throw asUsageError(error, { literal, command: cli.matchedCommandName }) ?? error;
   }
@@ -128,6 +211,6 @@ for (const stream of [process.stdout, process.stderr]) stream.on("error", () => 
 
 main(process.argv.slice(2)).catch((error: unknown) => {
   const { line, code } = lastWords(error);
-  process.stderr.write(`${line}\n`);
+  tell(line);
   process.exit(code);
 });

@@ -9,7 +9,7 @@ import type { Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
-import { DiskError, type Disk } from "../storage/disk.ts";
+import type { Disk } from "../storage/disk.ts";
 import {
   createGroup,
   openGroup,
@@ -27,6 +27,7 @@ import { loadSqlite } from "../storage/sqlite/open.ts";
 import { setStateAside } from "../storage/state-aside.ts";
 import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
+import { diskTrouble } from "./last-words.ts";
 import { systemRandom } from "./system.ts";
 
 /** The only group there is yet. */
@@ -69,7 +70,7 @@ export class NodeDirectory {
     const path = resolve(options.path);
     const disk = new NodeDisk();
     const driver = await loadSqlite();
-    return explained(path, async () => {
+    return explaining(path, async () => {
       const isNew = !disk.exists(path);
       if (isNew) await options.beforeCreation();
       if (isNew) createDirectory(disk, path);
@@ -110,6 +111,15 @@ export class NodeDirectory {
    * what a running node has found damaged; its group was closed by `leaveGroup`.
    */
   openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
+    try {
+      this.#group = this.#openGroup(formed, limits, suspect);
+      return this.#group;
+    } catch (error) {
+      throw explained(this.#parts.path, error);
+    }
+  }
+
+  #openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
     const { disk, driver, path } = this.#parts;
     const opened = openGroup({
       disk,
@@ -138,8 +148,7 @@ export class NodeDirectory {
     const { directory } = snapshots;
     const backups = new BackupFiles({ disk, driver, directory, clusterId, machine, formed });
     const space = new ReservedSpace(disk, path);
-    this.#group = { ...opened.files, snapshots, backups, space };
-    return this.#group;
+    return { ...opened.files, snapshots, backups, space };
   }
 
   /** Gives up the group's files as they are: something in them cannot be vouched for. */
@@ -190,7 +199,17 @@ export function createDirectory(disk: Disk, path: string): void {
 }
 
 function acquireLock(driver: SqliteDriver, path: string): DirectoryLock {
-  const lock = DirectoryLock.acquire(driver, path);
+  let lock: DirectoryLock | null;
+  try {
+    lock = DirectoryLock.acquire(driver, path);
+  } catch (error) {
+    if (!(error instanceof SqliteError && error.isDamage)) throw error;
+    throw new StartError(
+      `${path}/lock is damaged: it is not a lock file (${error.code}); nothing else is in it: ` +
+        "delete it where no kv process runs on this directory, and start again",
+      exitCodes.damaged,
+    );
+  }
   if (lock) return lock;
   throw new StartError(`${path} is in use by another kv process; stop that one first`);
 }
@@ -234,19 +253,22 @@ function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
   );
 }
 
-/** What the disk says about a directory, as one line for a person. */
-export async function explained<T>(path: string, run: () => Promise<T>): Promise<T> {
+/** Runs with what the disk says about something in `directory` turned into one line for a person. */
+export async function explaining<T>(directory: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
-    if (error instanceof DiskError) {
-      throw new StartError(
-        `${path} cannot be used (${error.operation}: ${error.code}); see --data-dir`,
-      );
-    }
-    if (error instanceof SqliteError) {
-      throw new StartError(`${path} cannot be used (${error.message}); see --data-dir`);
-    }
-    throw error;
+    throw explained(directory, error);
   }
+}
+
+/** What the disk says about something in a directory, as one line for a person. */
+function explained(directory: string, error: unknown): unknown {
+  const trouble = diskTrouble(error);
+  if (!trouble) return error;
+  const { path, what, code } = trouble;
+  const where = path.startsWith(directory) ? path : `${directory}: ${path}`;
+  const isForbidden = code === "EACCES" || code === "EPERM" || code === "EROFS";
+  const advice = isForbidden ? "it has to be this user's to read and write" : "see --data-dir";
+  return new StartError(`${where} cannot be used (${what}); ${advice}`);
 }

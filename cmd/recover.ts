@@ -12,7 +12,7 @@ import { NodeDisk } from "../storage/node-disk.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
 import { advised } from "./check.ts";
 import { exitCodes, StartError } from "./exit.ts";
-import { drawIncarnation, drawSalt, explained, group, groupDirectory } from "./node-directory.ts";
+import { drawIncarnation, drawSalt, explaining, group, groupDirectory } from "./node-directory.ts";
 import type { Report } from "./operator-commands.ts";
 
 export interface RecoverOptions {
@@ -25,7 +25,7 @@ export async function recover(options: RecoverOptions): Promise<Report> {
   const path = resolve(join(options.dataDir, `node-${options.nodeId}`));
   const disk = new NodeDisk();
   const driver = await loadSqlite();
-  return explained(path, async () => {
+  return explaining(path, async () => {
     if (!disk.exists(`${path}/lock`)) throw new StartError(`${path} holds no node's files`);
     const lock = DirectoryLock.acquire(driver, path);
     if (!lock) throw new StartError(`${path} is in use by another kv process; stop that one first`);

@@ -16,7 +16,7 @@ import {
   createDirectory,
   drawIncarnation,
   drawSalt,
-  explained,
+  explaining,
   group,
   groupDirectory,
 } from "./node-directory.ts";
@@ -32,7 +32,7 @@ export async function restore({ file, dataDir, plan }: RestoreOptions): Promise<
   const path = resolve(dataDir);
   const disk = new NodeDisk();
   const driver = await loadSqlite();
-  return explained(path, async () => {
+  return explaining(path, async () => {
     for (const { id } of plan) refuseUsed(disk, join(path, `node-${id}`));
     const backup = opened(disk, driver, resolve(file));
     try {

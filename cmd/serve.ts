@@ -2,11 +2,13 @@
 
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
+import { lineBytesMax } from "../repl/words.ts";
 import { Backups } from "../server/backups.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
+import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -22,14 +24,18 @@ import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
+import { connectionsWithin } from "./descriptors.ts";
 import { exitCodes, StartError } from "./exit.ts";
-import { shutdownSignals, standardInput } from "./input.ts";
+import { lifelineEnd, shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
 import { lastWords } from "./last-words.ts";
 import { NodeDirectory } from "./node-directory.ts";
+import { tell } from "./output.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
+/** How long a bootstrap looks for nodes that have a cluster already. */
+const bootstrapWaitMs = 2_000;
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
@@ -61,7 +67,7 @@ export async function serve(config: NodeConfig): Promise<void> {
   const signalled = new Promise<"exit">((resolve) => {
     for (const signal of shutdownSignals) process.on(signal, () => resolve("exit"));
   });
-  await Promise.race([signalled, server.removed, server.runPrompt()]);
+  await Promise.race([signalled, lifelineEnd(), server.removed, server.runPrompt()]);
   await server.shutDown();
   process.exit(exitCodes.done);
 }
@@ -71,6 +77,10 @@ class Server {
   readonly #log: Log;
   readonly #client: NodeClient;
   readonly #transport: PeerTransport;
+  readonly #httpLimits = {
+    ...http1Limits,
+    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
+  };
   #directory: NodeDirectory | null = null;
   #formation: Formation | null = null;
   #node: Node | null = null;
@@ -111,6 +121,7 @@ class Server {
       self: config.nodeId,
       version,
       limits: config.limits,
+      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#transport.isConnected(peer),
@@ -136,11 +147,16 @@ class Server {
         plan: this.#config.plan,
       });
       const formed = this.#formation.form();
+      if (this.#config.bootstrap) systemClock.after(bootstrapWaitMs, () => this.#bootstrap());
       if (formed) this.#form(formed);
-      else
-        this.#log.info(`waiting for nodes ${this.#formation.missing.join(", ")} to form a cluster`);
+      else this.#log.info(`waiting for ${namesOf(this.#formation.missing)} to form a cluster`);
     }
     this.#transport.dial();
+  }
+
+  #bootstrap(): void {
+    const formed = this.#formation?.bootstrap();
+    if (formed) this.#form(formed);
   }
 
   /** A start that failed: gives back what it had taken. */
@@ -221,6 +237,7 @@ class Server {
       fetch: (request, env) => app.fetch(request, env),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
     }).catch((error: unknown) => {
@@ -231,21 +248,15 @@ class Server {
   #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
-    const hosts = [
-      "localhost",
-      httpListen.host,
-      parseAddress(advertised, "--cluster").host,
-      ...allowedHosts,
-    ];
+    const own = [httpListen.host, parseAddress(advertised, "--cluster").host];
+    const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
       backups: this.#backups,
       version,
       live: () => true,
       ready: () => this.#client.isReady,
-      hosts: new Set(
-        hosts.map((host) => (host.includes(":") && !host.includes(".") ? `[${host}]` : host)),
-      ),
+      hosts: new Set(["localhost", ...bracketed, ...allowedHosts]),
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
     };
@@ -346,6 +357,8 @@ class Server {
 
   #refused(peer: NodeId, refusal: Refusal): void {
     const isFormed = this.#node !== null;
+    // Whatever it holds against us, it is no empty node of our plan.
+    if (refusal.reason !== "differentMembers") this.#formation?.metCluster(peer);
     if (refusal.reason === "wrongCluster" && isFormed) {
       // One stranger among our own is his affair; strangers all around, and it is ours.
       this.#foreignTo.add(peer);
@@ -487,14 +500,21 @@ class Server {
     this.#session?.close();
     this.#session = null;
     const { line, code } = lastWords(error);
-    process.stderr.write(`${line}\n`);
+    tell(line);
     process.exit(code);
   }
 
   #print(line: string): void {
     if (this.#session) this.#session.printAbove(line);
-    else process.stderr.write(`${line}\n`);
+    else tell(line);
   }
+}
+
+/** `node 1`, or `nodes 1 and 3`. */
+function namesOf(ids: readonly NodeId[]): string {
+  const last = ids.at(-1);
+  const before = ids.slice(0, -1).join(", ");
+  return before === "" ? `node ${last}` : `nodes ${before} and ${last}`;
 }
 
 function suspectOf(error: unknown): Suspect | null {

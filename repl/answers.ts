@@ -5,7 +5,6 @@ import type {
   DeleteAnswer,
   DeleteRangeAnswer,
   Failure,
-  FailureCode,
   GetAnswer,
   ListAnswer,
   MemberStatus,
@@ -19,6 +18,7 @@ import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import type { OperationResult } from "../server/state-machine/transaction.ts";
+import { shortenedTo } from "./display.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
 
@@ -61,7 +61,7 @@ function renderResult(result: OperationResult): string {
     case "getdel":
       return result.row === null ? "not found" : renderValue(result.row.value);
     case "range": {
-      const rows = result.rows.map(renderRow);
+      const rows = result.rows.map((row) => renderRow(row));
       return [...rows, `(${rows.length}${result.more ? ", and more follow" : ""})`].join("\n");
     }
     case "incr":
@@ -77,17 +77,29 @@ function renderResult(result: OperationResult): string {
   }
 }
 
-const renderRow = (row: Row): string => `${renderKey(row.key)} = ${renderListedValue(row.value)}`;
+const renderRow = (row: Row, shownKey = renderKey): string =>
+  `${shownKey(row.key)} = ${renderListedValue(row.value)}`;
 
 export function renderGet(answer: GetAnswer): string {
   if (!answer.ok) return renderFailure(answer);
   return answer.row === null ? "not found" : renderValue(answer.row.value);
 }
 
-/** `key = value` for each row, then the count; says so when the listing goes on. */
-export function renderList(answer: ListAnswer): string {
+/** Of a key in a listing, however narrow the terminal is. */
+const keyColumnsMin = 20;
+
+/**
+ * `key = value` for each row, then the count; says so when the listing goes on. On a terminal of
+ * `columns` a key takes half a row at the most; elsewhere, with null, it is there as a whole.
+ */
+export function renderList(answer: ListAnswer, columns: number | null): string {
   if (!answer.ok) return renderFailure(answer);
-  const rows = answer.rows.map(renderRow);
+  const keyColumns = columns === null ? null : Math.max(keyColumnsMin, Math.floor(columns / 2));
+  const shownKey = (key: string): string => {
+    const text = renderKey(key);
+    return keyColumns === null ? text : shortenedTo(text, keyColumns);
+  };
+  const rows = answer.rows.map((row) => renderRow(row, shownKey));
   const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
   const more = answer.more ? ", and more follow: list with a longer prefix" : "";
   return [...rows, `(${count}${more})`].join("\n");
@@ -159,35 +171,10 @@ function renderDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
-/** What a person can do about a failure; null where the detail has to be enough. */
-const advices: Readonly<Record<FailureCode, string | null>> = {
-  bad_request: null,
-  forbidden: null,
-  not_found: null,
-  method_not_allowed: null,
-  conflict: null,
-  condition_failed: null,
-  condition_required: null,
-  too_large: "split the value over several keys",
-  key_too_long: "use a shorter key",
-  unsupported_media_type: null,
-  wrong_host: null,
-  overloaded: "try again a little later",
-  not_implemented: null,
-  no_leader: "see that a majority of the nodes runs, then try again",
-  stale: "try again a little later",
-  timeout: "see that a majority of the nodes runs, then try again",
-  no_space: "free space on the disk, then try again",
-  unreachable: "see that the node runs, then try again",
-  internal: null,
-};
-
-/** One line, `error: what happened (what to do); what became of it`. */
+/** One line, `error: what happened, and what to do; what became of it`. */
 export function renderFailure(failure: Failure, of: "key" | "cluster" = "key"): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
-  const advice = advices[failure.code];
-  const toDo = advice === null ? "" : ` (${advice})`;
-  return `error: ${detail}${toDo}${renderOutcome(failure, of)}`;
+  return `error: ${detail}${renderOutcome(failure, of)}`;
 }
 
 function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
@@ -196,7 +183,7 @@ function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
       return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
       return of === "key"
-        ? "; the write may have happened: get the key to see"
+        ? "; the write may have happened"
         : "; it may have happened: member list and status show it";
     case undefined:
       return "";

@@ -34,6 +34,13 @@ export function shown(text: string): string {
   );
 }
 
+/** `text`, already `shown`, or as much of its beginning as fits into `columns` with a sign of the cut. */
+export function shortenedTo(text: string, columns: number): string {
+  const { offset } = fitStart(text, 0, columns);
+  if (offset === text.length) return text;
+  return `${text.slice(0, fitStart(text, 0, columns - 1).offset)}…`;
+}
+
 /** The columns that `text`, already `shown`, takes on a row. */
 export function columnsOf(text: string): number {
   let columns = 0;

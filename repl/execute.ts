@@ -28,21 +28,27 @@ export interface Execution {
   readonly exit: boolean;
 }
 
-/**
- * When `signal` aborts, the answer is no longer waited for; what it says then is honest about a
- * write that is already under way.
- */
+export interface ExecuteOptions {
+  /**
+   * When it aborts, the answer is no longer waited for; what it says then is honest about a write that
+   * is already under way.
+   */
+  readonly signal?: AbortSignal;
+  /** Of the terminal that the answer is for; null where it is for none. */
+  readonly columns: number | null;
+}
+
 export async function execute(
   store: ClientPort,
   line: string,
-  signal?: AbortSignal,
+  { signal, columns }: ExecuteOptions,
 ): Promise<Execution> {
   const parsed = parseLine(line);
   if (!parsed.ok) return { text: renderProblem(parsed), exit: false };
   const command = parsed.command;
   if (command === null) return { text: null, exit: false };
   if (command.name === "exit") return { text: null, exit: true };
-  const answer = ask(store, command, signal);
+  const answer = ask(store, command, { columns, ...(signal && { signal }) });
   const text = await (signal === undefined
     ? answer
     : Promise.race([answer, given(signal, command)]));
@@ -51,7 +57,11 @@ export async function execute(
 
 type Question = Exclude<ReplCommand, { readonly name: "exit" }>;
 
-async function ask(store: ClientPort, command: Question, signal?: AbortSignal): Promise<string> {
+async function ask(
+  store: ClientPort,
+  command: Question,
+  { signal, columns }: ExecuteOptions,
+): Promise<string> {
   const options = signal === undefined ? {} : { signal };
   switch (command.name) {
     case "put":
@@ -63,6 +73,7 @@ async function ask(store: ClientPort, command: Question, signal?: AbortSignal): 
     case "list":
       return renderList(
         await store.list({ prefix: command.prefix, limit: listRowsMax, ...options }),
+        columns,
       );
     case "incr": {
       const { key, by } = command;

@@ -132,7 +132,10 @@ class LineRunner {
   }
 
   async #run(line: string, signal: AbortSignal): Promise<void> {
-    const { text, exit } = await this.#session.execute(line, signal);
+    const { text, exit } = await this.#session.execute(line, {
+      signal,
+      columns: this.terminal.columns,
+    });
     if (text !== null) this.terminal.printAbove(text);
     await this.terminal.drained();
     this.#running = null;
@@ -176,7 +179,7 @@ export async function runPipe(options: RunPipeOptions): Promise<"exit" | "end"> 
   }
   const last = splitter.end();
   const exit = last !== null && (await runPipeLine(session, last, printer));
-  const { text } = await session.end();
+  const { text } = await session.end({ columns: null });
   if (text !== null) await printer.print(text);
   return exit ? "exit" : "end";
 }
@@ -186,7 +189,7 @@ async function runPipeLine(session: Session, line: Line, printer: PipePrinter): 
     await printer.print(renderProblem(line.reason === "tooLong" ? lineTooLong : notText));
     return false;
   }
-  const { text, exit } = await session.execute(line.text);
+  const { text, exit } = await session.execute(line.text, { columns: null });
   if (text !== null) await printer.print(text);
   return exit;
 }
@@ -207,7 +210,14 @@ class PipePrinter {
   }
 
   async print(text: string): Promise<void> {
-    if (this.#broken || this.#output.write(`${text}\n`)) return;
+    if (this.#broken) return;
+    try {
+      if (this.#output.write(`${text}\n`)) return;
+    } catch {
+      // Deno says so at once where a disk is full.
+      this.#broken = true;
+      return;
+    }
     await drained(this.#output);
   }
 }

@@ -1,7 +1,7 @@
 /** Lines of one person or pipe: a transaction may take several of them, every other command is one. */
 
 import type { ClientPort } from "../server/client-port.ts";
-import { execute, type Execution } from "./execute.ts";
+import { execute, type ExecuteOptions, type Execution } from "./execute.ts";
 import { lineBytesMax } from "./words.ts";
 
 const nothingToSay: Execution = { text: null, exit: false };
@@ -28,9 +28,9 @@ export class Session {
   }
 
   /** An empty line ends a transaction as it is. */
-  async execute(line: string, signal?: AbortSignal): Promise<Execution> {
+  async execute(line: string, options: ExecuteOptions): Promise<Execution> {
     const isGoingOn = this.#open !== null;
-    if (!isGoingOn && !startsTransaction.test(line)) return execute(this.#store, line, signal);
+    if (!isGoingOn && !startsTransaction.test(line)) return execute(this.#store, line, options);
     const text = isGoingOn ? `${this.#open}\n${line}` : line;
     const isEnded = (isGoingOn && line.trim() === "") || isWhole(text);
     if (!isEnded && text.length <= lineBytesMax) {
@@ -38,14 +38,14 @@ export class Session {
       return nothingToSay;
     }
     this.#open = null;
-    return execute(this.#store, text, signal);
+    return execute(this.#store, text, options);
   }
 
   /** There are no more lines. */
-  async end(): Promise<Execution> {
+  async end(options: ExecuteOptions): Promise<Execution> {
     const text = this.#open;
     this.#open = null;
-    return text === null ? nothingToSay : execute(this.#store, text);
+    return text === null ? nothingToSay : execute(this.#store, text, options);
   }
 }
 

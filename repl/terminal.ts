@@ -4,7 +4,7 @@
  * knows at any time what stands in the last row.
  */
 
-import { columnsOf, shown, windowOf } from "./display.ts";
+import { columnsOf, shortenedTo, shown, windowOf } from "./display.ts";
 import type { Complete, Completion } from "./completion.ts";
 import { drained } from "./drained.ts";
 import type { Drainable } from "./drained.ts";
@@ -111,6 +111,10 @@ export class Terminal {
   readonly refresh = (): void => {
     if (!this.#closed) this.#draw();
   };
+
+  get columns(): number {
+    return Math.max(columnsMin, this.#options.output.columns || columnsDefault);
+  }
 
   setBusy(busy: boolean): void {
     this.#busy = busy;
@@ -223,7 +227,9 @@ export class Terminal {
   }
 
   #showCandidates(candidates: readonly string[], more: boolean): void {
-    const some = candidates.slice(0, candidatesShownMax);
+    const some = candidates
+      .slice(0, candidatesShownMax)
+      .map((candidate) => shortenedTo(candidate, this.columns - 1));
     const isCut = more || some.length < candidates.length;
     this.printAbove(`${some.join("  ")}${isCut ? "  …" : ""}`);
   }
@@ -235,7 +241,7 @@ export class Terminal {
   #drawing(): string {
     const { text, cursor } = this.#editor;
     if (this.#busy && text === "") return "";
-    const columns = Math.max(columnsMin, this.#options.output.columns || columnsDefault);
+    const { columns } = this;
     const prompt = this.#promptFor(columns);
     const promptColumns = columnsOf(prompt);
     // The last column stays free: a terminal may wrap as soon as it is written.

@@ -34,6 +34,7 @@ import type { MemberChange } from "./member-change.ts";
 import type { NodeId } from "./raft/entry.ts";
 import { pathOfKey } from "./key-path.ts";
 import { badRequest, isFailureCode } from "./problem.ts";
+import { must } from "./raft/assert.ts";
 import { rowOfJson, type JsonRow } from "./json-row.ts";
 import { keyBytesMax, type Row } from "./state-machine/command.ts";
 import type { Transaction } from "./state-machine/transaction.ts";
@@ -57,7 +58,22 @@ interface Call {
   readonly contentType?: string | null;
   readonly ifMatch?: string;
   readonly ifNoneMatch?: string;
+  /** The caller has given up, or the time for all endpoints together is over. */
   readonly signal: AbortSignal;
+}
+
+/** One call to one endpoint. */
+interface Attempt {
+  readonly endpoint: URL;
+  readonly agent: Agent;
+  readonly call: Call;
+  /**
+   * Over where another endpoint has to be given its turn: nothing was heard of a read, or there is no
+   * connection yet on which a write could have been sent.
+   */
+  readonly share: AbortSignal;
+  /** There is a connection: what was asked may have arrived. */
+  isConnected: boolean;
 }
 
 interface HttpAnswer {
@@ -91,8 +107,11 @@ function codeOf(error: unknown): string | undefined {
   return typeof code === "string" ? code : undefined;
 }
 
-function silenceOf(error: unknown, signal: AbortSignal): Silence {
-  if (signal.aborted) return { sent: true, why: "no answer came in time" };
+function silenceOf(error: unknown, { call, share, isConnected }: Attempt): Silence {
+  if (call.signal.aborted || (share.aborted && codeOf(error) === "ABORT_ERR")) {
+    const why = isConnected ? "no answer came in time" : "no connection came about in time";
+    return { sent: isConnected, why };
+  }
   const code = codeOf(error);
   if (code !== undefined && unsentCodes.has(code)) {
     return { sent: false, why: `it cannot be reached (${code})` };
@@ -118,38 +137,49 @@ function collect(answer: IncomingMessage, request: ClientRequest): Promise<Buffe
   });
 }
 
-function exchange(endpoint: URL, agent: Agent, call: Call): Promise<HttpAnswer> {
-  return new Promise((resolve, reject) => {
-    const headers: Record<string, string | number> = {};
-    if (call.method === "PUT" || call.method === "POST")
-      headers["Content-Length"] = call.body?.length ?? 0;
-    if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
-    if (call.ifMatch !== undefined) headers["If-Match"] = call.ifMatch;
-    if (call.ifNoneMatch !== undefined) headers["If-None-Match"] = call.ifNoneMatch;
-    const { hostname, port } = endpoint;
-    const { method, path, signal } = call;
-    const host = hostname.replace(/^\[(.*)\]$/, "$1");
-    const request = httpRequest({
-      host,
-      port: port === "" ? 80 : port,
-      method,
-      path,
-      headers,
-      agent,
-      signal,
-    });
+function exchange(attempt: Attempt): Promise<HttpAnswer> {
+  const { endpoint, agent, call, share } = attempt;
+  const { method, path, signal } = call;
+  const headers: Record<string, string | number> = {};
+  if (method === "PUT" || method === "POST") headers["Content-Length"] = call.body?.length ?? 0;
+  if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
+  if (call.ifMatch !== undefined) headers["If-Match"] = call.ifMatch;
+  if (call.ifNoneMatch !== undefined) headers["If-None-Match"] = call.ifNoneMatch;
+  const { hostname, port: givenPort } = endpoint;
+  const host = hostname.replace(/^\[(.*)\]$/, "$1");
+  const port = givenPort === "" ? 80 : givenPort;
+  const given = new AbortController();
+  const giveUp = (): void => given.abort();
+  const yieldTurn = (): void => {
+    if (method === "GET" || !attempt.isConnected) given.abort();
+  };
+  return new Promise<HttpAnswer>((resolve, reject) => {
+    signal.addEventListener("abort", giveUp);
+    share.addEventListener("abort", yieldTurn);
+    const options = { host, port, method, path, headers, agent, signal: given.signal };
+    const request = httpRequest(options);
     request.on("error", reject);
+    request.on("socket", (socket) => {
+      // One that was kept from an earlier request stands already.
+      if (socket.connecting) socket.once("connect", () => (attempt.isConnected = true));
+      else attempt.isConnected = true;
+    });
     request.on("response", (answer) => {
+      share.removeEventListener("abort", yieldTurn);
       const { statusCode: status = 0, headers: answered } = answer;
       collect(answer, request).then((body) => resolve({ status, headers: answered, body }), reject);
     });
     request.end(call.body);
+  }).finally(() => {
+    signal.removeEventListener("abort", giveUp);
+    share.removeEventListener("abort", yieldTurn);
   });
 }
 
 /** Whether another endpoint may be asked after this answer: nothing was done, and it may help. */
 function isPassing(failure: Failure): boolean {
-  const passing = failure.code === "no_leader" || failure.code === "overloaded";
+  const { code } = failure;
+  const passing = code === "no_leader" || code === "overloaded" || code === "stale";
   return passing && failure.outcome !== "unknown";
 }
 
@@ -392,38 +422,66 @@ export class HttpClient implements ClientPort {
     const write = call.method !== "GET";
     const deadline = AbortSignal.timeout(this.#timeoutMs);
     const limit = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
-    let last: Failure | undefined;
-    for (let tries = 0; tries < this.#endpoints.length; tries += 1) {
-      const endpoint = this.#endpoints[this.#preferred];
-      if (endpoint === undefined || limit.aborted) break;
-      const answer = await this.#askOne(endpoint, { ...call, signal: limit });
-      if (!("ok" in answer) && (answer.status < 300 || also.includes(answer.status))) return answer;
-      const failure = "ok" in answer ? answer : failureOf(answer, write);
-      const retry = write
-        ? failure.outcome === "not_applied" &&
-          (failure.code === "unreachable" || isPassing(failure))
-        : failure.code === "unreachable" || failure.code === "timeout" || isPassing(failure);
-      if (!retry) return failure;
-      last = failure;
-      this.#preferred = (this.#preferred + 1) % this.#endpoints.length;
+    const count = this.#endpoints.length;
+    /** Of an endpoint that answered: it says more than one that did not. */
+    let answered: Failure | undefined;
+    const silent: Unheard[] = [];
+    for (let tries = 1; tries <= count && !limit.aborted; tries++) {
+      const endpoint = must(this.#endpoints[this.#preferred], "it is one of the endpoints");
+      // The last one may use up what is left.
+      const share = tries < count ? AbortSignal.timeout(Math.ceil(this.#timeoutMs / count)) : limit;
+      const isConnected = false;
+      const attempt: Attempt = {
+        ...{ endpoint, agent: this.#agent, share, isConnected },
+        call: { ...call, signal: limit },
+      };
+      const answer = await this.#tryOne(attempt);
+      if ("status" in answer) {
+        if (answer.status < 300 || also.includes(answer.status)) return answer;
+        const failure = failureOf(answer, write);
+        if (!isPassing(failure) || (write && failure.outcome !== "not_applied")) return failure;
+        answered = failure;
+      } else {
+        silent.push({ host: endpoint.host, ...answer });
+        if (write && answer.sent) break;
+      }
+      this.#preferred = (this.#preferred + 1) % count;
     }
-    return last ?? givenUp(write);
+    const isUnknown = silent.some(({ sent }) => sent);
+    if (answered && !(write && isUnknown)) return answered;
+    return silent.length === 0 ? givenUp(write) : unheard(silent, { write, isLate: limit.aborted });
   }
 
-  async #askOne(endpoint: URL, call: Call): Promise<HttpAnswer | Failure> {
+  async #tryOne(attempt: Attempt): Promise<HttpAnswer | Silence> {
     try {
-      return await exchange(endpoint, this.#agent, call);
+      return await exchange(attempt);
     } catch (error) {
-      const { sent, why } = silenceOf(error, call.signal);
-      const write = call.method !== "GET";
-      return {
-        ok: false,
-        code: call.signal.aborted || (sent && write) ? "timeout" : "unreachable",
-        detail: `${endpoint.host}: ${why}`,
-        ...(write ? { outcome: sent ? "unknown" : "not_applied" } : {}),
-      };
+      return silenceOf(error, attempt);
     }
   }
+}
+
+interface Unheard extends Silence {
+  readonly host: string;
+}
+
+/** Names every endpoint with what came of it; those that are alike together. */
+function unheard(
+  silent: readonly Unheard[],
+  { write, isLate }: { readonly write: boolean; readonly isLate: boolean },
+): Failure {
+  const hosts = new Map<string, string[]>();
+  for (const { host, why } of silent) hosts.set(why, [...(hosts.get(why) ?? []), host]);
+  const isUnknown = silent.some(({ sent }) => sent);
+  const told = [...hosts].map(([why, of]) => `${of.join(", ")}: ${why}`);
+  const advice =
+    write && isUnknown ? "read the key to see what became of it" : "see that the nodes run there";
+  return {
+    ok: false,
+    code: isLate || (isUnknown && write) ? "timeout" : "unreachable",
+    detail: `${told.join("; ")}; ${advice}`,
+    ...(write ? { outcome: isUnknown ? "unknown" : "not_applied" } : {}),
+  };
 }
 
 /** The caller gave up before anything was sent. */

@@ -40,7 +40,7 @@ export function queryOf(target: string): string {
   return mark < 0 ? "" : target.slice(mark + 1);
 }
 
-const tooLong: Failure = {
+export const keyTooLong: Failure = {
   ok: false,
   code: "key_too_long",
   detail: `the key is longer than ${keyBytesMax} bytes; use a shorter one`,
@@ -50,7 +50,7 @@ const tooLong: Failure = {
 export function keyOfPath(path: string): Result<{ readonly key: string }> {
   const raw = path.slice(keyPathPrefix.length);
   if (raw === "") return badRequest("the key is empty; a key has at least one byte", "key");
-  if (raw.length > escapedKeyCharactersMax) return tooLong;
+  if (raw.length > escapedKeyCharactersMax) return keyTooLong;
   if (raw === ":" || raw.endsWith("/:")) {
     return notImplemented("a path that ends in `:` is reserved; send a literal one as %3A", "key");
   }
@@ -76,7 +76,7 @@ function unescape(raw: string): Result<{ readonly key: string }> {
 
 function checkLength(key: string): Result<{ readonly key: string }> {
   // A UTF-16 unit takes three bytes at the most.
-  if (key.length * 3 > keyBytesMax && Buffer.byteLength(key) > keyBytesMax) return tooLong;
+  if (key.length * 3 > keyBytesMax && Buffer.byteLength(key) > keyBytesMax) return keyTooLong;
   return { ok: true, key };
 }
 

@@ -55,6 +55,8 @@ export interface NodeClientOptions {
   readonly self: NodeId;
   readonly version: string;
   readonly limits: Limits;
+  /** Limits of other parts of the process, shown beside these. */
+  readonly otherLimits?: Readonly<Record<string, number>>;
   readonly clock: Clock;
   /** Shown until the cluster has formed. */
   readonly plan: readonly PlannedMember[];
@@ -207,9 +209,9 @@ export class NodeClient implements ClientPort {
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
-    const { self, version, limits } = this.#options;
+    const { self, version, limits, otherLimits } = this.#options;
     const uptimeSeconds = Math.floor((this.#options.clock.monotonicMs() - this.#startMs) / 1000);
-    const common = { nodeId: self, version, uptimeSeconds, limits: { ...limits } };
+    const common = { nodeId: self, version, uptimeSeconds, limits: { ...limits, ...otherLimits } };
     const formed = this.#formed;
     if (!formed) return { ok: true, status: { ...common, ...this.#unformedStatus() } };
     const { node, clusterId } = formed;

@@ -16,6 +16,7 @@ import {
   statfsSync,
   writeSync,
 } from "node:fs";
+import { dirname, resolve } from "node:path";
 import { DiskError, type Disk, type DiskFile, type OpenMode } from "./disk.ts";
 
 const flags: Readonly<Record<OpenMode, string>> = { create: "wx+", readWrite: "r+", read: "r" };
@@ -83,8 +84,15 @@ export class NodeDisk implements Disk {
     return call(path, "list", () => readdirSync(path)).sort();
   }
 
+  /** One by one: Node's own recursion does not end where the system answers ENOENT below a directory. */
   makeDirectory(path: string): void {
-    call(path, "mkdir", () => mkdirSync(path, { recursive: true, mode: 0o700 }));
+    const missing: string[] = [];
+    for (let above = resolve(path); !this.exists(above); above = dirname(above)) {
+      missing.unshift(above);
+    }
+    for (const directory of missing) {
+      call(directory, "mkdir", () => mkdirSync(directory, { mode: 0o700 }));
+    }
   }
 
   rename(from: string, to: string): void {

@@ -192,6 +192,9 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
  * for a missing page. With a write-ahead log beside it the end may still be in there.
  */
 export function isCutShort(path: string): boolean {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === true) {
+    throw new SqliteError(path, "SQLITE_CANTOPEN", "it is a directory");
+  }
   const bytes = fileBytes(path);
   if (bytes === 0 || walBytes(path) > 0) return false;
   const header = new Uint8Array(100);

@@ -7,6 +7,7 @@
 import { Buffer } from "node:buffer";
 import type { Answer } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
+import { keyPathPrefix, keyTooLong } from "../key-path.ts";
 import { badRequest, refusal } from "../problem.ts";
 import { assert } from "../raft/assert.ts";
 import type { SocketEvents, StreamSocket } from "../socket/socket.ts";
@@ -213,7 +214,7 @@ export class Http1Connection implements SocketEvents {
     const start = text.startsWith("\r\n") ? 2 : 0;
     const end = text.indexOf(headEnd, start);
     if (end < 0) {
-      if (text.length === headBytesMax) this.#refuse(`its head is over ${headBytesMax} bytes`, 431);
+      if (text.length === headBytesMax) this.#refuseLong(text.slice(start));
       else if (hasBareLineFeed(text)) this.#refuse("a line of its head ends in a bare line feed");
       else return false;
       return true;
@@ -305,13 +306,31 @@ export class Http1Connection implements SocketEvents {
 
   /** The request cannot be understood, so neither can anything behind it. */
   #refuse(detail: string, status = 400): void {
+    const failure = badRequest(`the request is malformed: ${detail}`);
+    this.#refuseWith(refusal(failure, { write: true, status }));
+  }
+
+  /** `text` begins a head that has no end within its limit: its target is too long, or its headers are. */
+  #refuseLong(text: string): void {
+    const { headBytesMax } = this.#host.limits;
+    if (text.includes("\r\n")) {
+      this.#refuse(`its head is over ${headBytesMax} bytes`, 431);
+      return;
+    }
+    const [method = "", target = ""] = text.split(" ", 2);
+    const detail = `the request's target is over ${headBytesMax} bytes`;
+    const failure = target.startsWith(keyPathPrefix) ? keyTooLong : badRequest(detail);
+    const write = method !== "GET" && method !== "HEAD";
+    this.#refuseWith(refusal(failure, { write, status: 414 }));
+  }
+
+  #refuseWith(answer: Answer): void {
     this.#releaseBody();
     this.#phase = "answering";
     this.#input = nothing;
     this.#head = null;
     this.#isLast = true;
-    const failure = badRequest(`the request is malformed: ${detail}`);
-    this.#send(refusal(failure, { write: true, status }));
+    this.#send(answer);
   }
 
   // ------------------------------------------------------------------ answers

@@ -1,8 +1,13 @@
 /** Every maximum and timing of the HTTP port, by name. */
 
 export interface Http1Limits {
-  /** Open at once; more are closed as they come. Each costs a descriptor and some kilobytes. */
+  /**
+   * Open at once. One more takes the place of one on which nothing is asked, or is closed where there
+   * is none. Each costs a descriptor and some kilobytes.
+   */
   readonly connectionsMax: number;
+  /** Connections beyond those that are told at the same time why they are closed. */
+  readonly turnedAwayMax: number;
   /** Room for a key of 2,048 bytes, each of them escaped, and the usual headers. */
   readonly headBytesMax: number;
   /** Bytes read ahead of the request in hand: then the client has to wait. */
@@ -29,6 +34,7 @@ export interface Http1Limits {
 
 export const http1Limits: Http1Limits = {
   connectionsMax: 10_000,
+  turnedAwayMax: 16,
   headBytesMax: 16 << 10,
   readAheadBytesMax: 64 << 10,
   smallBodyBytesMax: 64 << 10,
@@ -42,3 +48,17 @@ export const http1Limits: Http1Limits = {
   stuckSweeps: 60,
   lingerSweeps: 5,
 };
+
+/** For `/v1/status`: what a client may have to know of them, times in milliseconds. */
+export function shownHttp1Limits(limits: Http1Limits): Record<string, number> {
+  const { sweepMs } = limits;
+  return {
+    httpConnectionsMax: limits.connectionsMax,
+    httpHeadBytesMax: limits.headBytesMax,
+    httpReadingBytesMax: limits.readingBytesMax,
+    httpHeadTimeoutMs: limits.headSweeps * sweepMs,
+    httpBodyTimeoutMs: limits.bodySweeps * sweepMs,
+    httpIdleTimeoutMs: limits.idleSweeps * sweepMs,
+    httpStuckTimeoutMs: limits.stuckSweeps * sweepMs,
+  };
+}

@@ -10,6 +10,7 @@ import { badRequest, problem, refusal } from "../problem.ts";
 import type { Timer } from "../ports.ts";
 import { sockets } from "../socket/runtime.ts";
 import type { SocketEvents, SocketListener, StreamSocket } from "../socket/socket.ts";
+import { encodeAnswer } from "./http1-answer.ts";
 import { Http1Connection, type Http1Host } from "./http1-connection.ts";
 import type { Head } from "./http1-head.ts";
 import { http1Limits, type Http1Limits } from "./http1-limits.ts";
@@ -21,6 +22,11 @@ const plainHost = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 const notTaken = badRequest("the method is not one this server takes");
 
+const full = refusal(
+  { ok: false, code: "overloaded", detail: "too many connections are open; try again later" },
+  { write: true, status: 503 },
+);
+
 const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {} };
 
 class Http1Server implements Http1Host, Listener {
@@ -31,6 +37,8 @@ class Http1Server implements Http1Host, Listener {
   readonly #sweeper: Timer;
   #listener: SocketListener | null = null;
   #readingBytes = 0;
+  /** Connections that are being told that there is no room. */
+  #turnedAway = 0;
   #whenEmpty: (() => void) | null = null;
   date: string;
   isClosing = false;
@@ -134,14 +142,42 @@ class Http1Server implements Http1Host, Listener {
   // ------------------------------------------------------------------ inside
 
   #accept(socket: StreamSocket): SocketEvents {
-    if (this.isClosing || this.#connections.size >= this.limits.connectionsMax) {
-      socket.destroy();
-      return ignored;
-    }
+    const isFull = this.#connections.size >= this.limits.connectionsMax;
+    if (this.isClosing || (isFull && !this.#makeRoom())) return this.#turnAway(socket);
     const connection = new Http1Connection(socket, this);
     this.#connections.add(connection);
     this.hasClients = true;
     return connection;
+  }
+
+  /** Says that there is no room, where not too many are being told so already. */
+  #turnAway(socket: StreamSocket): SocketEvents {
+    if (this.isClosing || this.#turnedAway >= this.limits.turnedAwayMax) {
+      socket.destroy();
+      return ignored;
+    }
+    this.#turnedAway++;
+    let isOver = false;
+    const over = (): void => {
+      if (isOver) return;
+      isOver = true;
+      this.#turnedAway--;
+      socket.destroy();
+    };
+    socket.write(encodeAnswer(full, { date: this.date, isHead: false, closes: true }));
+    socket.end();
+    this.#options.clock.after(this.limits.sweepMs, over);
+    return { data() {}, drained() {}, ended: over, closed: over };
+  }
+
+  /** Closes a connection on which nothing is asked; false where there is none. */
+  #makeRoom(): boolean {
+    for (const connection of this.#connections) {
+      if (!connection.isIdle) continue;
+      connection.destroy();
+      return true;
+    }
+    return false;
   }
 
   #sweep(): void {

@@ -7,9 +7,9 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export const kvExecutable = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "kv");
 
-interface Running {
+export interface Running {
   readonly id: number;
   readonly httpPort: number;
   process: ChildProcess;
@@ -21,7 +21,7 @@ interface BenchStatus {
   readonly snapshotIndex: number;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const address = server.address();
@@ -114,7 +114,7 @@ export class BenchCluster {
   #spawn(id: number): ChildProcess {
     const words = ["--nodeid", String(id), "--no-repl", "--log-level", "warn"];
     const where = ["--data-dir", this.directory, "--cluster", this.#spec];
-    return spawn(join(root, "kv"), [...words, ...where, ...this.#flags], {
+    return spawn(kvExecutable, [...words, ...where, ...this.#flags], {
       stdio: ["ignore", "ignore", "inherit"],
     });
   }

@@ -1,56 +1,39 @@
-/** One keep-alive connection with as little in the way as possible, so that the server is measured. */
+/** A connection that is asked by promises: for benchmarks that fill a cluster, or ask at their own pace. */
 
-import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { Buffer } from "node:buffer";
+import { BenchConnection } from "../../cmd/bench/connection.ts";
 
 export class HttpConnection {
-  readonly #socket: Socket;
-  #buffer = "";
-  readonly #waiting: ((status: number) => void)[] = [];
+  readonly #connection: BenchConnection;
+  #settle: { resolve: (status: number) => void; reject: (error: Error) => void } | null = null;
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.on("data", (chunk) => {
-      this.#buffer += chunk.toString("latin1");
-      this.#takeAnswers();
+  private constructor(port: number, opened: () => void) {
+    this.#connection = new BenchConnection(
+      { host: "127.0.0.1", port },
+      {
+        opened,
+        answered: ({ status }) => this.#settle?.resolve(status),
+        closed: () => this.#settle?.reject(new Error("the connection broke")),
+      },
+    );
+  }
+
+  static open(port: number): Promise<HttpConnection> {
+    return new Promise((resolve, reject) => {
+      const connection = new HttpConnection(port, () => resolve(connection));
+      connection.#settle = { resolve: () => {}, reject };
     });
   }
 
-  static async open(port: number): Promise<HttpConnection> {
-    const socket = connect(port, "127.0.0.1");
-    await once(socket, "connect");
-    return new HttpConnection(socket);
-  }
-
-  /** Sends a PUT and resolves with the status of its answer; several may be on the way. */
+  /** Sends a PUT and resolves with the status of its answer. One at a time. */
   put(key: string, value: string): Promise<number> {
-    this.#socket.write(
-      `PUT /v1/kv/${key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${value.length}\r\n\r\n${value}`,
-    );
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#connection.put(`/v1/kv/${key}`, Buffer.from(value, "latin1"));
+    });
   }
 
   close(): void {
-    this.#socket.destroy();
-  }
-
-  #takeAnswers(): void {
-    for (;;) {
-      const end = this.#buffer.indexOf("\r\n\r\n");
-      if (end < 0) return;
-      const head = this.#buffer.slice(0, end);
-      const total = this.#answerLength(head, end + 4);
-      if (total === null || this.#buffer.length < total) return;
-      this.#buffer = this.#buffer.slice(total);
-      this.#waiting.shift()?.(Number(head.slice(9, 12)));
-    }
-  }
-
-  #answerLength(head: string, start: number): number | null {
-    const length = /content-length: *(\d+)/i.exec(head);
-    if (length) return start + Number(length[1]);
-    const end = this.#buffer.indexOf("0\r\n\r\n", start);
-    return end < 0 ? null : end + 5;
+    this.#connection.close();
   }
 }

@@ -6,38 +6,15 @@
  */
 
 import { spawn } from "node:child_process";
-
-import { closeSync, fdatasyncSync, openSync, writeSync } from "node:fs";
 import { availableParallelism, constants, setPriority } from "node:os";
-import { join } from "node:path";
 import { BenchCluster } from "./cluster.ts";
+import { percentile, syncTimes } from "./disk-sync.ts";
 import { HttpConnection } from "./http-connection.ts";
 
 /** Until the compilers of all three processes are done. */
 const warmUpRounds = 10;
 const rounds = 5;
 const putsPerRound = 1_000;
-const syncsPerRound = 500;
-
-const percentile = (sorted: readonly number[], part: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN;
-
-/** 4 KiB written over bytes that are there, then synced: the cheapest durable write there is. */
-function syncTimes(directory: string): number[] {
-  const fd = openSync(join(directory, "sync-probe"), "w+");
-  const block = new Uint8Array(4096).fill(1);
-  writeSync(fd, new Uint8Array(4096 * 64));
-  fdatasyncSync(fd);
-  const times: number[] = [];
-  for (let i = 0; i < syncsPerRound; i++) {
-    const start = performance.now();
-    writeSync(fd, block, 0, block.byteLength, 4096 * (i % 64));
-    fdatasyncSync(fd);
-    times.push(performance.now() - start);
-  }
-  closeSync(fd);
-  return times;
-}
 
 async function putTimes(connection: HttpConnection, round: number): Promise<number[]> {
   const value = "x".repeat(100);

@@ -257,6 +257,9 @@ scenario("a status has every field in its type", async () => {
     const limits = status["limits"] as Record<string, unknown>;
     const values = Object.values(limits);
     assert.ok(values.includes(2048) && values.includes(1_048_576), "limits of keys and values");
+    for (const name of ["httpHeadBytesMax", "httpIdleTimeoutMs", "promptLineBytesMax"]) {
+      assert.ok(Number(limits[name]) > 0, name);
+    }
   });
 });
 

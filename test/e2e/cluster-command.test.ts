@@ -82,6 +82,26 @@ scenario("through a pipe it runs lines and ends on exit", async (scope) => {
   await assertNobodyLeft(all);
 });
 
+scenario("lines that are there before the nodes are up wait for them", async (scope) => {
+  const all = await Cluster.prepare(scope);
+  const child = startOne(scope, all, "pipe");
+  child.write("put early x\nget early\nexit\n");
+  assert.equal(await child.endsWithin(formationMs), { code: 0, signal: null });
+  assert.match(child.stdout, /^created, revision \d+\nx\n$/);
+  await assertNobodyLeft(all);
+});
+
+scenario("kill -9 of it ends its nodes, which keep what they have", async (scope) => {
+  const { all, child } = await start(scope, "none");
+  await all.node(1).mustPut("kept", "x");
+  await child.kill();
+  await until("its nodes end", endMs, () => processesWith(all.dataDirectory).length === 0);
+  await assertNobodyLeft(all);
+  all.startAll();
+  await all.whole();
+  assert.is((await all.node(2).get("kept")).text, "x");
+});
+
 scenario("after the end of the pipe it goes on serving", async (scope) => {
   const { all, child } = await start(scope, "pipe");
   child.write("put last x\n");

@@ -161,6 +161,7 @@ hostileScenario("keys of every length up to the limit, and not a byte more", asy
     "k".repeat(keyBytesMax + 1),
     `${"é".repeat(keyBytesMax / 2)}x`,
     "k".repeat(6_000),
+    "k".repeat(20_000),
   ];
   for (const key of tooLong) {
     const answer = await node.put(key, "x");
@@ -256,6 +257,19 @@ hostileScenario("connections that never finish a request do not keep others out"
   const began = performance.now();
   await cluster().node(1).mustPut("crowded", "x");
   assert.ok(performance.now() - began < 2_000, "a put is as fast as ever");
+});
+
+scenario("idle connections beyond the descriptors of a process keep nobody out", async (scope) => {
+  const few = await Cluster.prepare(scope, { size: 1 });
+  const node = few.node(1);
+  node.wrapper = ["bash", "-c", 'ulimit -n 256; exec "$@"', "-"];
+  node.start();
+  await few.whole();
+  for (let count = 0; count < 400; count++) await RawConnection.open(scope, node.httpPort);
+  await node.mustPut("crowded", "x", 5_000);
+  const { limits } = (await node.status()) as unknown as { limits: Record<string, number> };
+  assert.is(limits["httpConnectionsMax"], 128);
+  assert.ok(node.isRunning);
 });
 
 test.run();

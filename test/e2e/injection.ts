@@ -1,4 +1,4 @@
-/** System calls of a running node that fail, hang or kill it, by way of strace. */
+/** System calls of a running node that are counted, fail, hang or kill it, by way of strace. */
 
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -23,7 +23,8 @@ export function whyNoInjection(): string | null {
   return looked.why;
 }
 
-export class Injection {
+/** The system calls of a running node, as strace sees them. */
+export class Tracing {
   readonly #tracer: KvProcess;
   readonly #output: string;
 
@@ -32,28 +33,56 @@ export class Injection {
     this.#output = output;
   }
 
-  /** From now on the system calls of the running node do as `what` says, in strace's words. */
-  static async attach(scope: Scope, node: ClusterNode, what: string): Promise<Injection> {
-    const [calls = ""] = what.split(":");
+  /** `filter`: arguments of strace that say which calls, and what becomes of them. */
+  static async attach(
+    scope: Scope,
+    node: ClusterNode,
+    filter: readonly string[],
+  ): Promise<Tracing> {
     const output = join(scope.temporaryDirectory(), "strace");
-    const filter = ["-e", `trace=${calls}`, "-e", `inject=${what}`];
     const command = ["strace", "-f", "-o", output, ...filter, "-p", String(node.process.pid)];
     const tracer = new KvProcess(scope, { name: "strace", command });
     await until("strace has attached", 5_000, () => {
       if (tracer.stderr.includes("attached")) return true;
       throw new Error(tracer.stderr);
     });
-    return new Injection(tracer, output);
+    return new Tracing(tracer, output);
   }
 
-  /** System calls that were tampered with so far. */
-  get count(): number {
-    return readFileSync(this.#output, "utf8").split(/INJECTED|DELAYED/).length - 1;
+  /** What was traced so far: a line for every call. */
+  get text(): string {
+    return readFileSync(this.#output, "utf8");
   }
 
   /** The node goes on without the tracer. */
   async detach(): Promise<void> {
     this.#tracer.signal("SIGINT");
     await this.#tracer.endsWithin(5_000);
+  }
+}
+
+/** System calls of a running node that do as they are told. */
+export class Injection {
+  readonly #tracing: Tracing;
+
+  private constructor(tracing: Tracing) {
+    this.#tracing = tracing;
+  }
+
+  /** From now on the system calls of the running node do as `what` says, in strace's words. */
+  static async attach(scope: Scope, node: ClusterNode, what: string): Promise<Injection> {
+    const [calls = ""] = what.split(":");
+    const filter = ["-e", `trace=${calls}`, "-e", `inject=${what}`];
+    return new Injection(await Tracing.attach(scope, node, filter));
+  }
+
+  /** System calls that were tampered with so far. */
+  get count(): number {
+    return this.#tracing.text.split(/INJECTED|DELAYED/).length - 1;
+  }
+
+  /** The node goes on without the tracer. */
+  detach(): Promise<void> {
+    return this.#tracing.detach();
   }
 }

@@ -1,10 +1,12 @@
 /** Commands through a pipe: lines in, answers out, and the node goes on serving. */
 
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { skipped } from "../harness/skipped.ts";
 import { Cluster, type ClusterNode, stopMs } from "./cluster.ts";
-import { commandOf } from "./executable.ts";
+import { commandOf, type Form } from "./executable.ts";
 import { KvProcess } from "./process.ts";
 import { type Scope, scenario, shared } from "./scope.ts";
 import { until } from "./wait.ts";
@@ -235,8 +237,41 @@ scenario("a command of the shell is answered with its exit code", async (scope) 
   assert.is(got.stdout, "from a shell");
   assert.is((await one("get", "not-there")).ending?.code, 1);
   assert.is((await one("del", "shell")).ending?.code, 0);
+  assert.is((await one("put", "number", "-5")).ending?.code, 0);
+  assert.is((await one("get", "number")).stdout, "-5");
   assert.is((await one("put", "one-word")).ending?.code, 2);
 });
+
+scenario(
+  "an answer that cannot be written is a failure, a reader that left is none",
+  async (scope) => {
+    if (!existsSync("/dev/full")) return skipped("no /dev/full");
+    const node = cluster().node(1);
+    await node.mustPut("large", "x".repeat(1 << 20));
+    const endpoints = ["--endpoints", `127.0.0.1:${node.httpPort}`];
+    const runIn = async (form: Form, shell: string, words: string[]): Promise<KvProcess> => {
+      const command = ["bash", "-c", shell, "-", ...commandOf(form), ...words, ...endpoints];
+      const child = new KvProcess(scope, { name: `${form}: kv ${words.join(" ")}`, command });
+      await child.endsWithin(10_000);
+      return child;
+    };
+    for (const form of ["executable", "bun", "deno", "node"] as const) {
+      for (const words of [
+        ["get", "large"],
+        ["put", "k", "v"],
+        ["list", "lar"],
+      ]) {
+        const full = await runIn(form, '"$@" > /dev/full', words);
+        assert.is(full.ending?.code, 3, full.name);
+        assert.is(full.errorLines.length, 1, full.stderr);
+        assert.match(full.stderr, /cannot be written.*ENOSPC/);
+        if (words[0] === "put") assert.match(full.stderr, /revision/);
+      }
+      const left = await runIn(form, '"$@" | head -c 1; exit ${PIPESTATUS[0]}', ["get", "large"]);
+      assert.equal([left.ending?.code, left.stdout, left.stderr], [0, "x", ""], left.name);
+    }
+  },
+);
 
 scenario("a command that reaches nobody ends with 3", async (scope) => {
   const nobody = await lone(scope);

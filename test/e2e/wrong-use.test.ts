@@ -1,12 +1,22 @@
 /** Wrong use, and surroundings that do not let a node start: one line that helps, and the exit code. */
 
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { skipped } from "../harness/skipped.ts";
 import { Cluster } from "./cluster.ts";
-import { commandOf } from "./executable.ts";
+import { commandOf, root, type Form } from "./executable.ts";
 import { KvProcess } from "./process.ts";
 import { type Scope, scenario } from "./scope.ts";
 import { until } from "./wait.ts";
@@ -65,6 +75,13 @@ scenario("unknown flags and words", async (scope) => {
     { words: ["frobnicate"], names: "frobnicate" },
     { words: ["cluster", "--bogus"], names: "--bogus" },
     { words: ["cluster", "surplus"], names: "surplus" },
+    { words: ["cluster", "--nodeid", "1"], names: "--nodeid" },
+    { words: ["--nodeid", "1", "--no-repl=foo"], names: "--no-repl=foo" },
+    { words: ["--nodeid", "1"], names: "KV_NO_REPL=maybe", environment: { KV_NO_REPL: "maybe" } },
+    { words: ["get", "k", "-o", "json", "-o", "text"], names: "--output" },
+    { words: ["put", "k", "-x"], names: "--" },
+    { words: ["put", "k", "-v"], names: "--version" },
+    { words: ["help", "frobnicate"], names: "frobnicate" },
   ]);
 });
 
@@ -101,16 +118,41 @@ scenario("wrong levels, formats and addresses", async (scope) => {
     ["--log-level", "loud"],
     ["--log-level", "INFO!"],
     ["--log-format", "xml"],
-    ["--log-entries-max", "0"],
-    ["--log-bytes-max", "1k"],
+    ["--snapshot-entries", "0"],
+    ["--snapshot-bytes", "1k"],
     ["--http", "nonsense"],
     ["--http", "127.0.0.1:http"],
     ["--raft", "127.0.0.1:70000"],
+    ["--allowed-hosts", "http://a.example"],
+    ["--allowed-origins", "a.example"],
   ];
   await assertWrongUse(
     scope,
     flags.map(([flag, value]) => ({ words: ["--nodeid", "1", flag, value], names: value })),
   );
+});
+
+scenario("a measurement that cannot be", async (scope) => {
+  const flags: [flag: string, value: string][] = [
+    ["--clients", "0"],
+    ["--clients", "1.5"],
+    ["--clients", "20000"],
+    ["--size", "1048577"],
+    ["--keys", "-1"],
+    ["--reads", "101"],
+    ["--reads", "half"],
+    ["--duration", "0"],
+    ["--duration", "10s"],
+    ["--endpoints", "not an address"],
+    ["--output", "xml"],
+  ];
+  await assertWrongUse(scope, [
+    ...flags.map(([flag, value]) => ({ words: ["bench", flag, value], names: value })),
+    { words: ["bench", "--clients"], names: "--clients" },
+    { words: ["bench", "--prefix", "x".repeat(2_048)], names: "--prefix" },
+    { words: ["bench", "--bogus"], names: "--bogus" },
+    { words: ["bench", "surplus"], names: "surplus" },
+  ]);
 });
 
 scenario("without a secret no other machine is listened to", async (scope) => {
@@ -163,14 +205,22 @@ scenario("every flag is an environment variable too, and the flag wins", async (
 /** One node alone with its files in `directory`; ends by itself. */
 async function assertRefused(
   scope: Scope,
-  options: { cluster: Cluster; id?: number; dataDir: string; names: string; flags?: string[] },
+  options: {
+    cluster: Cluster;
+    id?: number;
+    dataDir: string;
+    names: string;
+    flags?: string[];
+    form?: Form;
+    code?: number;
+  },
 ): Promise<void> {
-  const { cluster, id = 1, dataDir, names, flags = [] } = options;
+  const { cluster, id = 1, dataDir, names, flags = [], form = "executable", code = 1 } = options;
   const words = ["--nodeid", String(id), "--cluster", cluster.spec, "--data-dir", dataDir];
-  const command = [...commandOf("executable"), ...words, ...flags];
-  const child = new KvProcess(scope, { name: `kv --data-dir ${dataDir}`, command });
+  const command = [...commandOf(form), ...words, ...flags];
+  const child = new KvProcess(scope, { name: `${form}: kv --data-dir ${dataDir}`, command });
   await child.endsWithin(endMs);
-  assertOneLine(child, { code: 1, names });
+  assertOneLine(child, { code, names });
 }
 
 scenario("a data directory that is a file, or cannot be written", async (scope) => {
@@ -187,8 +237,32 @@ scenario("a data directory that is a file, or cannot be written", async (scope) 
   const isSuperuser = process.getuid?.() === 0;
   if (!isSuperuser) chmodSync(directory, 0o555);
   const closed = isSuperuser ? "/proc/kv-data" : join(directory, "closed");
-  await assertRefused(scope, { cluster, dataDir: closed, names: closed });
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    await assertRefused(scope, { cluster, form, dataDir: closed, names: closed });
+  }
   chmodSync(directory, 0o755);
+});
+
+scenario("files in the data directory that are not what they should be", async (scope) => {
+  const cluster = await Cluster.start(scope, { size: 1 });
+  await cluster.stopAll();
+  const files = [
+    { path: "lock", replace: (path: string) => writeFileSync(path, "x".repeat(5_000)), code: 4 },
+    { path: "identity", replace: (path: string) => mkdirSync(path), code: 1 },
+    { path: "group-0/hard-state", replace: (path: string) => mkdirSync(path), code: 1 },
+    { path: "group-0/state.sqlite", replace: (path: string) => mkdirSync(path), code: 1 },
+  ];
+  for (const { path, replace, code } of files) {
+    for (const form of ["executable", "node"] as const) {
+      const dataDir = scope.temporaryDirectory();
+      const node = join(dataDir, "node-1");
+      cpSync(cluster.node(1).directory, node, { recursive: true });
+      const file = join(node, path);
+      rmSync(file);
+      replace(file);
+      await assertRefused(scope, { cluster, form, dataDir, names: file, code });
+    }
+  }
 });
 
 scenario("a second process on the same directory", async (scope) => {
@@ -233,16 +307,43 @@ scenario("a port that is taken", async (scope) => {
   }
 });
 
-scenario("help and version are answers", async (scope) => {
-  for (const [word, pattern] of [
-    ["--help", /--nodeid[\s\S]*--data-dir[\s\S]*--cluster/],
-    ["--version", /\d+\.\d+\.\d+/],
-  ] as const) {
-    const command = [...commandOf("executable"), word];
-    const child = new KvProcess(scope, { name: `kv ${word}`, command });
-    assert.equal(await child.endsWithin(endMs), { code: 0, signal: null });
-    assert.match(child.stdout, pattern);
-    assert.is(child.stderr, "");
+/** Runs it to its end and returns what it said, which is all it said. */
+async function answerOf(scope: Scope, form: Form, words: readonly string[]): Promise<string> {
+  const command = [...commandOf(form), ...words];
+  const child = new KvProcess(scope, { name: `${form}: kv ${words.join(" ")}`, command });
+  assert.equal(await child.endsWithin(endMs), { code: 0, signal: null }, child.stderr);
+  assert.is(child.stderr, "");
+  return child.stdout;
+}
+
+scenario("help is an answer, asked for as a flag or as a command", async (scope) => {
+  const help = await answerOf(scope, "executable", ["--help"]);
+  assert.match(help, /--nodeid[\s\S]*--data-dir[\s\S]*--cluster/);
+  assert.not.match(help, /default: true/);
+  assert.is(await answerOf(scope, "executable", ["help"]), help);
+  const put = await answerOf(scope, "executable", ["put", "--help"]);
+  assert.match(put, /kv put <key> <value>[\s\S]*--endpoints/);
+  assert.is(await answerOf(scope, "executable", ["help", "put"]), put);
+});
+
+scenario("the version names the runtime and the runtime's own version", async (scope) => {
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    const line = await answerOf(scope, form, ["--version"]);
+    const name = form === "executable" ? "bun" : form;
+    const runtime = join(root, "node_modules", name, "package.json");
+    const { version } = JSON.parse(readFileSync(runtime, "utf8")) as { version: string };
+    assert.match(line, /^kv\/\d+\.\d+\.\d+ /);
+    assert.ok(line.endsWith(` ${name}-v${version}\n`), `${line} of ${version}`);
+  }
+});
+
+scenario("a word that is no text is refused, whatever the runtime made of it", async (scope) => {
+  if (!existsSync("/proc/self/cmdline")) return skipped("no /proc to see the words' bytes");
+  for (const form of ["executable", "bun", "deno", "node"] as const) {
+    const command = ["bash", "-c", String.raw`exec "$@" $'a\xff'`, "-", ...commandOf(form), "get"];
+    const child = new KvProcess(scope, { name: `${form}: kv get a\\xff`, command });
+    await child.endsWithin(endMs);
+    assertOneLine(child, { code: 2, names: "not UTF-8" });
   }
 });
 

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import * as assert from "uvu/assert";
-import { LiteralArguments, UsageError } from "../../cmd/arguments.ts";
+import { LiteralArguments, UsageError, type KnownFlags } from "../../cmd/arguments.ts";
 import { nodeConfig, nodeFlags, type NodeFlag, type NodeFlagValues } from "../../cmd/config.ts";
 import { lastWords } from "../../cmd/last-words.ts";
 import { type Runtime, runtimeCommand, runtimes } from "../harness/run-file.ts";
@@ -70,7 +70,7 @@ export function checkConfig(tape: Tape): void {
   }
   if (tape.once(4)) environment["KV_SECRET"] = tape.pick(values);
   try {
-    const config = nodeConfig(flags, { prompt: false, environment });
+    const config = nodeConfig(flags, { prompt: false, bootstrap: false, environment });
     assert.ok(config.plan.some((member) => member.id === config.nodeId));
     for (const { port } of [config.raftListen, config.httpListen]) {
       assert.ok(Number.isInteger(port) && port > 0 && port < 65_536, `port ${port}`);
@@ -80,11 +80,17 @@ export function checkConfig(tape: Tape): void {
   }
 }
 
+const flags: KnownFlags = {
+  values: new Set(names),
+  bare: new Set(["no-repl"]),
+  short: new Map([["o", "data-dir"]]),
+};
+
 /** Every word comes back as it was typed. */
 export function checkArguments(tape: Tape): void {
   const words = drawWords(tape);
   try {
-    const literal = new LiteralArguments(words, new Set(names));
+    const literal = new LiteralArguments(words, flags);
     const back = literal.argv.map((word) => literal.text(word.replace(/^--[a-z-]+=(?=\0)/, "")));
     for (const word of back) {
       const isThere = words.some((typed) => typed === word || typed.endsWith(`=${word}`));

@@ -272,7 +272,7 @@ export async function checkPipe(tape: Tape): Promise<void> {
   const store = new MemoryStore();
   store.values.set("k", drawBytes(tape));
   for (const line of whole.slice(0, 20)) {
-    const { text } = await execute(store, line);
+    const { text } = await execute(store, line, { columns: 80 });
     if (text !== null) assertSafe(text, "an answer");
   }
 }

@@ -6,7 +6,7 @@ import { execute } from "../../repl/execute.ts";
 import { MemoryStore } from "./memory-store.ts";
 
 async function said(line: string, store = new MemoryStore()): Promise<string> {
-  return (await execute(store, line)).text ?? "";
+  return (await execute(store, line, { columns: null })).text ?? "";
 }
 
 test("members are listed with what is known of each", async () => {

@@ -100,4 +100,17 @@ test("when nobody reads the answers the lines still run", async () => {
   assert.is(store.rows.size, 5_000);
 });
 
+test("an output that throws costs the answers, and the lines still run", async () => {
+  const store = new MemoryStore();
+  async function* input(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("put a 1\nput b 2\n");
+  }
+  const output = new PassThrough();
+  output.write = () => {
+    throw new Error("no space left");
+  };
+  assert.is(await runPipe({ store, input: input(), output }), "end");
+  assert.equal([...store.values.keys()], ["a", "b"]);
+});
+
 test.run();

@@ -163,15 +163,29 @@ test("a listing shows rows, the count, and that more follow", () => {
   const rows = [row("a b", "1"), row("c", "x\x1by")];
   const common = { ok: true, level: "linearizable", revision: index(1) } as const;
   const meta = { ...common, prefixes: [], last: "c" };
-  assert.is(renderList({ ...meta, rows, more: false }), '"a b" = 1\nc = "x\\x1by"\n(2 keys)');
-  assert.match(renderList({ ...meta, rows, more: true }), /\(2 keys, and more follow: .*prefix\)$/);
+  assert.is(renderList({ ...meta, rows, more: false }, null), '"a b" = 1\nc = "x\\x1by"\n(2 keys)');
+  assert.match(
+    renderList({ ...meta, rows, more: true }, null),
+    /\(2 keys, and more follow: .*prefix\)$/,
+  );
+});
+
+test("on a terminal a long key of a listing takes half a row, elsewhere it is whole", () => {
+  const key = "k".repeat(2_048);
+  const common = { ok: true, level: "linearizable", revision: index(1), more: false } as const;
+  const answer = { ...common, prefixes: [], last: null };
+  const rows = [row(key, "v"), row("日".repeat(100), "v")];
+  const [first, second] = renderList({ ...answer, rows }, 80).split("\n");
+  assert.is(first, `${"k".repeat(39)}… = v`);
+  assert.is(second, `${"日".repeat(19)}… = v`);
+  assert.ok(renderList({ ...answer, rows }, null).startsWith(`${key} = v\n`));
 });
 
 test("a failed write says what became of it", () => {
   const failure = { ok: false, code: "timeout", detail: "no answer in 5 s." } as const;
   assert.match(
     renderFailure({ ...failure, outcome: "unknown" }),
-    /^error: no answer in 5 s \(.*\); the write may have happened/,
+    /^error: no answer in 5 s; the write may have happened$/,
   );
   assert.match(renderFailure({ ...failure, outcome: "not_applied" }), /; nothing was written$/);
   assert.not.match(renderFailure(failure), /writ/);

@@ -5,14 +5,17 @@ import * as assert from "uvu/assert";
 import { Session } from "../../repl/session.ts";
 import { MemoryStore } from "./memory-store.ts";
 
+/** For no terminal, and for nobody who gives up. */
+const plain = { columns: null };
+
 async function run(
   lines: readonly string[],
   store = new MemoryStore(),
 ): Promise<(string | null)[]> {
   const session = new Session(store);
   const texts: (string | null)[] = [];
-  for (const line of lines) texts.push((await session.execute(line)).text);
-  texts.push((await session.end()).text);
+  for (const line of lines) texts.push((await session.execute(line, plain)).text);
+  texts.push((await session.end(plain)).text);
   return texts;
 }
 
@@ -65,10 +68,10 @@ test("what is wrong in a transaction is named, and nothing is done", async () =>
 
 test("a dropped transaction is forgotten", async () => {
   const session = new Session(new MemoryStore());
-  await session.execute("txn {");
+  await session.execute("txn {", plain);
   assert.is(session.isOpen, true);
   assert.is(session.drop(), true);
-  assert.is((await session.execute("get k")).text, "not found");
+  assert.is((await session.execute("get k", plain)).text, "not found");
   assert.is(session.drop(), false);
 });
 

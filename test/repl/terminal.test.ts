@@ -222,6 +222,18 @@ test("Tab completes, and keys pressed meanwhile mean what they would have meant 
   await screen.shows(`${prompt}get greeting `, "hello", prompt);
 });
 
+test("Tab cuts what could be meant to the width of the terminal", async () => {
+  const screen = new Screen();
+  const long = "k".repeat(2_000);
+  for (const end of ["1", "2"]) screen.store.values.set(`${long}${end}`, new Uint8Array());
+  screen.type(`get ${long}\t`);
+  const cut = `${"k".repeat(78)}…`;
+  await until(
+    () => screen.output.rows().includes(`${cut}  ${cut}`),
+    () => screen.output.rows().slice(-5).join("\n"),
+  );
+});
+
 test("Tab shows what could be meant", async () => {
   const screen = new Screen();
   for (const key of ["k1", "k2"]) screen.store.values.set(key, new Uint8Array());

@@ -204,6 +204,62 @@ test("a server that does not answer is given up in time", async () => {
   silent.close();
 });
 
+test("an endpoint that hangs takes its share of the time, and the next is read from", async () => {
+  const silent = await stub(() => {});
+  const { port, listener } = await serve();
+  const third = url(await deadPort());
+  const client = new HttpClient([url(silent.port), url(port), third], { timeoutMs: 2_000 });
+  assert.ok((await client.get("k")).ok);
+  client.close();
+  silent.close();
+  await listener.close(0);
+});
+
+test("a write to an endpoint that hangs is unknown and goes nowhere else", async () => {
+  const silent = await stub(() => {});
+  const { port, store, listener } = await serve();
+  const client = new HttpClient([url(silent.port), url(port)], { timeoutMs: 200 });
+  const failure = failed(await client.put("k", bytes("v")));
+  assert.equal([failure.code, failure.outcome], ["timeout", "unknown"]);
+  assert.is(store.writes, 0);
+  client.close();
+  silent.close();
+  await listener.close(0);
+});
+
+test("a write may take longer than its endpoint's share, once it is sent", async () => {
+  const slow = await stub((socket) =>
+    socket.once("data", () => {
+      const answer = "HTTP/1.1 201 Created\r\nX-KV-Revision: 7\r\nContent-Length: 0\r\n\r\n";
+      AbortSignal.timeout(400).addEventListener("abort", () => socket.end(answer));
+    }),
+  );
+  const other = url(await deadPort());
+  const client = new HttpClient([url(slow.port), other, other, other], { timeoutMs: 1_200 });
+  const answer = await client.put("k", bytes("v"));
+  assert.ok(answer.ok && answer.revision === 7);
+  client.close();
+  slow.close();
+});
+
+test("where no endpoint can be reached, all are named", async () => {
+  const ports = [await deadPort(), await deadPort()];
+  const failure = failed(await new HttpClient(ports.map(url)).get("k"));
+  assert.is(failure.code, "unreachable");
+  const hosts = ports.map((port) => `127.0.0.1:${port}`).join(", ");
+  const expected = `${hosts}: it cannot be reached (ECONNREFUSED); see that the nodes run there`;
+  assert.is(failure.detail, expected);
+});
+
+test("what an endpoint answers says more than what others do not", async () => {
+  const { port, store, listener } = await serve();
+  store.failure = { ok: false, code: "no_leader", detail: "no leader", outcome: "not_applied" };
+  const client = new HttpClient([url(port), url(await deadPort())]);
+  assert.is(failed(await client.put("k", bytes("v"))).detail, "no leader");
+  client.close();
+  await listener.close(0);
+});
+
 test("an answer that breaks off is no answer", async () => {
   const broken = await stub((socket) =>
     socket.once("data", () => {

@@ -4,6 +4,7 @@ import { request as httpRequest } from "node:http";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listen } from "../../server/listen/http1.ts";
+import type { Http1Limits } from "../../server/listen/http1-limits.ts";
 import {
   exchange,
   listenOptions,
@@ -110,6 +111,33 @@ test("slow headers and idle connections keep nobody else waiting", async () => {
   const answer = await exchange(port, requestText("PUT", "/v1/kv/k", "", "v"));
   assert.is(statusIn(answer), 201);
   for (const connection of slow) connection.close();
+  await listener.close(0);
+});
+
+test("where all connections are taken, one that is idle makes room", async () => {
+  const { port, listener } = await serve({ connectionsMax: 2 });
+  const idle = [new RawConnection(port), new RawConnection(port)];
+  for (const connection of idle) {
+    connection.send("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    await connection.status();
+  }
+  assert.is(statusIn(await exchange(port, requestText("PUT", "/v1/kv/k", "", "v"))), 201);
+  await until("one was closed", () => idle.some((connection) => connection.closed));
+  assert.is(idle.filter((connection) => connection.closed).length, 1);
+  for (const connection of idle) connection.close();
+  await listener.close(0);
+});
+
+test("a target over its limit is 414, headers over theirs are 431", async () => {
+  const { port, listener } = await serve();
+  const long = "k".repeat(20_000);
+  const statusOf = async (target: string, more = ""): Promise<[number, string]> => {
+    const answer = await exchange(port, requestText("GET", target, more));
+    return [statusIn(answer), /"code":"([a-z_]+)"/.exec(answer)?.[1] ?? ""];
+  };
+  assert.equal(await statusOf(`/v1/kv/${long}`), [414, "key_too_long"]);
+  assert.equal(await statusOf(`/v1/kv?prefix=${long}`), [414, "bad_request"]);
+  assert.equal(await statusOf("/v1/kv/k", `X-Long: ${long}\r\n`), [431, "bad_request"]);
   await listener.close(0);
 });
 
@@ -246,7 +274,7 @@ test("a taken port is an error with the code EADDRINUSE", async () => {
 });
 
 /** A server whose next get is answered only when the returned function is called. */
-async function serveHeld() {
+async function serveHeld(limits: Partial<Http1Limits> = {}) {
   const store = new MapStore();
   let release = () => {};
   let asked = false;
@@ -256,7 +284,7 @@ async function serveHeld() {
       release = () => resolve({ ok: true, level: "linearizable", row: null });
     });
   };
-  const listener = await listen(listenOptions(store));
+  const listener = await listen(listenOptions(store, { limits }));
   const connection = new RawConnection(listener.port);
   connection.send("GET /v1/kv/k HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await until("the store was asked", () => asked);
@@ -279,6 +307,16 @@ test("closing cuts what does not finish in time", async () => {
   await listener.close(50);
   await until("the connection was cut", () => connection.closed);
   assert.is(connection.received, "");
+});
+
+test("where all connections are in use, one more is told so and closed", async () => {
+  const { listener, connection: busy } = await serveHeld({ connectionsMax: 1 });
+  // Nothing is sent: what is closed with bytes unread may lose its answer.
+  const more = new RawConnection(listener.port);
+  await until("it was closed", () => more.closed);
+  assert.match(more.received, /^HTTP\/1\.1 503 [\s\S]*Retry-After[\s\S]*too many connections/);
+  assert.not(busy.closed);
+  await listener.close(0);
 });
 
 test("closing does not wait for idle connections", async () => {

@@ -24,13 +24,16 @@ import { MemoryDisk } from "../storage/memory-disk.ts";
 import { MemoryMachine } from "./memory-machine.ts";
 
 const directory = "group";
-const logSizes = { segmentBytes: 4096, preallocateBytes: 1024 };
+const logSizesDefault = { segmentBytes: 4096, preallocateBytes: 1024 };
+export type LogSizes = Partial<typeof logSizesDefault>;
 
 export interface HostOptions {
   readonly id: NodeId;
   readonly incarnation: string;
   readonly plan: readonly Member[];
   readonly drawSalt: () => number;
+  /** Small ones where none are given, so that segments come and go. */
+  readonly logSizes: LogSizes | undefined;
 }
 
 interface Opened {
@@ -81,7 +84,7 @@ export class SimulatedHost {
 
   open(): Opened {
     const { disk, machine } = this;
-    const { drawSalt } = this.#options;
+    const { drawSalt, logSizes = logSizesDefault } = this.#options;
     const formed = must(this.#formed, "it is part of a cluster");
     const openMachine = (path: string): OpenedMachine<MemoryMachine> => {
       if (this.stateDamage === null) return { ok: true, store: machine };

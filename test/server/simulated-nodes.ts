@@ -9,7 +9,7 @@ import { must } from "../../server/raft/assert.ts";
 import { configuration, type Member } from "../../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
-import { SimulatedHost } from "./simulated-host.ts";
+import { SimulatedHost, type LogSizes } from "./simulated-host.ts";
 
 interface Task {
   readonly atMs: number;
@@ -112,11 +112,19 @@ export class SimulatedNodes {
   readonly #hosts = new Map<NodeId, SimulatedHost>();
   readonly #members: readonly Member[];
   readonly #limits: Limits;
+  readonly #logSizes: LogSizes | undefined;
   #seed: number;
 
-  constructor(options: { count: number; seed?: number; limits?: Partial<Limits> }) {
+  /** `logSizes`: small ones where nothing else is given, so that segments come and go. */
+  constructor(options: {
+    count: number;
+    seed?: number;
+    limits?: Partial<Limits>;
+    logSizes?: LogSizes;
+  }) {
     this.#seed = options.seed ?? 1;
     this.#limits = { ...defaultLimits, diskReserveBytes: 0, ...options.limits };
+    this.#logSizes = options.logSizes;
     this.ids = Array.from({ length: options.count }, (_, i) => nodeId(i + 1));
     this.#members = this.ids.map((id) => memberNamed(id, String(id)));
     for (const { id, incarnation } of this.#members) {
@@ -180,7 +188,7 @@ export class SimulatedNodes {
   #newHost(id: NodeId, incarnation: string): SimulatedHost {
     const drawSalt = (): number => Math.floor(this.#fraction() * 2 ** 32);
     const plan = [...this.ids].map((other) => memberNamed(other, ""));
-    const host = new SimulatedHost({ id, incarnation, plan, drawSalt });
+    const host = new SimulatedHost({ id, incarnation, plan, drawSalt, logSizes: this.#logSizes });
     this.#hosts.set(id, host);
     return host;
   }
