@@ -2,6 +2,7 @@
 
 import { crc32 } from "node:zlib";
 import type { RequestMark, RequestRecord, RequestStore } from "../server/state-machine/once.ts";
+import { must } from "../server/raft/assert.ts";
 import { requestBytes } from "../server/state-machine/once.ts";
 import type { SqliteDatabase, SqliteRow, SqliteStatement, SqliteValue } from "./sqlite/port.ts";
 import type { StateHash } from "./state-hash.ts";
@@ -12,20 +13,26 @@ interface Kept extends RequestMark {
   readonly checksum: number;
 }
 
+/**
+ * As the rows do, requests wait in memory for the transaction that writes them. Invariant: the table,
+ * once what is frozen is written, holds those that were remembered at the time of the `freeze`.
+ */
 export class RequestTable implements RequestStore {
   readonly #path: string;
   readonly #statements: ReturnType<typeof prepare>;
-  /** Remembered since the last `written`, by their numbers and by their keys. */
+  /** Not in the table yet: without a gap in their numbers, up to the newest. */
   readonly #added = new Map<number, RequestRecord & Kept>();
+  /** The newest of each key among them. */
   readonly #addedByKey = new Map<string, RequestRecord & Kept>();
-  /** Those below are dropped; what of them is in the table goes with the next `write`. */
+  /** Those below are forgotten, wherever they still are. */
   #first = 0;
-  #isDropping = false;
+  /** The first and the last that the table is to have; null: nothing is being written. */
+  #frozen: { readonly first: number; readonly last: number } | null = null;
+  /** The next of the frozen ones to be written. */
+  #toWrite = 0;
   #oldest: Kept | null = null;
   #newest: Kept | null = null;
   #hash: StateHash;
-  /** Of what is in the table. */
-  #writtenHash: StateHash;
   /** Of all answers ever remembered. */
   writtenBytes = 0;
 
@@ -33,7 +40,6 @@ export class RequestTable implements RequestStore {
     this.#path = database.path;
     this.#statements = prepare(database);
     this.#hash = hash;
-    this.#writtenHash = hash.copy();
     this.#readEnds();
   }
 
@@ -52,7 +58,7 @@ export class RequestTable implements RequestStore {
 
   find(key: string): RequestRecord | null {
     const added = this.#addedByKey.get(key);
-    if (added !== undefined) return added;
+    if (added !== undefined) return added.number < this.#first ? null : added;
     const found = this.#statements.find.get(key);
     if (found === null) return null;
     const record = this.#checked(found);
@@ -76,40 +82,52 @@ export class RequestTable implements RequestStore {
     const { number, checksum } = dropped;
     this.#hash.remove(checksum, number, number);
     this.#first = number + 1;
-    const added = this.#added.get(number);
-    if (added === undefined) {
-      this.#isDropping = true;
-    } else {
-      this.#added.delete(number);
-      if (this.#addedByKey.get(added.key) === added) this.#addedByKey.delete(added.key);
-    }
-    // Its own newest stays known: the numbers go on behind it.
+    // The newest stays known all the same: the numbers go on behind it.
     this.#oldest = this.#newest?.number === number ? null : this.#at(this.#first);
   }
 
-  /** Writes what waits, inside of a transaction that the caller has begun. */
-  write(): void {
-    if (this.#isDropping) this.#statements.drop.run(this.#first);
-    for (const record of this.#added.values()) {
+  /** What waits is what `writeSome` writes; changes from now on wait for the next time. */
+  freeze(): void {
+    this.#frozen = { first: this.#first, last: this.#newest?.number ?? 0 };
+    this.unwritten();
+  }
+
+  /** Goes on with writing what is frozen, inside of a transaction that the caller has begun. */
+  writeSome(rowsMax: number): "more" | "done" {
+    const { first, last } = must(this.#frozen, "requests are frozen before they are written");
+    for (let count = 0; this.#toWrite <= last; this.#toWrite++, count++) {
+      if (count >= rowsMax) return "more";
+      const record = this.#added.get(this.#toWrite);
+      if (record === undefined || record.number < first) continue;
       this.#statements.add.run(...columnsOf(record), record.checksum);
     }
+    this.#statements.drop.run(first);
+    return "done";
   }
 
-  /** The transaction is committed: nothing waits any more. */
+  /** The transaction is committed: nothing that was frozen waits any more. */
   written(): void {
-    if (this.#added.size === 0 && !this.#isDropping) return;
-    this.#added.clear();
-    this.#addedByKey.clear();
-    this.#isDropping = false;
-    this.#writtenHash = this.#hash.copy();
+    const last = this.#frozen?.last ?? 0;
+    for (const [number, record] of this.#added) {
+      if (number > last) break;
+      this.#added.delete(number);
+      if (this.#addedByKey.get(record.key) === record) this.#addedByKey.delete(record.key);
+    }
+    this.#frozen = null;
   }
 
-  /** Drops what waits. */
-  rollBack(): void {
+  /** The transaction was taken back: what is frozen waits for the next one. */
+  unwritten(): void {
+    const [first = Infinity] = this.#added.keys();
+    this.#toWrite = first;
+  }
+
+  /** Drops what waits; `hash` was that of the table. */
+  rollBack(hash: StateHash): void {
     this.#added.clear();
     this.#addedByKey.clear();
-    this.#isDropping = false;
-    this.#hash = this.#writtenHash.copy();
+    this.#frozen = null;
+    this.#hash = hash;
     this.#readEnds();
   }
 

@@ -142,7 +142,7 @@ test("a full database stops applying; what is applied can be read, and it goes o
   const { nodes, leader } = started();
   const { machine } = nodes.host(leader);
   machine.isFull = true;
-  nodes.time.run(reportMs);
+  nodes.time.run(defaultLimits.commitMs + reportMs);
   assert.is(nodes.node(leader).disk.room, "full");
   assert.is(read(nodes, leader, "a"), "1");
   for (const id of nodes.ids) assert.equal(answered(nodes, nodes.put(id, "b", "2")), refused);
