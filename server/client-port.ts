@@ -73,6 +73,8 @@ export interface WriteOptions {
   readonly idempotencyKey?: string;
   /** Tells the request from others under its key; without it, what it asks for does. 32 bytes. */
   readonly fingerprint?: Uint8Array;
+  /** Of a put: the row goes after this long. */
+  readonly ttlMs?: number;
   /** Written only if the row is this one; otherwise `condition_failed`. */
   readonly ifMatch?: Match;
   /** Written only if the row is not this one. */
@@ -107,7 +109,7 @@ export interface DeleteRangeOptions extends WriteOptions {
 /** What is done to one value where it is. */
 export type AtomicOperation = Extract<
   Operation,
-  { readonly op: "incr" | "max" | "min" | "append" | "getdel" }
+  { readonly op: "incr" | "max" | "min" | "append" | "getdel" | "touch" }
 >;
 
 /** `ageMs`, on local reads: milliseconds since this node last knew that it was current; null: never. */

@@ -31,7 +31,7 @@ import {
 } from "./state-machine/transaction.ts";
 
 /** What was executed, now or under its idempotency key before. */
-export type Executed = Exclude<CommandResult, { readonly op: "refused" | "mismatch" }>;
+export type Executed = Exclude<CommandResult, { readonly op: "refused" | "mismatch" | "expired" }>;
 
 /** As it goes into the log: to be done once, where it comes under an idempotency key. */
 export function commandOf(
@@ -46,6 +46,7 @@ export function commandOf(
 /** The rest of what may come of a command is a failure whatever was asked. */
 export function executedIn(result: CommandResult): Result<{ readonly result: Executed }> {
   if (result.op === "mismatch") return mismatches[result.why];
+  assert(result.op !== "expired", "nobody asks for it");
   if (result.op !== "refused") return { ok: true, result };
   return { ok: false, code: "bad_request", detail: result.detail, outcome: "not_applied" };
 }

@@ -167,7 +167,8 @@ export class HttpClient implements ClientPort {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const place = { method: "PUT", path: pathOf(key), body: value, contentType } as const;
+    const path = pathOf(key) + queryOf(ttlParameter(options));
+    const place = { method: "PUT", path, body: value, contentType } as const;
     const call = { ...place, ...matchHeaders(options), ...onceHeader(options) };
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
     if (isFailure(answer)) return answer;
@@ -242,7 +243,7 @@ export class HttpClient implements ClientPort {
 
   async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
     const { key } = operation;
-    const also = operation.op === "getdel" ? [404] : [];
+    const also = operation.op === "getdel" || operation.op === "touch" ? [404] : [];
     const call = { ...atomicCall(operation), ...onceHeader(options) };
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal, also));
     return isFailure(answer) ? answer : atomicAnswerOf(operation, answer);
@@ -396,6 +397,9 @@ function matchHeaders({
   };
 }
 
+const ttlParameter = ({ ttlMs }: { readonly ttlMs?: number }): { ttl?: string } =>
+  ttlMs === undefined ? {} : { ttl: `${ttlMs}ms` };
+
 const onceHeader = ({ idempotencyKey }: WriteOptions): Pick<Call, "idempotencyKey"> =>
   idempotencyKey === undefined ? {} : { idempotencyKey };
 
@@ -410,7 +414,7 @@ function atomicCall(operation: AtomicOperation): Unsigned {
   switch (op) {
     case "incr": {
       const { by, min, max } = operation;
-      const bounds = { min: min?.toString(), max: max?.toString() };
+      const bounds = { min: min?.toString(), max: max?.toString(), ...ttlParameter(operation) };
       return { method: "POST", path: path({ by: by.toString(), ...bounds }) };
     }
     case "max":
@@ -418,6 +422,8 @@ function atomicCall(operation: AtomicOperation): Unsigned {
       return { method: "POST", path: path({ value: operation.value.toString() }) };
     case "append":
       return { method: "POST", path: path({}), body: operation.value };
+    case "touch":
+      return { method: "POST", path: path(ttlParameter(operation)) };
     case "getdel":
       return { method: "POST", path: path({}) };
   }
@@ -430,7 +436,7 @@ function atomicAnswerOf(operation: AtomicOperation, answer: HttpAnswer): AtomicA
   if (status === 404) {
     const failure = failureOf(answer, true);
     if (failure.code !== "not_found" || revision === undefined) return failure;
-    return { ok: true, result: { op: "getdel", row: null }, revision };
+    return { ok: true, result: { op: op === "touch" ? op : "getdel", row: null }, revision };
   }
   if (revision === undefined) return { ...notOurs, outcome: "unknown" };
   if (op === "getdel") {

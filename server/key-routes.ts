@@ -8,10 +8,10 @@ import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
 import { onceOf } from "./idempotency.ts";
 import { badRequest, refusal } from "./problem.ts";
-import { type KnownParameters, parseLevel, parseQuery } from "./query.ts";
+import { type KnownParameters, parseLevel, parseQuery, parseTtl } from "./query.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
-const putParameters: KnownParameters = { taken: [], later: ["ttl", "lease"] };
+const putParameters: KnownParameters = { taken: ["ttl"], later: ["lease"] };
 const deleteParameters: KnownParameters = { taken: [], later: [] };
 const getParameters: KnownParameters = {
   taken: ["level"],
@@ -97,7 +97,11 @@ async function put(
   if (!asked.ok) return refusal(asked, { write: true });
   const once = onceOf(head, { target, body });
   if (!once.ok) return refusal(once, { write: true });
-  const answer = await store.put(key, body, { contentType, ...asked.conditions, ...once.once });
+  const ttl = parseTtl(head, parsed.parameters);
+  if (!ttl.ok) return refusal(ttl, { write: true });
+  const options = { contentType, ...asked.conditions, ...once.once };
+  const { ttlMs } = ttl;
+  const answer = await store.put(key, body, ttlMs === undefined ? options : { ...options, ttlMs });
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -121,6 +125,9 @@ async function remove(
   if (refused !== null) return refusal(refused, { write: true });
   const asked = conditionsOf(head);
   if (!asked.ok) return refusal(asked, { write: true });
+  if (head.headers.has("x-ttl")) {
+    return refusal(badRequest("`x-ttl` is for what stays a while", "x-ttl"), { write: true });
+  }
   if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
   const once = onceOf(head, { target, body });
   if (!once.ok) return refusal(once, { write: true });

@@ -10,8 +10,10 @@ import {
   contentTypeBytesMax,
   keyBytesMax,
   requestKeyBytesMax,
+  ttlMsMax,
   valueBytesMax,
 } from "./state-machine/command.ts";
+import { deadlinesMax, expiredPerEntry } from "./state-machine/deadlines.ts";
 import {
   onceResultBytesMax,
   requestKeptMs,
@@ -49,6 +51,11 @@ export interface Limits {
   readonly rangeRowsMax: number;
   /** Bytes of values that one transaction reads into its results or makes longer. */
   readonly resultBytesMax: number;
+  /** The longest TTL, and the rows that may have one. */
+  readonly ttlMsMax: number;
+  readonly deadlinesMax: number;
+  /** Rows that one entry lets go. */
+  readonly expiredPerEntry: number;
   /** Characters of an idempotency key. */
   readonly requestKeyBytesMax: number;
   /** Requests remembered under their idempotency keys, their bytes, and for how long. */
@@ -146,6 +153,9 @@ export const defaultLimits: Limits = {
   operationsMax,
   rangeRowsMax,
   resultBytesMax,
+  ttlMsMax,
+  deadlinesMax,
+  expiredPerEntry,
   requestKeyBytesMax,
   requestsMax,
   requestsBytesMax,

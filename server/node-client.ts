@@ -101,8 +101,9 @@ export class NodeClient implements ClientPort {
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
-    const { contentType = null } = options;
-    const put: PutCommand = { op: "put", key, value, contentType };
+    const { contentType = null, ttlMs } = options;
+    const plain: PutCommand = { op: "put", key, value, contentType };
+    const put: PutCommand = ttlMs === undefined ? plain : { ...plain, ttlMs };
     const command = isConditional(options) ? conditionally(put, options) : put;
     const answer = await this.#write(command, options);
     return answer.ok ? putAnswer(answer.result) : answer;

@@ -115,6 +115,7 @@ export class KeyValueStore implements StateMachine {
     this.#sync = new StateSync(database, this.#statements);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
+    this.#rows.timeMs = meta.appliedTimeMs;
     this.#history = meta.history;
     this.#committed = this.#bookkeeping();
     this.#stateBytes = fileBytes(database.path);
@@ -229,6 +230,10 @@ export class KeyValueStore implements StateMachine {
     } catch (error) {
       throw asDamage(this.#database.path, error);
     }
+  }
+
+  get nextDeadlineMs(): number | null {
+    return this.#rows.deadlines.next?.timeMs ?? null;
   }
 
   digest(): StateDigest {
@@ -382,6 +387,7 @@ export class KeyValueStore implements StateMachine {
     this.#sync = new StateSync(this.#database, this.#statements);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
+    this.#rows.timeMs = meta.appliedTimeMs;
     this.#history = meta.history;
     this.#committed = this.#bookkeeping();
     this.#syncedIndex = null;

@@ -15,7 +15,7 @@ import {
 } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const formatVersion = 3;
+const formatVersion = 4;
 
 /** "kvst": tells our file from any other SQLite database. */
 const applicationId = 0x6b767374;
@@ -27,8 +27,11 @@ const kvTable = `CREATE TABLE kv (
   content_type TEXT,
   create_revision INTEGER NOT NULL,
   revision INTEGER NOT NULL,
-  checksum INTEGER NOT NULL
+  checksum INTEGER NOT NULL,
+  expires_ms INTEGER
 ) WITHOUT ROWID`;
+
+const expiresIndex = `CREATE INDEX kv_expires ON kv (expires_ms) WHERE expires_ms IS NOT NULL`;
 
 /** Requests that are executed once; `checksum` is over all of the row. */
 const requestTableSql = `CREATE TABLE request (
@@ -69,7 +72,15 @@ export interface StateTable {
 
 export const userTable: StateTable = {
   name: "kv",
-  columns: ["key", "value", "content_type", "create_revision", "revision", "checksum"],
+  columns: [
+    "key",
+    "value",
+    "content_type",
+    "create_revision",
+    "revision",
+    "checksum",
+    "expires_ms",
+  ],
   keyCount: 1,
 };
 
@@ -83,10 +94,12 @@ export const requestTable: StateTable = {
 export const stateTables: readonly StateTable[] = [userTable, requestTable];
 
 /** Makes them all. */
-export const stateTablesSql: string = [kvTable, requestTableSql, requestIndex].join("; ");
+export const stateTablesSql: string = [kvTable, expiresIndex, requestTableSql, requestIndex].join(
+  "; ",
+);
 
 /** Of a whole file, by their names. */
-const schema = [kvTable, metaTable, requestTableSql, requestIndex].join(";");
+const schema = [kvTable, expiresIndex, metaTable, requestTableSql, requestIndex].join(";");
 
 export interface StateMeta {
   readonly appliedIndex: number;

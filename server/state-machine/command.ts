@@ -19,7 +19,17 @@ export interface PutCommand {
   readonly value: Uint8Array;
   /** Null where the writer named none. */
   readonly contentType: string | null;
+  /** From the entry's log time on; without it the row stays. */
+  readonly ttlMs?: number;
 }
+
+/** Lets go of rows whose time is over; the leader's own. */
+export interface ExpireCommand {
+  readonly op: "expire";
+}
+
+/** Ten years: who wants more wants none. */
+export const ttlMsMax: number = 10 * 365 * 24 * 60 * 60 * 1000;
 
 export interface DeleteCommand {
   readonly op: "delete";
@@ -42,7 +52,7 @@ export interface OnceCommand {
 export const requestKeyBytesMax = 255;
 export const fingerprintBytes = 32;
 
-export type Command = PlainCommand | OnceCommand;
+export type Command = PlainCommand | OnceCommand | ExpireCommand;
 
 export interface PutResult {
   readonly op: "put";
@@ -62,6 +72,11 @@ export interface RefusedResult {
   readonly detail: string;
 }
 
+export interface ExpiredResult {
+  readonly op: "expired";
+  readonly keys: readonly string[];
+}
+
 /** The request's key stands for another request, or for one too long ago. Nothing was done. */
 export interface MismatchResult {
   readonly op: "mismatch";
@@ -73,6 +88,7 @@ export type CommandResult =
   | DeleteResult
   | TransactionResult
   | FailedResult
+  | ExpiredResult
   | MismatchResult
   | RefusedResult;
 
@@ -84,6 +100,10 @@ export interface Row {
   readonly revision: Index;
   /** The index of the entry that created it. */
   readonly createRevision: Index;
+  /** Log time at which it goes. */
+  readonly expiresMs?: number;
+  /** What is left until then. */
+  readonly ttlMs?: number;
 }
 
 export interface GetQuery {

@@ -92,6 +92,8 @@ export interface StateMachine {
   readonly isCommitting: boolean;
   /** Entry bytes applied and not committed. */
   readonly uncommittedBytes: number;
+  /** Log time at which the first row is to go, as of what is applied; null: none is. */
+  readonly nextDeadlineMs: number | null;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;

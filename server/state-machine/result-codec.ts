@@ -29,6 +29,7 @@ const operationCodes = [
   "max",
   "min",
   "append",
+  "touch",
 ] as const;
 const failureCodes = ["conflict", "too_large"] as const;
 
@@ -67,6 +68,7 @@ export function encodeResult(result: CommandResult): Uint8Array {
     }
     case "mismatch":
     case "refused":
+    case "expired":
       throw new Error(`${result.op} is no result of an execution`);
     default:
       unreachable(result);
@@ -84,7 +86,8 @@ function resultBytes(result: CommandResult): number {
     bytes += overheadBytes;
     if (one.op === "append") bytes += one.value.byteLength;
     if (one.op === "range") for (const row of one.rows) bytes += rowBytes(row);
-    if (one.op === "get" || one.op === "getdel") bytes += one.row === null ? 0 : rowBytes(one.row);
+    if (one.op === "get" || one.op === "getdel" || one.op === "touch")
+      bytes += one.row === null ? 0 : rowBytes(one.row);
   }
   return bytes;
 }
@@ -107,6 +110,7 @@ function writeResult(writer: Writer, result: OperationResult): void {
       return;
     case "get":
     case "getdel":
+    case "touch":
       if (result.row === null) writer.byte(0xc0);
       else writeRow(writer, result.row);
       return;
@@ -135,6 +139,9 @@ function writeRow(writer: Writer, row: Row): void {
   if (row.contentType === null) writer.byte(0xc0);
   else writer.field(0xd9, encoder.encode(row.contentType));
   writer.integer(BigInt(row.revision)).integer(BigInt(row.createRevision));
+  for (const time of [row.expiresMs, row.ttlMs]) {
+    writer.integerOrNil(time === undefined ? null : BigInt(time));
+  }
 }
 
 // ------------------------------------------------------------------ reading
@@ -198,6 +205,7 @@ function readResult(reader: Reader): OperationResult | null {
       return { op, deleted: reader.count(rangeRowsMax) };
     case "get":
     case "getdel":
+    case "touch":
       return { op, row: reader.skipNil() ? null : readRow(reader) };
     case "range": {
       const more = reader.boolean();
@@ -222,11 +230,15 @@ function readResult(reader: Reader): OperationResult | null {
 const readBytes = (reader: Reader): Uint8Array => reader.bytes(valueBytesMax) ?? new Uint8Array();
 
 function readRow(reader: Reader): Row {
-  return {
+  const row = {
     key: reader.text(keyBytesMax) ?? "",
     value: readBytes(reader),
     contentType: reader.skipNil() ? null : reader.text(contentTypeBytesMax),
     revision: readIndex(reader),
     createRevision: readIndex(reader),
   };
+  const time = () => (reader.skipNil() ? null : reader.count(Number.MAX_SAFE_INTEGER));
+  const expiresMs = time();
+  const ttlMs = time();
+  return expiresMs === null || ttlMs === null ? row : { ...row, expiresMs, ttlMs };
 }

@@ -3,6 +3,7 @@
 import { unreachable } from "../raft/assert.ts";
 import type { Index } from "../raft/entry.ts";
 import { valueBytesMax, type Row } from "./command.ts";
+import { deadlinesMax } from "./deadlines.ts";
 import { integerBytes, integerOfBytes, isInteger } from "./integer.ts";
 import type { KeyRange } from "./key-range.ts";
 import { Overlay, type RowReader, type Rows } from "./rows.ts";
@@ -101,7 +102,10 @@ class Run {
     const { op } = operation;
     switch (op) {
       case "put": {
-        const created = this.#rows.put(operation, this.#revision) === null;
+        const { key, ttlMs } = operation;
+        if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+        const row = { ...operation, expiresMs: this.#after(ttlMs) };
+        const created = this.#rows.put(row, this.#revision) === null;
         return { op, created, revision: this.#revision };
       }
       case "delete":
@@ -111,6 +115,13 @@ class Run {
       case "get":
       case "getdel":
         return this.#get(op, operation.key);
+      case "touch": {
+        const { key, ttlMs } = operation;
+        if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+        this.#rows.touch(key, this.#rows.timeMs + ttlMs);
+        const row = this.#rows.get(key);
+        return row === null || this.#takesRow(row) ? { op, row } : this.#tooMuch();
+      }
       case "revision": {
         const found = this.#rows.revisions(operation.key);
         return { op, revision: found && (found.revision as Index) };
@@ -182,7 +193,10 @@ class Run {
     }
     if (row !== null && value === before) return { op, value, revision: row.revision };
     const contentType = row?.contentType ?? null;
-    this.#rows.put({ key, value: integerBytes(value), contentType }, this.#revision);
+    const ttlMs = row === null && op === "incr" ? operation.ttlMs : undefined;
+    if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+    const expiresMs = row === null ? this.#after(ttlMs) : row.expiresMs;
+    this.#rows.put({ key, value: integerBytes(value), contentType, expiresMs }, this.#revision);
     return { op, value, revision: this.#revision };
   }
 
@@ -198,8 +212,17 @@ class Run {
     const value = new Uint8Array(length);
     value.set(start);
     value.set(end, start.byteLength);
-    this.#rows.put({ key, value, contentType: row?.contentType ?? null }, this.#revision);
+    const { contentType = null, expiresMs } = row ?? {};
+    this.#rows.put({ key, value, contentType, expiresMs }, this.#revision);
     return { op: "append", value, revision: this.#revision };
+  }
+
+  #after(ttlMs: number | undefined): number | undefined {
+    return ttlMs === undefined ? undefined : this.#rows.timeMs + ttlMs;
+  }
+
+  #mayExpire(key: string, ttlMs: number | undefined): boolean {
+    return ttlMs === undefined || hasRoomFor(this.#rows, key);
   }
 
   #takesRow({ key, value }: Row): boolean {
@@ -216,6 +239,15 @@ class Run {
     return failed("too_large", `the results are more than ${most}; ask for less`);
   }
 }
+
+const tooManyDeadlines = failed(
+  "conflict",
+  `there are ${deadlinesMax} keys with a TTL already, which is the most; nothing was done`,
+);
+
+/** Deadlines are in memory. */
+export const hasRoomFor = (rows: Rows, key: string): boolean =>
+  rows.deadlines.count < deadlinesMax || rows.deadlines.has(key);
 
 function extreme(
   { op, value }: { readonly op: "max" | "min"; readonly value: bigint },

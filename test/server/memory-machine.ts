@@ -33,6 +33,7 @@ const nothing: AppliedState = {
 export class MemoryMachine implements StateMachine {
   rows = new Map<string, MemoryRow>();
   readonly history: string[] = [];
+  readonly nextDeadlineMs = null;
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
   stateBytes = 1 << 20;

@@ -52,7 +52,9 @@ export class RowsClient {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const command = conditionally({ op: "put", key, value, contentType }, options);
+    const { ttlMs } = options;
+    const ttl = ttlMs === undefined ? {} : { ttlMs };
+    const command = conditionally({ op: "put", key, value, contentType, ...ttl }, options);
     return this.#write(command, options, putAnswer);
   }
 

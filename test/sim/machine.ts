@@ -11,6 +11,7 @@ import { index, term, type Entry, type Index } from "../../server/raft/entry.ts"
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
+import type { Deadlines } from "../../server/state-machine/deadlines.ts";
 import { execute } from "../../server/state-machine/execute.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
 import type { RequestRecord } from "../../server/state-machine/once.ts";
@@ -26,7 +27,7 @@ import type {
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
 import { MapRequests, requestRows, requestsIn } from "../server/map-requests.ts";
-import { MapRows } from "../server/map-rows.ts";
+import { deadlinesOf, MapRows } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -122,12 +123,13 @@ function applyChanges(rows: Map<string, Row>, changes: readonly RowChange[]): vo
 }
 
 function readRows({ rows }: RowBatch): Row[] {
-  return rows.map(([key, value, contentType, createRevision, revision]) => ({
+  return rows.map(([key, value, contentType, createRevision, revision, expires]) => ({
     key: key as string,
     value: value as Uint8Array,
     contentType: contentType as string | null,
     createRevision: createRevision as Index,
     revision: revision as Index,
+    ...(expires === null ? {} : { expiresMs: expires as number }),
   }));
 }
 
@@ -146,6 +148,7 @@ export class SimMachine implements StateMachine {
   #hash: StateHash;
   #history: number;
   #requests: MapRequests;
+  #deadlines: Deadlines;
   /** Not in the file, and not on the way there. */
   #changes: RowChange[] = [];
   #isAhead = false;
@@ -169,6 +172,7 @@ export class SimMachine implements StateMachine {
     this.#hash = new StateHash(state.high, state.low);
     this.#history = state.history;
     this.#requests = new MapRequests(state.requests);
+    this.#deadlines = deadlinesOf(rows);
     this.applied = state.applied;
   }
 
@@ -280,8 +284,9 @@ export class SimMachine implements StateMachine {
       read: (bytesMax) => {
         const batch: SnapshotValue[][] = [];
         for (let bytes = 0; given < rows.length && bytes < bytesMax; given++) {
-          const { key, value, contentType, createRevision, revision } = must(rows[given], "a row");
-          batch.push([key, value, contentType, createRevision, revision]);
+          const row = must(rows[given], "a row");
+          const { key, value, contentType, createRevision, revision, expiresMs = null } = row;
+          batch.push([key, value, contentType, createRevision, revision, expiresMs]);
           bytes += key.length + value.byteLength;
         }
         if (batch.length > 0) return { table: "kv", rows: batch };
@@ -321,6 +326,7 @@ export class SimMachine implements StateMachine {
         const { high, low } = hash;
         this.#file.replace(rows, { applied, history, high, low, requests: requests.list });
         this.#requests = requests;
+        this.#deadlines = deadlinesOf(rows);
         this.#rows = new Map(rows);
         this.#hash = hash;
         this.#history = history;
@@ -372,12 +378,17 @@ export class SimMachine implements StateMachine {
     return result;
   }
 
+  get nextDeadlineMs(): number | null {
+    return this.#deadlines.next?.timeMs ?? null;
+  }
+
   #reader(): MapRows {
-    return new MapRows(this.#rows, (key, before, row) => {
+    const changed = (key: string, before: Row | null, row: Row | null): void => {
       if (before) this.#hash.remove(checksumOf(before), before.revision, before.createRevision);
       if (row) this.#hash.add(checksumOf(row), row.revision, row.createRevision);
       this.#changes.push({ key, row });
-    });
+    };
+    return new MapRows(this.#rows, changed, this.#deadlines);
   }
 }
 
