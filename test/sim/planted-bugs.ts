@@ -50,12 +50,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "",
   },
   {
-    name: "a checkpoint that a full disk refused is not owed",
-    file: "server/applier.ts",
-    find: "const isDue = this.#owesCheckpoint || ",
-    replace: "const isDue = ",
-  },
-  {
     name: "acknowledged before the sync",
     file: "server/node.ts",
     find: "    this.#send(ready.messages);\n    if (ready.hardState)",
