@@ -72,12 +72,12 @@ export class HardStateFile {
    */
   #settle(slots: readonly (Slot | null)[]): void {
     this.#file.sync();
-    const bytes = encodeSlot(this.#slot);
+    const found = encodeSlot(this.#slot);
     const isCurrent = (i: number): boolean => slots[i]?.sequence === this.#slot.sequence;
     for (const writesCurrent of [false, true]) {
       for (const [i, offset] of slotOffsets.entries()) {
         if (isCurrent(i) !== writesCurrent) continue;
-        writeFully(this.#file, offset, bytes);
+        writeFully(this.#file, offset, found);
         this.#file.sync();
       }
     }
