@@ -25,4 +25,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     found: "mending at a start found no room for its note, and the check allowed no end",
   },
   { seed: 1369149076, found: "half a sector of a record, left by a short write, read as damage" },
+  {
+    seed: 1224389387,
+    found: "after a failed sync a start left the newest vote in one slot, or in memory only",
+  },
 ];
