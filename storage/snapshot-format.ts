@@ -124,6 +124,8 @@ export function decodeRows(body: Buffer): RowBatch {
   const rowCount = reader.uint32();
   const columns = reader.uint32();
   const table = reader.take(nameBytes).toString();
+  // Every value has a type before it. Rows without one would cost nothing here, and memory there.
+  if (rowCount > 0 && columns === 0) throw new RangeError("its rows have no columns");
   const rows: SnapshotValue[][] = [];
   for (let i = 0; i < rowCount; i++) {
     const row: SnapshotValue[] = [];

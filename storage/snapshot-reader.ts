@@ -75,9 +75,10 @@ export class SnapshotReader {
   }
 
   #endOf(body: Buffer): SnapshotStep {
-    const { rows } = JSON.parse(body.toString()) as { rows?: unknown };
+    const rows = rowsInEnd(body);
+    if (rows === null) return { kind: "damaged", detail: "it has no end of this version" };
     if (rows !== this.#rows) {
-      return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${String(rows)}` };
+      return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${rows}` };
     }
     if (this.#offset !== this.#size) {
       return { kind: "damaged", detail: "something stands behind its end" };
@@ -106,5 +107,17 @@ export class SnapshotReader {
     this.#number++;
     this.#offset += chunkHeaderBytes + header.bodyBytes;
     return { ok: true, kind: header.kind, body };
+  }
+}
+
+/** Null where the body is not what `SnapshotWriter` wrote. */
+function rowsInEnd(body: Buffer): number | null {
+  try {
+    const end: unknown = JSON.parse(body.toString());
+    if (typeof end !== "object" || end === null) return null;
+    const { rows } = end as Record<string, unknown>;
+    return typeof rows === "number" ? rows : null;
+  } catch {
+    return null;
   }
 }

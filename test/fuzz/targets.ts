@@ -9,6 +9,7 @@ import * as prompt from "./prompt.ts";
 import { rawHttpTarget } from "./raw-http.ts";
 import * as record from "./record.ts";
 import * as smallFiles from "./small-files.ts";
+import * as snapshot from "./snapshot.ts";
 import { Tape } from "./tape.ts";
 import type { Target } from "./target.ts";
 
@@ -40,6 +41,8 @@ export const targets: readonly Target[] = [
   onTape("hard-state", { tapeBytesMax: 128, testRuns: 200 }, smallFiles.checkHardState),
   onTape("identity", { tapeBytesMax: 128, testRuns: 300 }, smallFiles.checkIdentity),
   onTape("truncation-note", { tapeBytesMax: 64, testRuns: 1_000 }, smallFiles.checkNote),
+  onTape("snapshot-transfer", { tapeBytesMax: 64, testRuns: 300 }, snapshot.checkTransfer),
+  onTape("snapshot-forged", { tapeBytesMax: 128, testRuns: 400 }, snapshot.checkForged),
   onTape("http-app", { tapeBytesMax: 256, testRuns: 50 }, checkApp),
   onTape("prompt-parser", { tapeBytesMax: 64, testRuns: 150 }, prompt.checkParser),
   onTape("prompt-rendering", { tapeBytesMax: 128, testRuns: 100 }, prompt.checkRendering),

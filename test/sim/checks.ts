@@ -51,6 +51,7 @@ export const emptyShadow = (): Shadow => ({
 interface KnownEntry {
   readonly content: number;
   readonly previousTerm: number;
+  readonly timeMs: number;
 }
 
 interface Committed {
@@ -341,7 +342,13 @@ export class Checks {
       const content = contentOf(entry);
       const known = this.#entries.get(place);
       claim(entry.term >= previousTerm, () => `the terms in the log of node ${id} go back`);
-      if (known === undefined) this.#entries.set(place, { content, previousTerm });
+      const { timeMs } = entry;
+      const before = this.#entries.get(previousTerm * indexesMax + entry.index - 1);
+      claim(
+        timeMs >= (before?.timeMs ?? 0),
+        () => `the time in the log of node ${id} goes back at ${entry.index}`,
+      );
+      if (known === undefined) this.#entries.set(place, { content, previousTerm, timeMs });
       else {
         claim(
           known.content === content && known.previousTerm === previousTerm,
