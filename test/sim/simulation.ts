@@ -88,7 +88,10 @@ class Simulation {
         this.#trace.note(this.#time.nowMs, message.type, to, from);
         this.#coverage.add(`${message.type} to a ${life.node.leadership.role}`);
         const { incarnation } = must(this.#members[from - 1], "ids count from 1");
-        process.enter(life, () => life.node.receive(from, message, incarnation));
+        process.enter(life, () => {
+          life.contact.heard(from);
+          life.node.receive(from, message, incarnation);
+        });
       },
     });
     this.#processes = ids.map(
