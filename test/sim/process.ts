@@ -74,8 +74,7 @@ export class SimProcess {
   life: Life | null = null;
   /** Why it does not start any more; null: it does. */
   refusal: string | null = null;
-  /** Its files were damaged: then finding damage is what it should do. */
-  isDamaged = false;
+  #wasDamaged = false;
   /** The next end takes what was not synced along. */
   crashLosesPower = false;
   #suspect: Suspect | null = null;
@@ -95,6 +94,22 @@ export class SimProcess {
     this.#world = world;
     this.#random = new Random(seed);
     this.disk = new SimDisk(this.#random);
+  }
+
+  /** Its files were damaged, or are about to be: then finding damage is what it should do. */
+  damaged(): void {
+    this.#wasDamaged = true;
+  }
+
+  /** Until the last of it is gone, and what it took along is there again. */
+  get isDamaged(): boolean {
+    if (!this.#wasDamaged) return false;
+    const isMending = this.life === null || this.life.node.mending !== null;
+    const isDone = !isMending && !this.disk.isDamaged && !this.machineFile.isDamaged;
+    if (!isDone || this.#world.checks.hasLost(this.id)) return true;
+    this.#wasDamaged = false;
+    this.#world.coverage.add("nothing is left of a damage");
+    return false;
   }
 
   /** Makes the files of a member of the cluster that has just formed. */
@@ -306,12 +321,14 @@ export class SimProcess {
   /** The process is over. Only the simulation's own faults are reasons for that. */
   #ended(error: unknown): void {
     const { time, trace, coverage } = this.#world;
+    // Asked while it still lives: what has healed by now is no excuse any more.
+    const { isDamaged } = this;
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
-    const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
+    const isFoundDamage = isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
     // Mending at a start needs room, and is begun again at the next one.
     claim(
-      this.isDamaged || !(error instanceof DiskError && error.code === "ENOSPC"),
+      isDamaged || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
     );
     const name = error instanceof DiskError ? error.code : error.name;
