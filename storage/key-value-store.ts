@@ -149,13 +149,16 @@ export class KeyValueStore implements StateMachine {
     return this.#applied;
   }
 
-  /** Of what waits, as many pages are counted as rows in random places change. */
+  /**
+   * Of what waits, as many pages are counted as rows in random places change, and new rows twice: they
+   * make both the write-ahead log and the database larger.
+   */
   get unsyncedBytes(): number {
     const { uncommittedBytes } = this;
     if (uncommittedBytes === 0) return this.#walBytes;
     const pages = Math.max(1, (this.#stateBytes + 2 * uncommittedBytes) / pageBytes);
     const changed = pages * (1 - Math.exp(-(this.#rows.waitingCount + 1) / pages));
-    return this.#walBytes + Math.ceil(changed) * walPageBytes + uncommittedBytes;
+    return this.#walBytes + Math.ceil(changed) * walPageBytes + 2 * uncommittedBytes;
   }
 
   get stateBytes(): number {
