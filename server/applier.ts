@@ -1,6 +1,8 @@
 /**
- * Brings committed entries into the state machine, in batches, and ends its transactions. Where the
- * disk has no room for one, nothing more is applied until it has; what is applied can be read.
+ * Brings committed entries into the state machine, in batches, and ends its transactions: seldom, so
+ * that what is written again and again is stored once, and in parts, so that nobody waits long for one.
+ * Checkpoints follow them. Where the disk has no room, nothing more is applied until it has; what is
+ * applied can be read.
  */
 
 import type { DiskWatch } from "./disk-watch.ts";
@@ -17,8 +19,8 @@ export interface ApplierOptions {
   readonly limits: Limits;
   readonly disk: DiskWatch;
   readonly answer: (entries: readonly Entry[], results: readonly (CommandResult | null)[]) => void;
-  /** Makes what is applied durable; returns up to where it is. */
-  readonly checkpoint: () => Index;
+  /** What is applied is durable up to there. */
+  readonly synced: (index: Index) => void;
 }
 
 /** Batches at a time, before other work gets a turn: a restart may have much to apply. */
@@ -27,11 +29,20 @@ const batchesMax = 4;
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
 
+/** Parts of a transaction in a tick, beside those that come with what is applied. */
+const tickPartsMax = 4;
+
 export class Applier {
   readonly #options: ApplierOptions;
   #isPaused = false;
-  /** The last checkpoint found no room: another one has to show that there is some. */
+  /** The last commit found no room: another one has to show that there is some. */
+  #owesCommit = false;
+  /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
+  #isSyncing = false;
+  #nowMs = 0;
+  /** By the monotonic clock, as of a tick. */
+  #committedMs = -Infinity;
 
   constructor(options: ApplierOptions) {
     this.#options = options;
@@ -46,6 +57,11 @@ export class Applier {
     this.#isPaused = false;
   }
 
+  /** What is applied is to be durable soon, however little it is. */
+  wantCheckpoint(): void {
+    this.#owesCheckpoint = true;
+  }
+
   /** Applies what is committed. "more": there is more, and other work comes first. */
   run(): "more" | "done" {
     const { machine, raft, limits, answer } = this.#options;
@@ -57,30 +73,68 @@ export class Applier {
       assert(results.length === entries.length, "every entry has a result");
       raft.applied(last.index);
       answer(entries, results);
-      if (machine.uncommittedBytes >= limits.commitBytes) this.commit();
+      // Faster than what comes in, so that it comes to an end.
+      this.#store(Math.max(limits.commitRows, 2 * entries.length));
     }
-    this.#checkpointIfDue();
     if (this.#isPaused) return "done";
     const { appliedIndex, commitIndex, stableIndex } = raft.log;
     return appliedIndex < Math.min(commitIndex, stableIndex) ? "more" : "done";
   }
 
-  commit(): void {
-    const { machine, disk } = this.#options;
-    while (!this.#isPaused && machine.commit() === "full") {
-      if (!disk.foundFull("state")) this.#isPaused = true;
+  tick(nowMs: number): void {
+    const { limits, machine } = this.#options;
+    this.#nowMs = nowMs;
+    if (this.#isSyncing && !this.#isPaused) this.#sync();
+    for (let part = 0; part < tickPartsMax; part++) {
+      this.#store(limits.commitRows);
+      if (!machine.isCommitting) return;
     }
-    if (!this.#isPaused) disk.foundRoom("state");
   }
 
-  #checkpointIfDue(): void {
-    const { machine, limits, disk, checkpoint } = this.#options;
-    const part = disk.own === "ok" ? 1 : shortCheckpointPart;
-    const isDue = this.#owesCheckpoint || machine.unsyncedBytes >= limits.checkpointBytes * part;
-    if (this.#isPaused || !isDue) return;
-    this.#owesCheckpoint = checkpoint() < machine.applied.appliedIndex;
-    if (!this.#owesCheckpoint) disk.foundRoom("checkpoint");
-    // What follows would only make the next one larger.
-    else if (!disk.foundFull("checkpoint")) this.#isPaused = true;
+  /** Begins a transaction where one is due, or goes on with it. */
+  #store(rowsMax: number): void {
+    const { machine, disk } = this.#options;
+    if (this.#isPaused || this.#isSyncing) return;
+    if (!machine.isCommitting && !this.#isCommitDue()) return;
+    let outcome = machine.commitSome(rowsMax);
+    while (outcome === "full" && disk.foundFull("state")) outcome = machine.commitSome(rowsMax);
+    this.#owesCommit = outcome === "full";
+    this.#isPaused = outcome === "full";
+    if (outcome !== "done") return;
+    disk.foundRoom("state");
+    this.#committedMs = this.#nowMs;
+    // Half of it: what comes with the next transaction would be far more than the whole.
+    if (this.#owesCheckpoint || machine.unsyncedBytes >= this.#checkpointBytes / 2) this.#sync();
+  }
+
+  #isCommitDue(): boolean {
+    const { machine, limits } = this.#options;
+    return (
+      this.#owesCommit ||
+      this.#owesCheckpoint ||
+      machine.uncommittedBytes >= limits.commitBytes ||
+      machine.unsyncedBytes >= this.#checkpointBytes ||
+      this.#nowMs - this.#committedMs >= limits.commitMs
+    );
+  }
+
+  get #checkpointBytes(): number {
+    const { disk, limits } = this.#options;
+    return limits.checkpointBytes * (disk.own === "ok" ? 1 : shortCheckpointPart);
+  }
+
+  /** Begins to make durable what is committed, or goes on with it. */
+  #sync(): void {
+    const { machine, disk, synced } = this.#options;
+    let outcome = machine.syncSome();
+    while (outcome === "full" && disk.foundFull("checkpoint")) outcome = machine.syncSome();
+    this.#isSyncing = outcome === "more";
+    if (outcome === "more") return;
+    // Where there was no room, what follows would only make the next one larger.
+    this.#owesCheckpoint = outcome === "full";
+    this.#isPaused = outcome === "full";
+    if (outcome === "full") return;
+    disk.foundRoom("checkpoint");
+    synced(outcome);
   }
 }

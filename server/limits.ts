@@ -52,9 +52,15 @@ export interface Limits {
   readonly uncommittedBytesMax: number;
   /** Entry bytes applied at a time. */
   readonly applyBytesMax: number;
-  /** Entry bytes applied in one transaction of the database; a tick ends it in any case. */
+  /**
+   * Entry bytes applied after which they are committed to the database, and how long they wait for it
+   * where they are few: what waits is applied again from the log by a start after a kill.
+   */
   readonly commitBytes: number;
-  /** Unsynced database bytes after which a checkpoint is made. */
+  readonly commitMs: number;
+  /** Rows written before other work gets a turn, or twice as many as were applied meanwhile. */
+  readonly commitRows: number;
+  /** Unsynced database bytes that are not exceeded where a checkpoint can help it. */
   readonly checkpointBytes: number;
   /** The same after so long without anything to apply, however little is unsynced. */
   readonly checkpointIdleMs: number;
@@ -129,8 +135,10 @@ export const defaultLimits: Limits = {
   inflightBytesMax: 16 << 20,
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 2 << 20,
-  commitBytes: 1 << 20,
-  checkpointBytes: 8 << 20,
+  commitBytes: 4 << 20,
+  commitMs: 5_000,
+  commitRows: 256,
+  checkpointBytes: 24 << 20,
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
   diskCheckMs: 250,

@@ -106,7 +106,7 @@ export class Node {
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
-      mayCheckpoint: () => !this.#applier.isPaused,
+      wantCheckpoint: () => this.#applier.wantCheckpoint(),
       answeredMs: (id) => this.#currency.answeredMs(id),
     });
     this.#membership = new Membership({
@@ -167,7 +167,7 @@ export class Node {
       raft: this.#raft,
       disk: this.#disk,
       answer: (entries, results) => this.#answer(entries, results),
-      checkpoint: () => this.#upkeep.checkpoint(),
+      synced: (durable) => this.#upkeep.synced(durable),
     });
     this.#leadership = this.#currentLeadership();
     this.#configurations = this.#raft.configurations.newest;
@@ -356,7 +356,7 @@ export class Node {
       this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
       this.#reads.expire(times);
       if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
-      this.#applier.commit();
+      this.#applier.tick(times.nowMs);
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }

@@ -28,8 +28,8 @@ export interface UpkeepOptions {
   readonly snapshots: SnapshotStore;
   /** When a member last answered this leader, by the monotonic clock; null: never. */
   readonly answeredMs: (id: NodeId) => number | null;
-  /** False while the disk is full. */
-  readonly mayCheckpoint: () => boolean;
+  /** Has the state machine made durable soon; `synced` is told. */
+  readonly wantCheckpoint: () => void;
   readonly warn: (text: string) => void;
 }
 
@@ -67,10 +67,9 @@ export class Upkeep {
     return this.#sender.want(index(this.#options.log.firstIndex - 1));
   }
 
-  /** Returns up to where the state machine keeps its state now, whatever happens. */
-  checkpoint(): Index {
-    this.#syncedIndex = this.#options.machine.sync();
-    return this.#syncedIndex;
+  /** Up to there the state machine keeps its state, whatever happens. */
+  synced(durable: Index): void {
+    this.#syncedIndex = durable;
   }
 
   /** The disk is full: a snapshot for others is the first that can be spared. */
@@ -138,8 +137,7 @@ export class Upkeep {
     const { appliedIndex } = machine.applied;
     if (appliedIndex !== this.#idle.index) this.#idle = { index: appliedIndex, sinceMs: nowMs };
     if (appliedIndex === this.#syncedIndex) return;
-    if (!this.#options.mayCheckpoint()) return;
-    if (nowMs - this.#idle.sinceMs >= limits.checkpointIdleMs) this.checkpoint();
+    if (nowMs - this.#idle.sinceMs >= limits.checkpointIdleMs) this.#options.wantCheckpoint();
   }
 
   #takeOffer(from: NodeId, offer: SnapshotOffer): void {
@@ -166,7 +164,7 @@ export class Upkeep {
     };
     const target = compactionTarget(log, bounds);
     if (target < log.firstIndex) return;
-    if (isCheckpointDue(target, bounds) && this.#options.mayCheckpoint()) this.checkpoint();
+    if (isCheckpointDue(target, bounds)) this.#options.wantCheckpoint();
     log.compact(index(Math.min(target, this.#syncedIndex)));
   }
 

@@ -1,4 +1,8 @@
-/** The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. */
+/**
+ * The key-value state machine on SQLite: rows, applied index, history and hash in one transaction. What
+ * is applied waits in memory for it, so that rows are written seldom and in the order of their keys; the
+ * transaction itself is made in parts, between which applying and reading go on.
+ */
 
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
@@ -23,6 +27,7 @@ import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
 import { contradictionIn } from "./state-row.ts";
+import { StateSync } from "./state-sync.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   asDamage,
@@ -49,16 +54,19 @@ export type OpenResult =
 /** SQLite's own default, which no file of ours departs from. */
 const pageBytes = 4096;
 
-/** How much the write-ahead log may have grown before its size is looked at again. */
-const walLookBytes = 1 << 20;
-/** Pages that one entry may change, bookkeeping included, besides those of its value. */
-const entryWalBytes = 4 * 4120;
+/** With its head in the write-ahead log. */
+const walPageBytes = pageBytes + 24;
 
-/** What a batch of entries may leave in memory before some of it is committed. */
-const uncommittedBytesMax = 16 << 20;
+/** What may come to what is being committed before all of it is committed at once. */
+const appliedBytesMax = 8 << 20;
+/** The same while a view is read, which ends every transaction. */
+const viewedBytesMax = 256 << 10;
 
-/** What a roll-back goes back to. */
-interface Committed {
+/** Bytes of values in a part of a transaction, besides the last. */
+const partBytesMax = 256 << 10;
+
+/** All of `meta` at one instant. */
+interface Bookkeeping {
   readonly applied: AppliedState;
   readonly configuration: Uint8Array | null;
   readonly history: number;
@@ -73,17 +81,22 @@ export class KeyValueStore implements StateMachine {
   /** The bytes of `#applied.configuration`. */
   #configuration: Uint8Array | null;
   #history: number;
-  /** Made anew with the database. */
+  /** Both are made anew with the database. */
   #rows: RowTable;
+  #sync: StateSync;
   #syncedIndex: Index | null = null;
-  /** What was committed last; null where nothing was applied since. */
-  #committed: Committed | null = null;
-  /** Entry bytes applied since. */
-  #uncommittedBytes = 0;
-  /** The write-ahead log's size when it was last looked at; null before. */
-  #unsyncedBytes: number | null = null;
-  /** What may have come to it since, at the most. */
-  #grownBytes = 0;
+  /** What is in the database. */
+  #committed: Bookkeeping;
+  /** What will be when the rows that are frozen are written; null where none are. */
+  #committing: Bookkeeping | null = null;
+  #isInTransaction = false;
+  /** Entry bytes of the rows that are frozen, and of those applied since. */
+  #frozenBytes = 0;
+  #appliedBytes = 0;
+  /** As many as there were when no room was found for them. */
+  #triedBytes = 0;
+  /** The write-ahead log's size after the last transaction. */
+  #walBytes: number;
   /** The database file's size at the last checkpoint; only then does it change. */
   #stateBytes: number;
   #view: StateView | null = null;
@@ -94,10 +107,13 @@ export class KeyValueStore implements StateMachine {
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
+    this.#sync = new StateSync(database, this.#statements);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
+    this.#committed = this.#bookkeeping();
     this.#stateBytes = fileBytes(database.path);
+    this.#walBytes = walBytes(database.path);
   }
 
   /**
@@ -127,12 +143,16 @@ export class KeyValueStore implements StateMachine {
     return this.#applied;
   }
 
+  /**
+   * Of what waits, as many pages are counted as rows in random places change, and new rows twice: they
+   * make both the write-ahead log and the database larger.
+   */
   get unsyncedBytes(): number {
-    if (this.#unsyncedBytes === null || this.#grownBytes >= walLookBytes) {
-      this.#unsyncedBytes = walBytes(this.#database.path);
-      this.#grownBytes = 0;
-    }
-    return this.#unsyncedBytes + this.#grownBytes;
+    const { uncommittedBytes } = this;
+    if (uncommittedBytes === 0) return this.#walBytes;
+    const pages = Math.max(1, (this.#stateBytes + 2 * uncommittedBytes) / pageBytes);
+    const changed = pages * (1 - Math.exp(-(this.#rows.waitingCount + 1) / pages));
+    return this.#walBytes + Math.ceil(changed) * walPageBytes + 2 * uncommittedBytes;
   }
 
   get stateBytes(): number {
@@ -140,16 +160,17 @@ export class KeyValueStore implements StateMachine {
   }
 
   get uncommittedBytes(): number {
-    return this.#uncommittedBytes;
+    return this.#frozenBytes + this.#appliedBytes;
+  }
+
+  get isCommitting(): boolean {
+    return this.#committing !== null;
   }
 
   /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     try {
-      return entries.map((entry) => {
-        if (this.#committed === null) this.#begin();
-        return this.#applyNext(entry);
-      });
+      return entries.map((entry) => this.#applyNext(entry));
     } catch (error) {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
@@ -157,20 +178,22 @@ export class KeyValueStore implements StateMachine {
   }
 
   commit(): "done" | "full" {
-    if (this.#committed === null) return "done";
-    const { appliedIndex, appliedTerm, appliedTimeMs } = this.#applied;
+    while (this.#committing !== null || this.#isAhead) {
+      if (this.commitSome(Infinity, Infinity) === "full") return "full";
+    }
+    return "done";
+  }
+
+  commitSome(rowsMax: number, bytesMax = partBytesMax): "more" | "done" | "full" {
+    if (this.#committing === null) {
+      if (!this.#isAhead) return "done";
+      this.#freeze();
+    }
+    const committing = must(this.#committing, "rows are frozen");
     try {
-      this.#statements.begin.run();
-      this.#rows.write();
-      saveMeta(this.#statements.saveMeta, {
-        appliedIndex,
-        appliedTerm,
-        appliedTimeMs,
-        history: this.#history,
-        hashHigh: this.#rows.hash.high,
-        hashLow: this.#rows.hash.low,
-        configuration: this.#configuration,
-      });
+      if (!this.#isInTransaction) this.#begin();
+      if (this.#rows.writeSome(rowsMax, bytesMax) === "more") return "more";
+      this.#save(committing);
       this.#statements.commit.run();
     } catch (error) {
       this.#endTransaction();
@@ -178,9 +201,12 @@ export class KeyValueStore implements StateMachine {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
-    this.#committed = null;
-    this.#uncommittedBytes = 0;
+    this.#isInTransaction = false;
+    this.#committed = committing;
+    this.#committing = null;
+    this.#frozenBytes = 0;
     this.#rows.written();
+    this.#walBytes = walBytes(this.#database.path);
     return "done";
   }
 
@@ -190,11 +216,8 @@ export class KeyValueStore implements StateMachine {
         case "get":
           return { type: "get", row: this.#rows.get(query.key) };
         case "list":
-          // What waits would have to be looked through for every page; where the disk is full it is.
-          this.commit();
           return list(this.#rows, query);
         case "count":
-          this.commit();
           return count(this.#rows, query);
         default:
           return unreachable(query);
@@ -212,26 +235,38 @@ export class KeyValueStore implements StateMachine {
     };
   }
 
-  /**
-   * A checkpoint: SQLite syncs the write-ahead log, moves it into the database, syncs that, and cuts
-   * the log to nothing.
-   */
   sync(): Index {
     const { appliedIndex } = this.#applied;
     if (this.commit() === "full") return this.#syncedIndex ?? index(0);
     if (this.#syncedIndex === appliedIndex) return appliedIndex;
     try {
-      this.#checkpoint();
+      this.#sync.run();
     } catch (error) {
       // What could not be moved is in the write-ahead log still.
       if (isFull(error)) return this.#syncedIndex ?? index(0);
       throw asDamage(this.#database.path, error);
     }
-    this.#syncedIndex = appliedIndex;
-    this.#stateBytes = fileBytes(this.#database.path);
-    this.#unsyncedBytes = 0;
-    this.#grownBytes = 0;
+    this.#synced();
     return appliedIndex;
+  }
+
+  syncSome(): Index | "more" | "full" {
+    assert(!this.#isInTransaction, "a transaction is ended before it is synced");
+    try {
+      if (this.#sync.goOn() === "more") return "more";
+    } catch (error) {
+      if (isFull(error)) return "full";
+      throw asDamage(this.#database.path, error);
+    }
+    this.#synced();
+    return this.#committed.applied.appliedIndex;
+  }
+
+  /** All that is committed is durable. */
+  #synced(): void {
+    this.#syncedIndex = this.#committed.applied.appliedIndex;
+    this.#stateBytes = fileBytes(this.#database.path);
+    this.#walBytes = 0;
   }
 
   get reusableBytes(): number {
@@ -239,24 +274,15 @@ export class KeyValueStore implements StateMachine {
     return pageBytes * (must(found, "a pragma has a value")["freelist_count"] as number);
   }
 
-  #checkpoint(): void {
-    const { path } = this.#database;
-    const result = must(this.#statements.checkpoint.get(), "a checkpoint has a result");
-    // SQLite reports an incomplete checkpoint as a row and not as an error.
-    if (result["busy"] !== 0 || result["log"] !== result["checkpointed"] || walBytes(path) !== 0) {
-      throw new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
-    }
-  }
-
   /**
    * Goes on with the background verification of all rows, by about `bytesMax` bytes. Throws
    * `StateDamaged` where a row is wrong, or where at the end they are not those that were written.
    */
   verify(bytesMax: number): { bytes: number; isEnd: boolean } {
-    // What waits in memory counts in the hash already, and would not be found.
-    if (this.commit() === "full") return { bytes: 0, isEnd: false };
+    // The rows in the database are of no one instant.
+    if (this.#isInTransaction) return { bytes: 0, isEnd: false };
     try {
-      return this.#rows.verify(bytesMax);
+      return this.#rows.verify(bytesMax, this.#committed.hash);
     } catch (error) {
       throw asDamage(this.#database.path, error);
     }
@@ -270,7 +296,9 @@ export class KeyValueStore implements StateMachine {
       tables: stateTables,
       applied: this.#applied,
       digest: this.digest(),
-      commit: () => void this.commit(),
+      endTransaction: () => {
+        if (this.#isInTransaction) this.commitSome(Infinity, Infinity);
+      },
       check: (table, row) => {
         const detail = table === userTable.name ? contradictionIn(row) : null;
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
@@ -325,6 +353,7 @@ export class KeyValueStore implements StateMachine {
       this.commit();
     } finally {
       this.#database.close();
+      this.#sync.close();
     }
   }
 
@@ -341,6 +370,7 @@ export class KeyValueStore implements StateMachine {
       throw new SqliteError(path, "SQLITE_FULL", "no room to put the old state away");
     }
     this.#database.close();
+    this.#sync.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
     renameSync(incomingPath(path), path);
@@ -349,18 +379,26 @@ export class KeyValueStore implements StateMachine {
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
     this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
+    this.#sync = new StateSync(this.#database, this.#statements);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
+    this.#committed = this.#bookkeeping();
     this.#syncedIndex = null;
-    this.#unsyncedBytes = null;
+    this.#walBytes = walBytes(path);
     this.#stateBytes = fileBytes(path);
   }
 
   // ------------------------------------------------------------------ apply
 
-  #begin(): void {
-    this.#committed = {
+  /** Something was applied that neither is in the database nor on its way there. */
+  get #isAhead(): boolean {
+    const { applied } = this.#committing ?? this.#committed;
+    return this.#applied.appliedIndex > applied.appliedIndex;
+  }
+
+  #bookkeeping(): Bookkeeping {
+    return {
       applied: this.#applied,
       configuration: this.#configuration,
       history: this.#history,
@@ -368,23 +406,59 @@ export class KeyValueStore implements StateMachine {
     };
   }
 
+  #begin(): void {
+    if (this.#sync.isUnderWay) {
+      this.#sync.settle();
+      // To the end or not at all: in doubt the next checkpoint counts.
+      this.#walBytes = walBytes(this.#database.path);
+    }
+    this.#statements.begin.run();
+    this.#isInTransaction = true;
+  }
+
+  #freeze(): void {
+    this.#committing = this.#bookkeeping();
+    this.#frozenBytes = this.#appliedBytes;
+    this.#appliedBytes = 0;
+    this.#triedBytes = 0;
+    this.#rows.freeze();
+  }
+
+  #save({ applied, configuration, history, hash }: Bookkeeping): void {
+    const { appliedIndex, appliedTerm, appliedTimeMs } = applied;
+    saveMeta(this.#statements.saveMeta, {
+      appliedIndex,
+      appliedTerm,
+      appliedTimeMs,
+      history,
+      hashHigh: hash.high,
+      hashLow: hash.low,
+      configuration,
+    });
+  }
+
   #rollBack(): void {
-    if (this.#committed === null) return;
+    if (this.#isInTransaction) this.#endTransaction();
     const { applied, configuration, history, hash } = this.#committed;
     this.#applied = applied;
     this.#configuration = configuration;
     this.#history = history;
-    this.#committed = null;
-    this.#uncommittedBytes = 0;
-    this.#rows.rollBack(hash);
+    this.#committing = null;
+    this.#frozenBytes = 0;
+    this.#appliedBytes = 0;
+    this.#triedBytes = 0;
+    this.#rows.rollBack(new StateHash(hash.high, hash.low));
   }
 
+  /** What is frozen waits for the next one. */
   #endTransaction(): void {
     try {
       this.#statements.rollBack.run();
     } catch {
       // SQLite has rolled back by itself, as it does where the disk fails or is full.
     }
+    this.#isInTransaction = false;
+    this.#rows.unwritten();
   }
 
   #applyNext(entry: Entry): CommandResult | null {
@@ -400,10 +474,10 @@ export class KeyValueStore implements StateMachine {
     };
     // A short entry may append to a long value.
     const writtenBytes = this.#rows.writtenBytes - writtenBefore;
-    const bytes = Math.max(entry.data.byteLength, writtenBytes);
-    this.#uncommittedBytes += bytes;
-    this.#grownBytes += bytes + entryWalBytes;
-    if (this.#uncommittedBytes > uncommittedBytesMax) this.commit();
+    this.#appliedBytes += Math.max(entry.data.byteLength, writtenBytes);
+    const bytesMax = this.#view === null ? appliedBytesMax : viewedBytesMax;
+    const isDue = this.#appliedBytes - this.#triedBytes > bytesMax;
+    if (isDue && this.commit() === "full") this.#triedBytes = this.#appliedBytes;
     return result;
   }
 

@@ -4,6 +4,10 @@
  * neighbours are written together. The Raft log holds all of it: a crash loses nothing.
  */
 
+import { must } from "../server/raft/assert.ts";
+import { compareKeys, type KeyRange } from "../server/state-machine/key-range.ts";
+import type { RowVersion } from "./state-verification.ts";
+
 /** What is to stand in the table; its key is the buffer's. */
 export interface BufferedRow {
   readonly value: Uint8Array;
@@ -13,34 +17,109 @@ export interface BufferedRow {
   readonly checksum: number;
 }
 
-export class RowBuffer {
+export interface WaitingRow {
+  /** What stands in the table when this is written; null: nothing. */
+  readonly stored: RowVersion | null;
   /** Null: the row is to go. */
-  readonly #rows = new Map<string, BufferedRow | null>();
+  row: BufferedRow | null;
+}
 
-  get isEmpty(): boolean {
-    return this.#rows.size === 0;
+/** Keys that are put in order together. */
+const recentMax = 1_024;
+
+export class RowBuffer {
+  readonly #rows = new Map<string, WaitingRow>();
+  /** All keys but the most recent, each run in order and at least twice as long as the next. */
+  readonly #runs: string[][] = [];
+  #recent: string[] = [];
+
+  get size(): number {
+    return this.#rows.size;
   }
 
-  /** Undefined where the database knows best. */
-  get(key: string): BufferedRow | null | undefined {
+  /** Undefined where others know best. */
+  get(key: string): WaitingRow | undefined {
     return this.#rows.get(key);
   }
 
-  set(key: string, row: BufferedRow | null): void {
-    this.#rows.set(key, row);
+  /** Of a key that does not wait yet. */
+  add(key: string, waiting: WaitingRow): void {
+    this.#rows.set(key, waiting);
+    this.#recent.push(key);
+    if (this.#recent.length === recentMax) this.#arrange();
   }
 
-  /** All rows with their keys, in an order that is near to that of the table. */
-  inOrder(): [string, BufferedRow | null][] {
-    return [...this.#rows].sort(([a], [b]) => (a < b ? -1 : 1));
+  /** In the order of a scan; nothing may be added while it is read. */
+  *within({ start, end }: KeyRange, reverse: boolean): Generator<[string, WaitingRow]> {
+    this.#arrange();
+    const left: Cursor[] = [];
+    for (const run of this.#runs) {
+      const cursor = { run, from: placeOf(start, run), to: placeOf(end, run) };
+      if (cursor.from < cursor.to) left.push(cursor);
+    }
+    while (left.length > 0) {
+      const key = takeNext(left, reverse);
+      yield [key, must(this.#rows.get(key), "a key in order has a row")];
+    }
   }
 
-  /** In no order that means anything. */
-  entries(): Iterable<[string, BufferedRow | null]> {
-    return this.#rows;
+  #arrange(): void {
+    if (this.#recent.length === 0) return;
+    let run = this.#recent.sort(compareKeys);
+    this.#recent = [];
+    for (let last = this.#runs.at(-1); last && last.length < 2 * run.length;) {
+      run = merged(last, run);
+      this.#runs.pop();
+      last = this.#runs.at(-1);
+    }
+    this.#runs.push(run);
   }
+}
 
-  clear(): void {
-    this.#rows.clear();
+/** What is left of a run. */
+interface Cursor {
+  readonly run: readonly string[];
+  from: number;
+  to: number;
+}
+
+/** Takes the next key out of those that are left, and out of the list who has none any more. */
+function takeNext(left: Cursor[], reverse: boolean): string {
+  let next = 0;
+  for (let at = 1; at < left.length; at++) {
+    const order = compareKeys(headOf(left[at], reverse), headOf(left[next], reverse));
+    if (reverse ? order > 0 : order < 0) next = at;
   }
+  const cursor = must(left[next], "one is left");
+  const key = headOf(cursor, reverse);
+  if (reverse) cursor.to--;
+  else cursor.from++;
+  if (cursor.from === cursor.to) left.splice(next, 1);
+  return key;
+}
+
+const headOf = (cursor: Cursor | undefined, reverse: boolean): string =>
+  (cursor as Cursor).run[reverse ? (cursor as Cursor).to - 1 : (cursor as Cursor).from] as string;
+
+/** How many keys of `run` come before `key`. */
+function placeOf(key: string, run: readonly string[]): number {
+  let from = 0;
+  let to = run.length;
+  while (from < to) {
+    const middle = (from + to) >>> 1;
+    if (compareKeys(run[middle] as string, key) < 0) from = middle + 1;
+    else to = middle;
+  }
+  return from;
+}
+
+function merged(a: readonly string[], b: readonly string[]): string[] {
+  const run: string[] = [];
+  let at = 0;
+  for (const key of b) {
+    for (; at < a.length && compareKeys(a[at] as string, key) < 0; at++) run.push(a[at] as string);
+    run.push(key);
+  }
+  for (; at < a.length; at++) run.push(a[at] as string);
+  return run;
 }

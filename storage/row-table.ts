@@ -1,18 +1,19 @@
 /** The users' rows: the table in the database, what waits to be written to it, and the hash over all. */
 
 import { Buffer } from "node:buffer";
+import { assert, must } from "../server/raft/assert.ts";
 import { index, type Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
-import type { KeyRange } from "../server/state-machine/key-range.ts";
+import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
 import {
-  changesIn,
   mergeRows,
   type NewRow,
   type RowChange,
   type Rows,
   type ScanOptions,
 } from "../server/state-machine/rows.ts";
-import { RowBuffer, type BufferedRow } from "./row-buffer.ts";
+import { RowBuffer, type BufferedRow, type WaitingRow } from "./row-buffer.ts";
+import { RowVersions } from "./row-versions.ts";
 import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
 import { rowChecksum, type StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
@@ -24,11 +25,19 @@ import { StateVerification, type RowVersion } from "./state-verification.ts";
 const valuesPerScan = 16;
 const keysPerScan = 256;
 
+/**
+ * Three layers, each over the next: rows changed since the last `freeze`, rows that are being written,
+ * and the table. Invariant: when a row that waits is written, the table holds what it says is `stored`.
+ */
 export class RowTable implements Rows {
   readonly #path: string;
   readonly #statements: Statements;
-  /** Changed since the last `written`. */
-  readonly #buffer = new RowBuffer();
+  #buffer = new RowBuffer();
+  /** Null: nothing is being written. */
+  #frozen: RowBuffer | null = null;
+  /** Those of `#frozen` that are to be written still; null before the first. */
+  #unwritten: Iterator<[string, WaitingRow]> | null = null;
+  readonly #versions = new RowVersions();
   readonly #verification: StateVerification;
   #hash: StateHash;
   /** Bytes of all values ever put. */
@@ -54,38 +63,53 @@ export class RowTable implements Rows {
 
   put(row: NewRow, revision: Index): RowVersion | null {
     const { key, contentType } = row;
-    const before = this.#forget(key);
+    const waiting = this.#buffer.get(key);
+    const before = waiting === undefined ? this.#below(key) : waiting.row;
     const createRevision = before === null ? revision : before.createRevision;
     const checksum = rowChecksum(row, revision, createRevision);
     // A copy: an entry's bytes are a view into a packet, or the log's.
     const value = row.value.slice();
     this.writtenBytes += value.byteLength;
-    this.#buffer.set(key, { value, contentType, createRevision, revision, checksum });
+    const after = { value, contentType, createRevision, revision, checksum };
+    this.#change(key, waiting, before, after);
     this.#hash.add(checksum, revision, createRevision);
-    this.#verification.changed(key, before, { checksum, revision, createRevision });
     return before;
   }
 
   remove(key: string): RowVersion | null {
-    const before = this.#forget(key);
-    if (before === null) return null;
-    this.#buffer.set(key, null);
-    this.#verification.changed(key, before, null);
+    const waiting = this.#buffer.get(key);
+    const before = waiting === undefined ? this.#below(key) : waiting.row;
+    if (before !== null) this.#change(key, waiting, before, null);
     return before;
   }
 
-  /** Takes the row that is about to go out of the hash. */
-  #forget(key: string): RowVersion | null {
-    const before = this.revisions(key);
+  #change(
+    key: string,
+    waiting: WaitingRow | undefined,
+    before: RowVersion | null,
+    row: BufferedRow | null,
+  ): void {
     if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
-    return before;
+    if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
+    else waiting.row = row;
   }
 
   // ------------------------------------------------------------------ reading
 
   revisions(key: string): RowVersion | null {
-    const buffered = this.#buffer.get(key);
-    if (buffered !== undefined) return buffered;
+    const waiting = this.#buffer.get(key);
+    return waiting === undefined ? this.#below(key) : waiting.row;
+  }
+
+  /** What is under the rows changed since the last `freeze`. */
+  #below(key: string): RowVersion | null {
+    const frozen = this.#frozen?.get(key);
+    if (frozen !== undefined) return frozen.row;
+    const version = this.#versions.get(key);
+    return version === undefined ? this.#storedVersion(key) : version;
+  }
+
+  #storedVersion(key: string): RowVersion | null {
     const stored = this.#statements.getVersion.get(key);
     if (stored === null) return null;
     const { checksum, revision, create_revision: createRevision } = stored;
@@ -97,25 +121,20 @@ export class RowTable implements Rows {
   }
 
   get(key: string): Row | null {
-    const buffered = this.#buffer.get(key);
-    if (buffered === null) return null;
-    if (buffered !== undefined) return rowOf(key, buffered);
+    const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
+    if (waiting !== undefined) return waiting.row && rowOf(key, waiting.row, false);
     const found = this.#statements.get.get(key);
     return found && this.#checkedRow(found);
   }
 
   /** Without their values, rows cannot be checked: a scan of keys alone takes them as they are. */
   scan(range: KeyRange, options: ScanOptions): Iterable<Row> {
-    const stored = this.#scanStored(range, options);
-    if (this.#buffer.isEmpty) return stored;
-    const changes = changesIn(this.#bufferedRows(options.keysOnly), range, options.reverse);
-    return changes.length === 0 ? stored : mergeRows(stored, changes, options.reverse);
-  }
-
-  *#bufferedRows(keysOnly: boolean): Generator<RowChange> {
-    for (const [key, row] of this.#buffer.entries()) {
-      yield [key, row && rowOf(key, keysOnly ? { ...row, value: noBytes } : row)];
+    let rows: Iterable<Row> = this.#scanStored(range, options);
+    for (const buffer of [this.#frozen, this.#buffer]) {
+      if (buffer === null || buffer.size === 0) continue;
+      rows = mergeRows(rows, changesOf(buffer, range, options), options.reverse);
     }
+    return rows;
   }
 
   *#scanStored({ start, end }: KeyRange, { reverse, keysOnly }: ScanOptions): Generator<Row> {
@@ -149,38 +168,73 @@ export class RowTable implements Rows {
 
   // ------------------------------------------------------------------ the database
 
-  /** Writes what waits, inside of a transaction that the caller has begun. */
-  write(): void {
-    const { put, delete: remove } = this.#statements;
-    for (const [key, row] of this.#buffer.inOrder()) {
-      if (row === null) {
-        remove.run(key);
-        continue;
-      }
-      const { value, contentType, createRevision, revision, checksum } = row;
-      put.run(key, value, contentType, createRevision, revision, checksum);
-    }
+  /** Rows that wait to be written. */
+  get waitingCount(): number {
+    return this.#buffer.size + (this.#frozen?.size ?? 0);
   }
 
-  /** The transaction is committed: nothing waits any more. */
+  /** What waits is what `writeSome` writes; changes from now on wait for the next time. */
+  freeze(): void {
+    assert(this.#frozen === null, "rows are written one time after the other");
+    this.#frozen = this.#buffer;
+    this.#buffer = new RowBuffer();
+  }
+
+  /** Goes on with writing what is frozen, inside of a transaction that the caller has begun. */
+  writeSome(rowsMax: number, bytesMax: number): "more" | "done" {
+    const frozen = must(this.#frozen, "rows are frozen before they are written");
+    this.#unwritten ??= frozen.within(allKeys, false);
+    let bytes = 0;
+    for (let count = 0; count < rowsMax && bytes < bytesMax; count++) {
+      const next = this.#unwritten.next();
+      if (next.done === true) return "done";
+      const [key, { stored, row }] = next.value;
+      bytes += row === null ? 0 : row.value.byteLength;
+      this.#write(key, stored, row);
+    }
+    return "more";
+  }
+
+  #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
+    if (row !== null) {
+      const { value, contentType, createRevision, revision, checksum } = row;
+      this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+    } else if (stored !== null) {
+      this.#statements.delete.run(key);
+    }
+    this.#versions.set(key, row && versionOf(row));
+    this.#verification.changed(key, stored, row);
+  }
+
+  /** The transaction is committed: nothing that was frozen waits any more. */
   written(): void {
-    this.#buffer.clear();
+    this.#frozen = null;
+    this.#unwritten = null;
+  }
+
+  /** The transaction was taken back: what is frozen waits for the next one. */
+  unwritten(): void {
+    this.#unwritten = null;
+    this.#versions.clear();
+    this.#verification.restart();
   }
 
   /** Drops what waits; `hash` was that of the rows in the database. */
   rollBack(hash: StateHash): void {
+    this.unwritten();
+    this.written();
     this.#hash = hash;
-    this.#verification.restart();
-    this.#buffer.clear();
+    this.#buffer = new RowBuffer();
   }
 
   /**
-   * Goes on with the background verification, where nothing waits to be written. At the end, throws
-   * `StateDamaged` where the rows are not those that the hash was kept of.
+   * Goes on with the background verification, of the rows in the table: `hash` is that of all of them,
+   * and no transaction is open. At the end, throws `StateDamaged` where the rows are not those that the
+   * hash was kept of.
    */
-  verify(bytesMax: number): { bytes: number; isEnd: boolean } {
+  verify(bytesMax: number, hash: StateHash): { bytes: number; isEnd: boolean } {
     const { bytes, end } = this.#verification.step(bytesMax);
-    if (end !== null && end.toString() !== this.#hash.toString()) {
+    if (end !== null && end.toString() !== hash.toString()) {
       const detail = "its rows are not those that were written: some are missing, or too many";
       throw new StateDamaged(this.#path, detail);
     }
@@ -188,11 +242,30 @@ export class RowTable implements Rows {
   }
 }
 
+const allKeys: KeyRange = { start: "", end: afterEveryKey };
+
 const noBytes = new Uint8Array();
 
-const rowOf = (key: string, row: BufferedRow): Row => ({
+/** Without the value, which is not to be kept for its sake. */
+const versionOf = ({ checksum, revision, createRevision }: RowVersion): RowVersion => ({
+  checksum,
+  revision,
+  createRevision,
+});
+
+function* changesOf(
+  buffer: RowBuffer,
+  range: KeyRange,
+  { reverse, keysOnly }: ScanOptions,
+): Generator<RowChange> {
+  for (const [key, { row }] of buffer.within(range, reverse)) {
+    yield [key, row && rowOf(key, row, keysOnly)];
+  }
+}
+
+const rowOf = (key: string, row: BufferedRow, isKeyOnly: boolean): Row => ({
   key,
-  value: row.value,
+  value: isKeyOnly ? noBytes : row.value,
   contentType: row.contentType,
   revision: index(row.revision),
   createRevision: index(row.createRevision),

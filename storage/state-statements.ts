@@ -3,8 +3,8 @@
 import { prepareSaveMeta } from "./state-schema.ts";
 import type { SqliteDatabase } from "./sqlite/port.ts";
 
-/** The page cache: what waits for one commit fits into it. */
-const cacheKib = 16 << 10;
+/** The page cache. Changed pages beyond it go to the write-ahead log before the end of a transaction. */
+const cacheKib = 8 << 10;
 
 export function configure(database: SqliteDatabase): void {
   // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
@@ -52,7 +52,8 @@ export function prepareStatements(database: SqliteDatabase) {
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
     scanRows: scan("value"),
     scanKeys: scan("x'' AS value"),
-    checkpoint: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
+    copyLog: database.prepare("PRAGMA main.wal_checkpoint(PASSIVE)"),
+    cutLog: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
     freePages: database.prepare("PRAGMA main.freelist_count"),
   };
 }

@@ -31,8 +31,8 @@ export interface StateViewOptions {
   readonly tables: readonly StateTable[];
   readonly applied: AppliedState;
   readonly digest: StateDigest;
-  /** Ends the open transaction, if there is one. */
-  readonly commit: () => void;
+  /** Brings the open transaction to its end, if there is one. */
+  readonly endTransaction: () => void;
   /** Throws where a row contradicts itself. */
   readonly check: (table: string, row: readonly SqliteValue[]) => void;
   readonly onClose: () => void;
@@ -67,7 +67,7 @@ export class SqliteStateView implements StateView {
   read(bytesMax: number): RowBatch | null {
     assert(!this.#isClosed, "a closed view is not read");
     // Where the reading has come to must not be taken back with somebody else's transaction.
-    this.#options.commit();
+    this.#options.endTransaction();
     for (;;) {
       const [scan] = this.#left;
       if (!scan) return null;
@@ -90,8 +90,8 @@ export class SqliteStateView implements StateView {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const { database, commit, onClose } = this.#options;
-    commit();
+    const { database, endTransaction, onClose } = this.#options;
+    endTransaction();
     for (const scan of this.#left) scan.close();
     database.exec("DETACH scratch");
     rmSync(scratchPath(database.path), { force: true });

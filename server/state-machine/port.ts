@@ -81,17 +81,29 @@ export interface StateMachine {
    * room for them; they still count for `lookup`, and wait for the next `commit`.
    */
   commit(): "done" | "full";
-  /** Entry bytes applied since the last `commit`. */
+  /**
+   * Begins, or goes on with, a commit of what is applied when it begins, by at most so many rows.
+   * "more": it goes on with the next call, or with `commit`. "full": it begins again with either.
+   */
+  commitSome(rowsMax: number): "more" | "done" | "full";
+  /** There is more to come of the last `commitSome`. */
+  readonly isCommitting: boolean;
+  /** Entry bytes applied and not committed. */
   readonly uncommittedBytes: number;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;
   /**
    * Makes everything applied so far survive a power loss; returns up to which index it now does: on a
-   * full disk an earlier one than `applied`. Cheap when there is little to write (it is called when
-   * `unsyncedBytes` has grown, and at the end).
+   * full disk an earlier one than `applied`.
    */
   sync(): Index;
+  /**
+   * The same of what is committed, without waiting for the disk: it is called again and again until it
+   * says how far that is. In between nothing is committed, or the sync waited for after all. Not while
+   * `isCommitting`.
+   */
+  syncSome(): Index | "more" | "full";
   /**
    * Commits first ("full": it could not). Takes no longer for much data than for little. One view at a
    * time ("busy": there is one).

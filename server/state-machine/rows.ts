@@ -60,24 +60,26 @@ export function changesIn(
 /** `base` with `changes` laid over it; both in the order in which a scan gives them. */
 export function* mergeRows(
   base: Iterable<Row>,
-  changes: readonly RowChange[],
+  changes: Iterable<RowChange>,
   reverse: boolean,
 ): Generator<Row> {
   const sign = reverse ? -1 : 1;
-  let at = 0;
+  const left = changes[Symbol.iterator]();
+  let next = left.next();
   for (const row of base) {
     let isCovered = false;
-    for (; at < changes.length && !isCovered; at++) {
-      const [key, changed] = changes[at] as RowChange;
+    while (next.done !== true && !isCovered) {
+      const [key, changed] = next.value;
       const order = sign * compareKeys(key, row.key);
       if (order > 0) break;
       if (changed !== null) yield changed;
       isCovered = order === 0;
+      next = left.next();
     }
     if (!isCovered) yield row;
   }
-  for (; at < changes.length; at++) {
-    const [, changed] = changes[at] as RowChange;
+  for (; next.done !== true; next = left.next()) {
+    const [, changed] = next.value;
     if (changed !== null) yield changed;
   }
 }

@@ -69,6 +69,16 @@ export class MemoryMachine implements StateMachine {
     return this.isFull ? "full" : "done";
   }
 
+  readonly isCommitting = false;
+
+  commitSome(): "done" | "full" {
+    return this.commit();
+  }
+
+  syncSome(): Index | "full" {
+    return this.isFull ? "full" : this.sync();
+  }
+
   prepareSnapshot(): StateView | "full" {
     if (this.isFull) return "full";
     const rows = [...this.rows].map(([key, { value, revision, createRevision }]) => [

@@ -5,7 +5,7 @@
  */
 
 import { crc32 } from "node:zlib";
-import { must } from "../../server/raft/assert.ts";
+import { assert, must } from "../../server/raft/assert.ts";
 import {
   decodeConfiguration,
   encodeConfiguration,
@@ -150,8 +150,15 @@ export class SimMachine implements StateMachine {
   #rows: Map<string, Row>;
   #hash: StateHash;
   #history: number;
+  /** Not in the file, and not on the way there. */
   #changes: RowChange[] = [];
-  #hasOpenTransaction = false;
+  #isAhead = false;
+  /** On the way there; how many of its rows are written. */
+  #committing: Transaction | null = null;
+  #writtenRows = 0;
+  #committingBytes = 0;
+  /** Calls until the sync that is under way has ended; null: none is. */
+  #syncCallsLeft: number | null = null;
   applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
@@ -177,15 +184,44 @@ export class SimMachine implements StateMachine {
   }
 
   commit(): "done" | "full" {
-    if (!this.#hasOpenTransaction) return "done";
-    if (this.#file.isFull) return "full";
+    while (this.#committing !== null || this.#isAhead) {
+      if (this.commitSome(Infinity) === "full") return "full";
+    }
+    return "done";
+  }
+
+  get isCommitting(): boolean {
+    return this.#committing !== null;
+  }
+
+  commitSome(rowsMax: number): "more" | "done" | "full" {
+    if (this.#committing === null) {
+      if (!this.#isAhead) return "done";
+      this.#freeze();
+    }
+    if (this.#syncCallsLeft === 0) this.#endSync();
+    this.#syncCallsLeft = null;
+    const committing = must(this.#committing, "rows are frozen");
+    if (this.#file.isFull) {
+      this.#writtenRows = 0;
+      return "full";
+    }
+    this.#writtenRows += rowsMax;
+    if (this.#writtenRows < committing.changes.length) return "more";
+    this.#file.commit(committing);
+    this.#committing = null;
+    this.uncommittedBytes -= this.#committingBytes;
+    return "done";
+  }
+
+  #freeze(): void {
     const { high, low } = this.#hash;
     const after = { applied: this.applied, history: this.#history, high, low };
-    this.#file.commit({ changes: this.#changes, after });
+    this.#committing = { changes: this.#changes, after };
+    this.#committingBytes = this.uncommittedBytes;
+    this.#writtenRows = 0;
     this.#changes = [];
-    this.#hasOpenTransaction = false;
-    this.uncommittedBytes = 0;
-    return "done";
+    this.#isAhead = false;
   }
 
   lookup(query: Query): Answer {
@@ -207,11 +243,30 @@ export class SimMachine implements StateMachine {
 
   sync(): Index {
     if (this.commit() === "full" || this.#file.isFull) return this.#file.syncedIndex;
+    this.#syncCallsLeft = null;
+    this.#endSync();
+    return this.#file.syncedIndex;
+  }
+
+  /** Two syncs of other threads: what the first leaves is a log that is whole, and nothing else. */
+  syncSome(): Index | "more" | "full" {
+    assert(this.#committing === null, "a transaction is ended before it is synced");
+    if (this.#file.isFull) {
+      this.#syncCallsLeft = null;
+      return "full";
+    }
+    this.#syncCallsLeft ??= 2;
+    if (this.#syncCallsLeft-- > 0) return "more";
+    this.#syncCallsLeft = null;
+    this.#endSync();
+    return this.#file.syncedIndex;
+  }
+
+  #endSync(): void {
     this.#file.checkpoint();
-    this.unsyncedBytes = 0;
+    this.unsyncedBytes = this.uncommittedBytes;
     this.stateBytes = 0;
     for (const { value } of this.#rows.values()) this.stateBytes += 100 + value.byteLength;
-    return this.applied.appliedIndex;
   }
 
   prepareSnapshot(): StateView | "full" {
@@ -258,7 +313,10 @@ export class SimMachine implements StateMachine {
         this.#hash = hash;
         this.#history = history;
         this.#changes = [];
-        this.#hasOpenTransaction = false;
+        this.#isAhead = false;
+        this.#committing = null;
+        this.#syncCallsLeft = null;
+        this.uncommittedBytes = 0;
         this.applied = applied;
       },
       abandon: () => {},
@@ -273,7 +331,7 @@ export class SimMachine implements StateMachine {
     const { data, kind, index: at } = entry;
     const head = `${at} ${entry.term} ${kind} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));
-    this.#hasOpenTransaction = true;
+    this.#isAhead = true;
     this.uncommittedBytes += data.byteLength;
     this.unsyncedBytes += data.byteLength;
     const before = this.applied.configuration;

@@ -90,8 +90,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     inflightBytesMax: random.pick([1, 500, 16 << 20]),
     uncommittedBytesMax: random.pick([500, 4_000, 64 << 20]),
     applyBytesMax: random.pick([1, 300, 2 << 20]),
-    commitBytes: random.pick([1, 500, 1 << 20]),
-    checkpointBytes: random.pick([100, 2_000, 8 << 20]),
+    commitBytes: random.pick([1, 500, 8 << 20]),
+    checkpointBytes: random.pick([100, 2_000, 24 << 20]),
     checkpointIdleMs: electionTimeoutMs * random.pick([0.5, 5]),
     logEntriesMax: random.pick([2, 30, 65_536]),
     logTailBytesMin: random.pick([500, 4 << 20]),
@@ -110,6 +110,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     diskCheckMs: tickMs * other.pick([1, 4]),
     diskFreeBytesMin: other.pick([0, 3_000]),
     diskReserveBytes: other.pick([0, 1_000]),
+    commitMs: electionTimeoutMs * other.pick([0, 0.1, 3]),
+    commitRows: other.pick([1, 3, 256]),
   };
   return {
     seed,

@@ -148,9 +148,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "the applied index is stored in a second transaction",
     file: "test/sim/machine.ts",
-    find: "    this.#file.commit({ changes: this.#changes, after });",
+    find: "    this.#file.commit(committing);",
     replace:
-      "    this.#file.commit({ changes: this.#changes, after: this.#file.read().state });\n    this.#file.commit({ changes: [], after });",
+      "    const { changes, after } = committing;\n    this.#file.commit({ changes, after: this.#file.read().state });\n    this.#file.commit({ changes: [], after });",
   },
   {
     name: "what a failed sync left behind is believed after a restart",

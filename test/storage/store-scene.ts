@@ -207,17 +207,35 @@ export function opened(path: string): KeyValueStore {
 }
 
 export function withScene(run: (scene: Scene, other: Scene) => void): void {
-  const directory = mkdtempSync(join(tmpdir(), "kv-store-"));
-  const scene = new Scene(join(directory, "state.sqlite"));
-  const other = new Scene(join(directory, "other.sqlite"));
+  const { scene, other, end } = setScene();
   try {
     run(scene, other);
   } finally {
+    end();
+  }
+}
+
+/** For what goes on beside the test. */
+export async function withSceneFor(run: (scene: Scene) => Promise<void>): Promise<void> {
+  const { scene, end } = setScene();
+  try {
+    await run(scene);
+  } finally {
+    end();
+  }
+}
+
+function setScene(): { scene: Scene; other: Scene; end: () => void } {
+  const directory = mkdtempSync(join(tmpdir(), "kv-store-"));
+  const scene = new Scene(join(directory, "state.sqlite"));
+  const other = new Scene(join(directory, "other.sqlite"));
+  const end = (): void => {
     failing.sql = null;
     scene.store.close();
     other.store.close();
     rmSync(directory, { recursive: true, force: true });
-  }
+  };
+  return { scene, other, end };
 }
 
 export function assertDamaged(result: OpenResult, path: string, words: RegExp): void {

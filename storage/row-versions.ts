@@ -1,0 +1,33 @@
+/**
+ * What stands in the table, without the values, of the keys that were written last: who writes one of
+ * them again need not ask the database what was there.
+ */
+
+import type { RowVersion } from "./state-verification.ts";
+
+/** Keys in each of the two halves; with keys of 20 bytes a half takes some 10 MB. */
+const halfMax = 1 << 16;
+
+export class RowVersions {
+  #young = new Map<string, RowVersion | null>();
+  /** What was young before; whoever is not asked for again goes with it. */
+  #old = new Map<string, RowVersion | null>();
+
+  /** Null: there is no such row. Undefined: the database knows. */
+  get(key: string): RowVersion | null | undefined {
+    const young = this.#young.get(key);
+    return young === undefined ? this.#old.get(key) : young;
+  }
+
+  set(key: string, version: RowVersion | null): void {
+    this.#young.set(key, version);
+    if (this.#young.size < halfMax) return;
+    this.#old = this.#young;
+    this.#young = new Map();
+  }
+
+  clear(): void {
+    this.#young = new Map();
+    this.#old = new Map();
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * Makes committed transactions durable while the loop goes on: SQLite's checkpoint, with the two syncs
+ * it would wait for taken out and left to other threads. First the write-ahead log is synced, then its
+ * pages are copied into the database file, then that is synced, and only then the log is cut.
+ */
+
+import { closeSync, fdatasync, fdatasyncSync, openSync } from "node:fs";
+import { must, unreachable } from "../server/raft/assert.ts";
+import { walBytes } from "./state-schema.ts";
+import { SqliteError, type SqliteDatabase } from "./sqlite/port.ts";
+import type { Statements } from "./state-statements.ts";
+
+/** What is being synced, and how the thread says that it is. */
+type Step =
+  | { readonly name: "log"; readonly flush: Flush }
+  | { readonly name: "database"; readonly flush: Flush };
+
+/**
+ * Invariant: while a step is under way no transaction is committed. One in the first step would be copied
+ * without having been synced, one in the second would write over a log that is still needed.
+ */
+export class StateSync {
+  readonly #database: SqliteDatabase;
+  readonly #statements: Statements;
+  /**
+   * Open as long as the database is: closing any descriptor of a file gives up the locks that SQLite
+   * has on it (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+   */
+  readonly #file: number;
+  #isClosed = false;
+  #step: Step | null = null;
+
+  constructor(database: SqliteDatabase, statements: Statements) {
+    this.#database = database;
+    this.#statements = statements;
+    this.#file = openSync(database.path, "r+");
+  }
+
+  get isUnderWay(): boolean {
+    return this.#step !== null;
+  }
+
+  /** Goes on where that can be done without waiting. Throws what a sync failed with. */
+  goOn(): "more" | "done" {
+    const step = this.#step;
+    if (step === null) {
+      if (walBytes(this.#database.path) === 0) return "done";
+      const file = openSync(`${this.#database.path}-wal`, "r+");
+      this.#step = { name: "log", flush: new Flush(file, () => closeSync(file)) };
+      return "more";
+    }
+    if (!step.flush.isDone) return "more";
+    switch (step.name) {
+      case "log":
+        // What is copied here is in the log, whatever happens; without room the log just stays.
+        this.#step = null;
+        this.#copy();
+        this.#step = { name: "database", flush: new Flush(this.#file) };
+        return "more";
+      case "database":
+        // Nothing is left to copy, and so nothing to sync.
+        this.run();
+        return "done";
+      default:
+        return unreachable(step);
+    }
+  }
+
+  /** A transaction is to be committed: waits where it has to. */
+  settle(): void {
+    const step = this.#step;
+    if (step === null) return;
+    if (step.name === "database") {
+      fdatasyncSync(this.#file);
+      this.run();
+    }
+    this.#step = null;
+  }
+
+  /** Syncs, copies and cuts at once. Throws where the disk has no room for it. */
+  run(): void {
+    this.#step = null;
+    expectAll(this.#database.path, this.#statements.cutLog.get());
+    if (walBytes(this.#database.path) !== 0) throw incomplete(this.#database.path);
+  }
+
+  /** After the database is. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const close = (): void => closeSync(this.#file);
+    if (this.#step?.name === "database") this.#step.flush.whenDone(close);
+    else close();
+    this.#step = null;
+  }
+
+  #copy(): void {
+    this.#database.exec("PRAGMA main.synchronous = OFF");
+    try {
+      expectAll(this.#database.path, this.#statements.copyLog.get());
+    } finally {
+      this.#database.exec("PRAGMA main.synchronous = NORMAL");
+    }
+  }
+}
+
+/** SQLite reports an incomplete checkpoint as a row and not as an error. */
+function expectAll(path: string, result: ReturnType<Statements["cutLog"]["get"]>): void {
+  const { busy, log, checkpointed } = must(result, "a checkpoint has a result");
+  if (busy !== 0 || log !== checkpointed) throw incomplete(path);
+}
+
+const incomplete = (path: string): SqliteError =>
+  new SqliteError(path, "SQLITE_BUSY", "the checkpoint is not complete");
+
+/** A sync on another thread. */
+class Flush {
+  #error: Error | null = null;
+  #isDone = false;
+  #whenDone: () => void;
+
+  constructor(file: number, whenDone = (): void => {}) {
+    this.#whenDone = whenDone;
+    fdatasync(file, (error) => {
+      this.#error = error;
+      this.#isDone = true;
+      this.#whenDone();
+    });
+  }
+
+  /** Throws where it failed. */
+  get isDone(): boolean {
+    if (this.#error !== null) throw this.#error;
+    return this.#isDone;
+  }
+
+  whenDone(then: () => void): void {
+    if (this.#isDone) then();
+    else this.#whenDone = then;
+  }
+}
