@@ -59,7 +59,9 @@ export type Interference =
   | { readonly kind: "crash" }
   | { readonly kind: "error"; readonly code: "EIO" }
   /** A write goes to another place of the same file. */
-  | { readonly kind: "misdirect"; readonly offset: number };
+  | { readonly kind: "misdirect"; readonly offset: number }
+  /** One bit of what is written is another. */
+  | { readonly kind: "flip"; readonly bit: number };
 
 export class SimDisk implements Disk {
   readonly #random: Random;
@@ -172,6 +174,10 @@ export class SimDisk implements Disk {
     if (fitting <= 0) throw fullDisk(path, "write");
     const taken = Math.min(fitting, this.writeBytesMax);
     const copy = bytes.slice(0, taken);
+    if (interference.kind === "flip") {
+      const at = (interference.bit >> 3) % taken;
+      copy[at] = (copy[at] ?? 0) ^ (1 << (interference.bit & 7));
+    }
     this.#dirty.add(path);
     const end = offset + taken;
     if (end > inode.size) {
