@@ -220,11 +220,11 @@ export class Clients {
     must(result.op !== "refused" ? result : undefined, "our commands are understood");
     process.look();
     if (result.op === "put") {
-      checks.acknowledged(process.id, result.revision, process.voters);
+      checks.acknowledged(process.id, result.revision);
       return { kind: "put", created: result.created, revision: result.revision };
     }
     if (result.op === "delete") {
-      checks.acknowledged(process.id, result.revision, process.voters);
+      checks.acknowledged(process.id, result.revision);
       return { kind: "delete", deleted: result.deleted, revision: result.revision };
     }
     return "failed";

@@ -20,12 +20,22 @@ interface Link {
   lag: { readonly sinceMs: number; readonly factor: number } | null;
 }
 
+export interface Delivery {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly message: PeerMessage;
+  /** The sender's, when it sent. */
+  readonly incarnation: string;
+}
+
 export interface NetworkOptions {
   readonly time: SimTime;
   readonly random: Random;
   readonly nodeCount: number;
   readonly latencyMs: number;
-  readonly deliver: (from: NodeId, to: NodeId, message: PeerMessage) => void;
+  /** Of the directory that the node has now. */
+  readonly incarnationOf: (id: NodeId) => string;
+  readonly deliver: (delivery: Delivery) => void;
 }
 
 /** One message in so many goes through the real codec. */
@@ -101,7 +111,7 @@ export class SimNetwork {
     to: NodeId,
     { message, sentAtMs }: { message: PeerMessage; sentAtMs: number },
   ): void {
-    const { time, random, latencyMs, deliver } = this.#options;
+    const { time, random, latencyMs, deliver, incarnationOf } = this.#options;
     const link = this.link(from, to);
     const lagMs = link.lag ? (sentAtMs - link.lag.sinceMs) * link.lag.factor : 0;
     const arrivalMs = sentAtMs + lagMs + latencyMs * link.slowness * (0.5 + random.float());
@@ -109,8 +119,11 @@ export class SimNetwork {
     const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
     if (!isOutOfOrder) link.lastArrivalMs = atMs;
     const { epoch } = link;
+    const incarnation = incarnationOf(from);
+    const expected = incarnationOf(to);
     time.at(atMs, () => {
-      if (link.epoch === epoch) deliver(from, to, message);
+      if (link.epoch !== epoch || incarnationOf(to) !== expected) return;
+      deliver({ from, to, message, incarnation });
     });
   }
 

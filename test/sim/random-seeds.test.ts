@@ -39,7 +39,10 @@ const places = [
   "the disk is full",
   "the disk has room again",
   "ended by SimulatedCrash",
-  "refused to start: wiped",
+  "an empty directory is told: wiped",
+  "an empty directory is taken in",
+  "refused to start: retired",
+  ...["add", "promote", "remove", "replace", "transfer"].map((what) => `members: ${what}: done`),
   "a call of unknown outcome",
   "a refused call",
 ];
