@@ -1,12 +1,15 @@
 /** Clients that put, get and delete a few keys through random nodes, and write down what they were told. */
 
+import type { Node } from "../../server/node.ts";
 import type { WriteAnswer } from "../../server/pending-writes.ts";
 import { must } from "../../server/raft/assert.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
+import type { Row } from "../../server/state-machine/command.ts";
 import type { Random } from "../raft/random.ts";
 import { HistoryRecorder } from "../linearizability/history.ts";
 import type { RegisterInput, RegisterOutput } from "../linearizability/models.ts";
 import type { Checks } from "./checks.ts";
+import { LocalReads } from "./local-reads.ts";
 import type { SimOptions } from "./options.ts";
 import type { Life, SimProcess } from "./process.ts";
 import type { SimTime } from "./time.ts";
@@ -19,6 +22,9 @@ interface Call {
   readonly process: SimProcess;
   readonly life: Life;
 }
+
+/** One read in so many is a list. */
+const listEvery = 4;
 
 interface Client {
   readonly number: number;
@@ -45,6 +51,7 @@ export class Clients {
   readonly #world: ClientOptions;
   readonly history = new HistoryRecorder<RegisterInput, RegisterOutput>();
   readonly #clients: Client[];
+  readonly #localReads: LocalReads;
   #lastValue = 0;
   #isOver = false;
   /** Clients ever; one whose call was lost goes on under a new number. */
@@ -54,6 +61,10 @@ export class Clients {
 
   constructor(world: ClientOptions) {
     this.#world = world;
+    this.#localReads = new LocalReads({
+      lastCommitted: () => world.checks.lastCommitted,
+      comparesAges: !world.options.faults.has("clockDrift"),
+    });
     this.#clients = Array.from({ length: world.options.clients }, () => ({
       number: ++this.#lastNumber,
       call: null,
@@ -183,6 +194,8 @@ export class Clients {
       this.history.failed(id);
     } else {
       this.answered++;
+      const revision = output.kind === "get" ? output.row?.revision : output.revision;
+      this.#localReads.acknowledged(revision ?? 0, time.nowMs);
       this.history.end(id, output, time.nowMs);
     }
   }
@@ -191,13 +204,13 @@ export class Clients {
     const { input, key, life, process } = call;
     const { node } = life;
     if (input.kind === "get") {
+      this.#localReads.check(process, life, rowOf(node, key, false));
       node.read((answer) => {
         if (!answer.ok) {
           settle("failed");
           return;
         }
-        const found = node.machine.lookup({ type: "get", key });
-        const row = found.type === "get" ? found.row : null;
+        const row = rowOf(node, key, call.id % listEvery === 0);
         settle({
           kind: "get",
           row: row && { value: decoder.decode(row.value), revision: row.revision },
@@ -229,6 +242,17 @@ export class Clients {
     }
     return "failed";
   }
+}
+
+/** A list of one key's rows has to show what a get does. */
+function rowOf(node: Node, key: string, asList: boolean): Row | null {
+  if (!asList) {
+    const found = node.machine.lookup({ type: "get", key });
+    return found.type === "get" ? found.row : null;
+  }
+  const range = { prefix: key, after: null, limit: 10, keysOnly: false, bytesMax: Infinity };
+  const found = node.machine.lookup({ type: "list", ...range });
+  return found.type === "list" ? (found.rows.find((row) => row.key === key) ?? null) : null;
 }
 
 const encoder = new TextEncoder();

@@ -31,6 +31,8 @@ interface Inode {
   pending: Pending[];
   /** Where the rest of a write would go on that was only taken in part; -1: none was. */
   restOffset: number;
+  /** What is not as it was written, until it is written again and synced. */
+  damage: { readonly start: number; readonly end: number }[];
 }
 
 type NameChange =
@@ -168,6 +170,12 @@ export class SimDisk implements Disk {
     this.#checkLife(life);
     const interference = this.#before("write", path);
     const offset = interference.kind === "misdirect" ? interference.offset : target.offset;
+    if (interference.kind === "misdirect") {
+      const length = bytes.byteLength;
+      for (const start of [offset, target.offset]) {
+        inode.damage.push({ start, end: start + length });
+      }
+    }
     const growth = Math.max(0, offset + bytes.byteLength - inode.size);
     const room = this.capacityBytes === Infinity ? Infinity : this.space().freeBytes;
     const fitting = bytes.byteLength - Math.max(0, growth - room);
@@ -209,6 +217,7 @@ export class SimDisk implements Disk {
       if (error instanceof DiskError) this.#failWriteback(inode);
       throw error;
     }
+    if (inode.damage.length > 0) forgetRewritten(inode);
     this.#persistSome(inode, 1);
   }
 
@@ -256,6 +265,14 @@ export class SimDisk implements Disk {
     return true;
   }
 
+  /** Whether something on it still is not as it was written. */
+  get isDamaged(): boolean {
+    for (const names of [this.#names, this.#durableNames]) {
+      for (const { damage } of names.values()) if (damage.length > 0) return true;
+    }
+    return false;
+  }
+
   get files(): string[] {
     return [...this.#names.keys()].sort();
   }
@@ -273,6 +290,7 @@ export class SimDisk implements Disk {
   /** Flips a bit, in memory and on the platter. */
   rot(path: string, offset: number, bit: number): void {
     const inode = must(this.#names.get(path), "the file is there");
+    inode.damage.push({ start: offset, end: offset + 1 });
     for (const bytes of [inode.bytes, inode.durable]) {
       if (offset < bytes.byteLength) bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit);
     }
@@ -390,7 +408,19 @@ const emptyInode = (): Inode => ({
   durableSize: 0,
   pending: [],
   restOffset: -1,
+  damage: [],
 });
+
+/** What was damaged and then written again, or cut off, is about to reach the platter. */
+function forgetRewritten(inode: Inode): void {
+  for (const change of inode.pending) {
+    inode.damage = inode.damage.filter(({ start, end }) =>
+      change.kind === "size"
+        ? start < change.bytes
+        : start < change.offset || end > change.offset + change.bytes.byteLength,
+    );
+  }
+}
 
 const parent = (name: string): string => name.slice(0, name.lastIndexOf("/"));
 

@@ -146,7 +146,7 @@ export class Faults {
       if (!this.#world.mayDamage(process)) return { kind: "none" };
       trouble.misdirectNext = false;
       trouble.atRisk.add(path);
-      process.isDamaged = true;
+      process.damaged();
       return { kind: "misdirect", offset: 512 * random.below(8) };
     }
     return { kind: "none" };
@@ -429,7 +429,7 @@ export class Faults {
         break;
       case "stateDamage":
         if (!victim) break;
-        victim.isDamaged = true;
+        victim.damaged();
         victim.machineFile.isDamaged = true;
         if (victim.life) victim.kill(false);
         break;
@@ -455,7 +455,7 @@ export class Faults {
       (name) => victim.disk.sizeOf(name) > 0 && !atRisk.has(name),
     );
     if (files.length === 0) return;
-    victim.isDamaged = true;
+    victim.damaged();
     for (let flips = 1 + random.below(3); flips > 0; flips--) {
       const isAtEnd = random.float() < 0.4;
       const file = isAtEnd ? (files.findLast((name) => name.endsWith(".log")) ?? "") : "";

@@ -83,10 +83,9 @@ export class SimProcess {
   life: Life | null = null;
   /** Why it does not start any more; null: it does. */
   refusal: string | null = null;
-  /** Its files were damaged: then finding damage is what it should do. */
-  isDamaged = false;
-  /** The same of a directory before this one. */
-  wasDamaged = false;
+  #wasDamaged = false;
+  /** A directory before this one was damaged and had not healed. */
+  hadDamage = false;
   /** The next end takes what was not synced along. */
   crashLosesPower = false;
   #suspect: Suspect | null = null;
@@ -108,6 +107,22 @@ export class SimProcess {
     this.#random = new Random(seed);
     this.disk = new SimDisk(this.#random);
     this.shadow = emptyShadow(this.#nextIncarnation());
+  }
+
+  /** Its files were damaged, or are about to be: then finding damage is what it should do. */
+  damaged(): void {
+    this.#wasDamaged = true;
+  }
+
+  /** Until the last of it is gone, and what it took along is there again. */
+  get isDamaged(): boolean {
+    if (!this.#wasDamaged) return false;
+    const isMending = this.life === null || this.life.node.mending !== null;
+    const isDone = !isMending && !this.disk.isDamaged && !this.machineFile.isDamaged;
+    if (!isDone || this.#world.checks.hasLost(this.id)) return true;
+    this.#wasDamaged = false;
+    this.#world.coverage.add("nothing is left of a damage");
+    return false;
   }
 
   /** Makes the files of a member of the cluster that has just formed. */
@@ -183,8 +198,8 @@ export class SimProcess {
 
   /** The directory is gone; the next start makes another one. */
   wipe(): void {
-    this.wasDamaged ||= this.isDamaged;
-    this.isDamaged = false;
+    this.hadDamage ||= this.isDamaged;
+    this.#wasDamaged = false;
     if (this.life) this.kill(false);
     this.newcomer = null;
     this.refusal = null;
@@ -389,13 +404,14 @@ export class SimProcess {
   /** The process is over. Only the simulation's own faults are reasons for that. */
   #ended(error: unknown): void {
     const { time, trace, coverage } = this.#world;
-    const { life } = this;
+    // Asked while it still lives: what has healed by now is no excuse any more.
+    const { isDamaged, life } = this;
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
-    const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
+    const isFoundDamage = isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
     // Mending at a start needs room, and is begun again at the next one.
     claim(
-      this.isDamaged || life === null || !(error instanceof DiskError && error.code === "ENOSPC"),
+      isDamaged || life === null || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
     );
     const name = error instanceof DiskError ? error.code : error.name;

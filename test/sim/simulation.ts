@@ -391,7 +391,7 @@ class Simulation {
         return true;
       },
       isAnythingDamaged: () =>
-        this.#processes.some(({ isDamaged, wasDamaged }) => isDamaged || wasDamaged),
+        this.#processes.some(({ isDamaged, hadDamage }) => isDamaged || hadDamage),
       interfere: (...operation: Parameters<Faults["interfere"]>) =>
         this.#faults.interfere(...operation),
       started: (process: SimProcess) => this.#faults.started(process),
