@@ -82,6 +82,8 @@ export interface Observed {
   readonly term: number;
   readonly isLeader: boolean;
   readonly commitIndex: number;
+  /** What its state has made durable: all that a start knows to be committed. */
+  readonly durableIndex: number;
   /** The one it goes by, on its disk or not yet. */
   readonly configuration: Configuration;
 }
@@ -363,21 +365,21 @@ export class Checks {
   // ------------------------------------------------------------------ what is known
 
   /** After every event of a node. */
-  observed({ id, term, isLeader, commitIndex, configuration }: Observed): void {
+  observed({ id, term, isLeader, commitIndex, durableIndex, configuration }: Observed): void {
     const shadow = this.#shadow(id);
     if (term !== shadow.term) {
       claim(term > shadow.term, () => `the term of node ${id} goes back to ${term}`);
       shadow.term = term;
     }
     if (isLeader && this.#leaders.get(term) !== shadow.incarnation) this.#checkNewLeader(id, term);
+    const { trail } = shadow;
+    while ((trail[1]?.index ?? Infinity) <= durableIndex) trail.shift();
     if (commitIndex === shadow.commitIndex) return;
     claim(commitIndex > shadow.commitIndex, () => `the commit index of node ${id} goes back`);
     for (let at = shadow.commitIndex + 1; at <= commitIndex; at++) {
       this.#checkCommitted(id, { at, term, configuration });
     }
     shadow.commitIndex = commitIndex;
-    const { trail } = shadow;
-    while ((trail[1]?.index ?? Infinity) <= commitIndex) trail.shift();
   }
 
   applied(id: NodeId, point: AppliedPoint): void {

@@ -461,14 +461,14 @@ export class SimProcess {
     const { term, role } = node.leadership;
     // What the core has taken in and not handed out yet is nobody's to see.
     const commitIndex = Math.min(node.commitIndex, this.shadow.lastIndex);
-    const isLeader = role === "leader";
-    const { configuration: members } = node;
+    const { configuration: newest } = node;
     this.#world.checks.observed({
       id: this.id,
       term,
-      isLeader,
+      isLeader: role === "leader",
       commitIndex,
-      configuration: members,
+      durableIndex: this.machineFile.syncedIndex,
+      configuration: newest,
     });
   }
 

@@ -274,10 +274,10 @@ class Simulation {
         ({ id, role, incarnation }) => `${id} ${role} ${incarnation.replaceAll("0", "")}`,
       ),
     );
-    const processes = this.#processes.map(
-      ({ refusal, shadow, ...process }) =>
-        `${process.id} ${shadow.incarnation.replaceAll("0", "")} ${refusal} ${process.isDamaged ? "damaged" : ""}`,
-    );
+    const processes = this.#processes.map((process) => {
+      const { id, refusal, shadow, isDamaged } = process;
+      return `${id} ${shadow.incarnation.replaceAll("0", "")} ${refusal} ${isDamaged ? "damaged" : ""}`;
+    });
     return `${members.join(" | ")}; there are ${processes.join(", ")}`;
   }
 
