@@ -32,7 +32,14 @@ interface Inode {
   /** Where the rest of a write would go on that was only taken in part; -1: none was. */
   restOffset: number;
   /** What is not as it was written, until it is written again and synced. */
-  damage: { readonly start: number; readonly end: number }[];
+  damage: Damage[];
+}
+
+interface Damage {
+  readonly start: number;
+  readonly end: number;
+  /** It is written again, or cut off; a sync makes that durable. */
+  isCovered: boolean;
 }
 
 type NameChange =
@@ -170,17 +177,18 @@ export class SimDisk implements Disk {
     this.#checkLife(life);
     const interference = this.#before("write", path);
     const offset = interference.kind === "misdirect" ? interference.offset : target.offset;
-    if (interference.kind === "misdirect") {
-      const length = bytes.byteLength;
-      for (const start of [offset, target.offset]) {
-        inode.damage.push({ start, end: start + length });
-      }
-    }
     const growth = Math.max(0, offset + bytes.byteLength - inode.size);
     const room = this.capacityBytes === Infinity ? Infinity : this.space().freeBytes;
     const fitting = bytes.byteLength - Math.max(0, growth - room);
     if (fitting <= 0) throw fullDisk(path, "write");
     const taken = Math.min(fitting, this.writeBytesMax);
+    coverDamage(inode, offset, offset + taken);
+    if (interference.kind === "misdirect") {
+      const length = bytes.byteLength;
+      for (const start of [offset, target.offset]) {
+        inode.damage.push({ start, end: start + length, isCovered: false });
+      }
+    }
     const copy = bytes.slice(0, taken);
     if (interference.kind === "flip") {
       const at = (interference.bit >> 3) % taken;
@@ -206,6 +214,7 @@ export class SimDisk implements Disk {
     if (target.bytes > inode.size) grow(inode, target.bytes);
     else inode.bytes.fill(0, target.bytes, inode.size);
     inode.size = target.bytes;
+    coverDamage(inode, target.bytes, Infinity);
     inode.pending.push({ kind: "size", bytes: target.bytes });
   }
 
@@ -217,7 +226,7 @@ export class SimDisk implements Disk {
       if (error instanceof DiskError) this.#failWriteback(inode);
       throw error;
     }
-    if (inode.damage.length > 0) forgetRewritten(inode);
+    inode.damage = inode.damage.filter(({ isCovered }) => !isCovered);
     this.#persistSome(inode, 1);
   }
 
@@ -240,6 +249,7 @@ export class SimDisk implements Disk {
     this.#nameChanges = [];
     for (const inode of inodes) {
       this.#persistSome(inode, keep);
+      for (const damage of inode.damage) damage.isCovered = false;
       inode.bytes = inode.durable.slice(0, inode.durableSize);
       inode.size = inode.durableSize;
     }
@@ -290,7 +300,7 @@ export class SimDisk implements Disk {
   /** Flips a bit, in memory and on the platter. */
   rot(path: string, offset: number, bit: number): void {
     const inode = must(this.#names.get(path), "the file is there");
-    inode.damage.push({ start: offset, end: offset + 1 });
+    inode.damage.push({ start: offset, end: offset + 1, isCovered: false });
     for (const bytes of [inode.bytes, inode.durable]) {
       if (offset < bytes.byteLength) bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit);
     }
@@ -321,6 +331,7 @@ export class SimDisk implements Disk {
     const sizes = inode.pending.filter(({ kind }) => kind === "size");
     this.#persistSome(inode, this.#random.pick([0, 0.5]));
     inode.pending = sizes;
+    for (const damage of inode.damage) damage.isCovered = false;
   }
 
   /**
@@ -411,14 +422,10 @@ const emptyInode = (): Inode => ({
   damage: [],
 });
 
-/** What was damaged and then written again, or cut off, is about to reach the platter. */
-function forgetRewritten(inode: Inode): void {
-  for (const change of inode.pending) {
-    inode.damage = inode.damage.filter(({ start, end }) =>
-      change.kind === "size"
-        ? start < change.bytes
-        : start < change.offset || end > change.offset + change.bytes.byteLength,
-    );
+/** Whatever damage lies within is written over, or cut off. */
+function coverDamage(inode: Inode, start: number, end: number): void {
+  for (const damage of inode.damage) {
+    if (damage.start >= start && damage.end <= end) damage.isCovered = true;
   }
 }
 
