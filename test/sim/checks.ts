@@ -86,6 +86,8 @@ export interface Observed {
   readonly durableIndex: number;
   /** The one it goes by, on its disk or not yet. */
   readonly configuration: Configuration;
+  /** It has nothing that found no room on its disk. */
+  readonly isWritten: boolean;
 }
 
 /** What a start finds. */
@@ -365,7 +367,8 @@ export class Checks {
   // ------------------------------------------------------------------ what is known
 
   /** After every event of a node. */
-  observed({ id, term, isLeader, commitIndex, durableIndex, configuration }: Observed): void {
+  observed(seen: Observed): void {
+    const { id, term, isLeader, commitIndex, durableIndex, configuration } = seen;
     const shadow = this.#shadow(id);
     if (term !== shadow.term) {
       claim(term > shadow.term, () => `the term of node ${id} goes back to ${term}`);
@@ -374,12 +377,41 @@ export class Checks {
     if (isLeader && this.#leaders.get(term) !== shadow.incarnation) this.#checkNewLeader(id, term);
     const { trail } = shadow;
     while ((trail[1]?.index ?? Infinity) <= durableIndex) trail.shift();
-    if (commitIndex === shadow.commitIndex) return;
+    if (commitIndex === shadow.commitIndex) {
+      this.#checkChanges(seen);
+      return;
+    }
     claim(commitIndex > shadow.commitIndex, () => `the commit index of node ${id} goes back`);
     for (let at = shadow.commitIndex + 1; at <= commitIndex; at++) {
       this.#checkCommitted(id, { at, term, configuration });
     }
     shadow.commitIndex = commitIndex;
+    this.#checkChanges(seen);
+  }
+
+  /** One change at a time, none before the term's own entry, and what is cut off is not in force. */
+  #checkChanges({ id, isLeader, configuration, isWritten }: Observed): void {
+    const { trail, terms, lastIndex } = this.#shadow(id);
+    const { revision } = configuration;
+    const [base = 0] = trail.map(({ index: at }) => at);
+    if (isWritten && revision > base && revision <= lastIndex) {
+      claim(
+        trail.some(({ index: at }) => at === revision),
+        () => `node ${id} goes by configuration ${revision}, which is not in its log`,
+      );
+    }
+    if (trail.length < 2) return;
+    const pending = trail.filter(({ index: at }) => at > this.lastCommitted);
+    claim(pending.length < 2, () => `node ${id} has two changes of the members under way`);
+    const [change] = pending;
+    if (!change || !isLeader || terms[change.index] !== this.#shadow(id).term) return;
+    const inTerm = terms[change.index];
+    // Others may have a newer leader by now, and have committed what it brought.
+    const isEarlier = this.#committed.findLast(({ term }) => term <= (inTerm ?? 0));
+    claim(
+      isEarlier?.term === inTerm,
+      () => `node ${id} changes the members before an entry of its term is committed`,
+    );
   }
 
   applied(id: NodeId, point: AppliedPoint): void {

@@ -440,10 +440,12 @@ export class Faults {
 
   /** Whosever directory it is: as long as enough of the others have theirs. */
   #wipe(): void {
-    const { random, processes, mayLose } = this.#world;
+    const { random, processes, mayLose, network, options } = this.#world;
     const chosen = processes.filter((process) => mayLose(process));
     if (chosen.length === 0) return;
     const process = random.pick(chosen);
+    // Of what the old directory said, the network still carries something.
+    network.sayAgain(process.id, options.limits.electionTimeoutMs * random.pick([1, 4, 10]));
     process.wipe();
     this.died(process);
   }

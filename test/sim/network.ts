@@ -28,6 +28,13 @@ export interface Delivery {
   readonly incarnation: string;
 }
 
+interface Sending {
+  readonly message: PeerMessage;
+  readonly sentAtMs: number;
+  /** Neither waits for what was sent before it, nor does anything wait for it. */
+  readonly isAlone?: boolean;
+}
+
 export interface NetworkOptions {
   readonly time: SimTime;
   readonly random: Random;
@@ -41,11 +48,16 @@ export interface NetworkOptions {
 /** One message in so many goes through the real codec. */
 const codecEvery = 16;
 
+/** Messages of each sender that can come again. */
+const rememberedMax = 6;
+
 export class SimNetwork {
   readonly #options: NetworkOptions;
   readonly #links: Link[];
   readonly #encoder = new PeerEncoder();
   #sent = 0;
+  /** By sender, its newest messages. */
+  readonly #last = new Map<NodeId, { readonly to: NodeId; readonly message: PeerMessage }[]>();
   dropRate = 0;
   duplicateRate = 0;
   reorderRate = 0;
@@ -77,8 +89,21 @@ export class SimNetwork {
     const message =
       this.#sent % codecEvery === 0 ? this.#throughCodec(sending.message) : sending.message;
     this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    const last = this.#last.get(from) ?? [];
+    this.#last.set(from, last);
+    last.push({ to, message });
+    if (last.length > rememberedMax) last.shift();
     if (random.float() < this.duplicateRate)
       this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+  }
+
+  /** What a node sent last comes a second time, long after. */
+  sayAgain(from: NodeId, afterMs: number): void {
+    const { time, random } = this.#options;
+    for (const { to, message } of this.#last.get(from) ?? []) {
+      const sentAtMs = time.nowMs + afterMs * random.float();
+      this.#carry(from, to, { message, sentAtMs, isAlone: true });
+    }
   }
 
   /** Everything on the way between the two is gone, and there is no connection for a while. */
@@ -106,16 +131,12 @@ export class SimNetwork {
     }
   }
 
-  #carry(
-    from: NodeId,
-    to: NodeId,
-    { message, sentAtMs }: { message: PeerMessage; sentAtMs: number },
-  ): void {
+  #carry(from: NodeId, to: NodeId, { message, sentAtMs, isAlone = false }: Sending): void {
     const { time, random, latencyMs, deliver, incarnationOf } = this.#options;
     const link = this.link(from, to);
     const lagMs = link.lag ? (sentAtMs - link.lag.sinceMs) * link.lag.factor : 0;
     const arrivalMs = sentAtMs + lagMs + latencyMs * link.slowness * (0.5 + random.float());
-    const isOutOfOrder = random.float() < this.reorderRate;
+    const isOutOfOrder = random.float() < this.reorderRate || isAlone;
     const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
     if (!isOutOfOrder) link.lastArrivalMs = atMs;
     const { epoch } = link;

@@ -469,6 +469,7 @@ export class SimProcess {
       commitIndex,
       durableIndex: this.machineFile.syncedIndex,
       configuration: newest,
+      isWritten: node.disk.room === "ok",
     });
   }
 
