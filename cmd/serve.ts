@@ -199,6 +199,7 @@ class Server {
         await until(() => node.leadership.leaderId === successor, handOverMs);
         this.#log.info(`node ${successor} was asked to lead`, leadershipFields(node));
       }
+      this.#client.endWatches();
       // Who asks from now on is sent elsewhere, and does not come back before the port is closed.
       node.windDown();
       const lingers = this.#listener?.hasClients ? lingerMs : 0;

@@ -6,10 +6,12 @@ import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
 import { decodeConfiguration, encodeConfiguration } from "../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../server/state-machine/changes.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
 import { count, list } from "../server/state-machine/listing.ts";
+import type { Rows } from "../server/state-machine/rows.ts";
 import type {
   AppliedState,
   StateDigest,
@@ -75,6 +77,9 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   /** Made anew with the database. */
   #rows: RowTable;
+  /** What entries work on: the rows, and who is told of their changes. */
+  #watched: Rows;
+  #sink: ChangeSink | null = null;
   #syncedIndex: Index | null = null;
   /** What was committed last; null where nothing was applied since. */
   #committed: Committed | null = null;
@@ -94,6 +99,7 @@ export class KeyValueStore implements StateMachine {
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
+    this.#watched = this.#rows;
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -154,6 +160,11 @@ export class KeyValueStore implements StateMachine {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
+    this.#watched = new WatchedRows(this.#rows, sink);
   }
 
   commit(): "done" | "full" {
@@ -355,6 +366,9 @@ export class KeyValueStore implements StateMachine {
     this.#syncedIndex = null;
     this.#unsyncedBytes = null;
     this.#stateBytes = fileBytes(path);
+    if (this.#sink === null) this.#watched = this.#rows;
+    else this.watch(this.#sink);
+    this.#sink?.replaced(this.#applied.appliedIndex);
   }
 
   // ------------------------------------------------------------------ apply
@@ -398,6 +412,7 @@ export class KeyValueStore implements StateMachine {
       appliedTimeMs: entry.timeMs,
       configuration,
     };
+    this.#sink?.applied(entry.index);
     // A short entry may append to a long value.
     const writtenBytes = this.#rows.writtenBytes - writtenBefore;
     const bytes = Math.max(entry.data.byteLength, writtenBytes);
@@ -432,13 +447,13 @@ export class KeyValueStore implements StateMachine {
     const command = decodeCommand(commandBytes(data));
     switch (command.op) {
       case "put":
-        return { op: "put", created: this.#rows.put(command, revision) === null, revision };
+        return { op: "put", created: this.#watched.put(command, revision) === null, revision };
       case "delete": {
-        const deleted = this.#rows.remove(command.key) === null ? 0 : 1;
+        const deleted = this.#watched.remove(command.key) === null ? 0 : 1;
         return { op: "delete", deleted, revision };
       }
       case "transaction":
-        return transact(this.#rows, command, revision);
+        return transact(this.#watched, command, revision);
       case "refused":
         return command;
       default:

@@ -8,6 +8,7 @@ import { crc32 } from "node:zlib";
 import { must } from "../../server/raft/assert.ts";
 import { decodeConfiguration } from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../../server/state-machine/changes.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
@@ -23,7 +24,7 @@ import type {
 } from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
-import { MapRows } from "../server/map-rows.ts";
+import { commanded, MapRows } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -142,6 +143,7 @@ export class SimMachine implements StateMachine {
   #history: number;
   #changes: RowChange[] = [];
   #hasOpenTransaction = false;
+  #sink: ChangeSink | null = null;
   applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
@@ -160,6 +162,10 @@ export class SimMachine implements StateMachine {
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
   }
 
   commit(): "done" | "full" {
@@ -246,6 +252,7 @@ export class SimMachine implements StateMachine {
         this.#changes = [];
         this.#hasOpenTransaction = false;
         this.applied = applied;
+        this.#sink?.replaced(applied.appliedIndex);
       },
       abandon: () => {},
     };
@@ -267,6 +274,7 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
+    this.#sink?.applied(at);
     this.#onApplied(this.point);
     return result;
   }
@@ -281,7 +289,13 @@ export class SimMachine implements StateMachine {
   #applyCommand({ data, index: revision }: Entry): CommandResult {
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
-    return command.op === "refused" ? command : this.#reader().do(command, revision);
+    if (command.op === "refused") return command;
+    const rows = this.#reader();
+    return commanded(
+      this.#sink === null ? rows : new WatchedRows(rows, this.#sink),
+      command,
+      revision,
+    );
   }
 
   #reader(): MapRows {
