@@ -6,7 +6,8 @@ import { answerAtomic } from "./atomic-routes.ts";
 import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
-import { getChanged, waitMsMax, type Wait } from "./long-poll.ts";
+import { defaultLimits } from "./limits.ts";
+import { getChanged, type Wait } from "./long-poll.ts";
 import { badRequest, refusal } from "./problem.ts";
 import { type KnownParameters, type Parameters, parseQuery } from "./query.ts";
 import { parseRevision, parseTime, readOptionsOf, readParameters } from "./read-parameters.ts";
@@ -148,7 +149,7 @@ function getAnswer(head: RequestHead, answer: GetAnswer, revision: number | null
 }
 
 function waitOf(parameters: Parameters): Result<{ readonly wait: Wait }> {
-  const time = parseTime(parameters, "wait", waitMsMax);
+  const time = parseTime(parameters, "wait", defaultLimits.changeWaitMsMax);
   if (!time.ok) return time;
   const after = parseRevision(parameters, "after");
   if (!after.ok) return after;

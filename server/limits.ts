@@ -50,6 +50,9 @@ export interface Limits {
   readonly watchBytesMax: number;
   /** Between two signs to a watcher that nothing was left out. */
   readonly watchProgressMs: number;
+  /** How long a read may wait for a change, and for a state that is recent enough. */
+  readonly changeWaitMsMax: number;
+  readonly recencyWaitMsMax: number;
   /** Entry bytes in one message to a peer. */
   readonly appendBytesMax: number;
   /** Appends to one peer without an answer. */
@@ -135,6 +138,8 @@ export const defaultLimits: Limits = {
   watchChangesMax: 65_536,
   watchBytesMax: 16 << 20,
   watchProgressMs: 5_000,
+  changeWaitMsMax: 600_000,
+  recencyWaitMsMax: 60_000,
   appendBytesMax: 1 << 20,
   inflightMessagesMax: 256,
   inflightBytesMax: 16 << 20,

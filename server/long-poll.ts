@@ -14,9 +14,6 @@ export type WaitedAnswer =
   /** Nothing has come. */
   | { readonly kind: "unchanged" };
 
-/** The longest that a read may wait for a change. */
-export const waitMsMax = 600_000;
-
 export async function getChanged(
   store: ClientPort,
   key: string,

@@ -2,13 +2,11 @@
 
 import { parseDuration } from "./duration.ts";
 import type { ReadOptions, Result } from "./client-port.ts";
+import { defaultLimits } from "./limits.ts";
 import { badRequest } from "./problem.ts";
 import { parseLevel, type Parameters } from "./query.ts";
 
 export const readParameters = ["level", "min_revision", "max_stale", "timeout"] as const;
-
-/** The longest a read may wait to become possible. */
-const timeoutMsMax = 60_000;
 
 /** A bound on the age alone asks for a local read within it. */
 export function readOptionsOf(
@@ -18,7 +16,7 @@ export function readOptionsOf(
   if (!given.ok) return given;
   const maxStale = parseTime(parameters, "max_stale");
   if (!maxStale.ok) return maxStale;
-  const timeout = parseTime(parameters, "timeout", timeoutMsMax);
+  const timeout = parseTime(parameters, "timeout", defaultLimits.recencyWaitMsMax);
   if (!timeout.ok) return timeout;
   const minimum = parseRevision(parameters, "min_revision");
   if (!minimum.ok) return minimum;

@@ -15,6 +15,8 @@ import type { WatchAnswer, WatchBatches, WatchEvent, WatchOptions } from "./watc
 const silenceMs = 15_000;
 /** After all endpoints were tried in vain. */
 const pauseMs = 250;
+/** Rounds in which those that may remember are waited for. */
+const forgottenRoundsMax = 20;
 /** Of one event: two values, escaped as long as can be. */
 const lineLengthMax = 32 << 20;
 
@@ -37,6 +39,8 @@ export class HttpWatch {
   #since: number | undefined;
   /** Of a revision whose last change has not come yet. */
   #pending: WatchEvent[] = [];
+  /** In which those that answered did not remember, and others did not answer. */
+  #forgottenRounds = 0;
 
   constructor(endpoints: readonly URL[], options: WatchOptions) {
     this.#endpoints = endpoints;
@@ -106,25 +110,36 @@ export class HttpWatch {
       if (this.#given.signal.aborted) return null;
       this.#at = (this.#at + 1) % this.#endpoints.length;
       const opened = await this.#connect();
-      if (!("ok" in opened)) return opened;
+      if (!("ok" in opened)) {
+        this.#forgottenRounds = 0;
+        return opened;
+      }
       if (this.#given.signal.aborted) return null;
       if (!passing.includes(opened.code)) return opened;
       await pause(pauseMs);
     }
   }
 
-  /** To the first endpoint that answers with a beginning. */
+  /**
+   * To the first endpoint that answers with a beginning. One that does not remember may be one that has
+   * just started: another may know more.
+   */
   async #connect(): Promise<{ connection: Connection; batch: Batch } | Failure> {
     let failure: Failure = notOurs;
+    let forgotten: Failure | null = null;
     for (let tries = 0; tries < this.#endpoints.length; tries++) {
       const endpoint = must(this.#endpoints[this.#at], "it is one of the endpoints");
       const opened = await this.#connectTo(endpoint);
       if (!("ok" in opened)) return opened;
-      failure = opened;
-      if (!passing.includes(opened.code)) return opened;
+      if (opened.code === "compacted") forgotten = opened;
+      else failure = opened;
+      if (opened.code !== "compacted" && !passing.includes(opened.code)) return opened;
       this.#at = (this.#at + 1) % this.#endpoints.length;
     }
-    return failure;
+    if (forgotten === null) return failure;
+    this.#forgottenRounds++;
+    const isAnswered = failure === notOurs || this.#forgottenRounds >= forgottenRoundsMax;
+    return isAnswered ? forgotten : failure;
   }
 
   async #connectTo(endpoint: URL): Promise<{ connection: Connection; batch: Batch } | Failure> {
