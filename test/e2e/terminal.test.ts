@@ -56,6 +56,19 @@ terminalScenario("what is put at one prompt is got at another, and over HTTP", a
   await type(three, "get typed", "by hand");
 });
 
+terminalScenario("watch shows changes until Ctrl-C, and then the prompt goes on", async () => {
+  const [node, other] = [cluster().node(1), cluster().node(2)];
+  const from = node.process.stdout.length;
+  node.process.write(`watch seen/${enter}`);
+  await until("a change is shown", 5_000, async () => {
+    const revision = await other.mustPut("seen/1", "x");
+    return node.process.screen(from).includes(`${revision - 1} put seen/1 = x`);
+  });
+  node.process.write(controlC);
+  await node.process.says(/\(\d+ changes\)/, { from });
+  await type(node, "put after watching", "created, revision \\d+");
+});
+
 terminalScenario("Ctrl-C drops the line and not the node", async () => {
   const node = cluster().node(1);
   const from = node.process.stdout.length;
