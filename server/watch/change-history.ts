@@ -1,6 +1,5 @@
 /** The last changes of this node's rows, in order: bounded by their number and their bytes. */
 
-import { Buffer } from "node:buffer";
 import { must } from "../raft/assert.ts";
 import { index, type Index } from "../raft/entry.ts";
 import type { ChangeType, RowChanged } from "../state-machine/changes.ts";
@@ -108,11 +107,21 @@ export class ChangeHistory {
   add(changed: RowChanged, revision: Index): void {
     const { type, key, row, revisionsBefore, rowBefore } = changed;
     const placeBefore = this.#places.get(key) ?? -1;
-    const values = (row?.value.byteLength ?? 0) + (rowBefore?.value.byteLength ?? 0);
-    const bytes = changeBytes + Buffer.byteLength(key) + values;
-    const before = { revisionsBefore, rowBefore, placeBefore };
-    this.#places.set(key, this.nextPlace);
-    this.#changes.push({ type, key, revision, row, ...before, bytes });
+    let bytes = changeBytes + 2 * key.length;
+    if (row !== null) bytes += row.value.byteLength;
+    if (rowBefore !== null) bytes += rowBefore.value.byteLength;
+    const place = this.nextPlace;
+    this.#places.set(key, place);
+    this.#changes.push({
+      type,
+      key,
+      revision,
+      row,
+      revisionsBefore,
+      rowBefore,
+      placeBefore,
+      bytes,
+    });
     this.#bytes += bytes;
   }
 

@@ -148,9 +148,10 @@ export class Watches implements ChangeSink {
   applied(appliedIndex: Index): void {
     this.#appliedIndex = appliedIndex;
     if (this.#entry.length > 0) {
+      const isWatched = this.#all.size > 0;
       for (const change of netChanges(this.#entry)) {
         this.#history.add(change, appliedIndex);
-        this.#index.each(change.key, this.#found);
+        if (isWatched) this.#index.each(change.key, this.#found);
       }
       this.#entry.length = 0;
       this.#history.trim();

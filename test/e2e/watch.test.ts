@@ -9,39 +9,12 @@ import { commandOf } from "./executable.ts";
 import { KvProcess } from "./process.ts";
 import { scenario, type Scope } from "./scope.ts";
 import { until } from "./wait.ts";
-import { ChangeWriters, verifyWatched, watchersOf } from "./watchers.ts";
-
-const kills = 4;
+import { watchersOf, watchUnderKills } from "./watchers.ts";
 
 scenario(
   "watchers see every acknowledged change once, in order, while leaders are killed",
   async (scope) => {
-    const cluster = await Cluster.start(scope);
-    const since = await (await cluster.leader()).mustPut("begin", "");
-    const watchers = watchersOf(cluster, 6, since);
-    const writers = new ChangeWriters(cluster, 6);
-    scope.onEnd(async () => {
-      await writers.stop();
-      await Promise.all(watchers.map((watcher) => watcher.stop()));
-    });
-    await writers.progress(50, electionMs);
-    for (let kill = 0; kill < kills; kill++) {
-      const victim = await cluster.leader();
-      await victim.kill();
-      await cluster.leader(electionMs);
-      await writers.progress(50, 2 * electionMs);
-      victim.start();
-      await cluster.whole();
-    }
-    await writers.stop();
-    const end = await (await cluster.leader()).mustPut("w/end", "");
-    await until("all have seen the last change", 20_000, () =>
-      watchers.every(({ revision, failure }) => revision >= end || failure !== null),
-    );
-    verifyWatched(writers, watchers);
-    console.log(
-      `${watchers.length} watchers saw ${watchers[0]?.lines.length} revisions, ${kills} kills`,
-    );
+    console.log(await watchUnderKills(scope, { watchers: 6, writers: 6, kills: 4, writes: 50 }));
   },
 );
 

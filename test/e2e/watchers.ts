@@ -6,8 +6,9 @@
 import * as assert from "uvu/assert";
 import { HttpClient } from "../../server/http-client.ts";
 import type { WatchEvent } from "../../server/watch/watch-port.ts";
-import type { Cluster } from "./cluster.ts";
+import { Cluster, electionMs } from "./cluster.ts";
 import { ask, type Answer } from "./http.ts";
+import type { Scope } from "./scope.ts";
 import { pause, until } from "./wait.ts";
 
 const prefix = "w/";
@@ -163,4 +164,39 @@ export function verifyWatched(writers: ChangeWriters, watchers: readonly Followi
     assert.is(watcher.failure, null, `watcher ${at}`);
     assert.equal(watcher.lines, first.lines, `watcher ${at} saw something else`);
   });
+}
+
+/** Kills leaders under load and holds what was watched against what was acknowledged; returns the figures. */
+export async function watchUnderKills(
+  scope: Scope,
+  count: { watchers: number; writers: number; kills: number; writes: number },
+): Promise<string> {
+  const cluster = await Cluster.start(scope);
+  const since = await (await cluster.leader()).mustPut("begin", "");
+  const watchers = watchersOf(cluster, count.watchers, since);
+  const writers = new ChangeWriters(cluster, count.writers);
+  scope.onEnd(async () => {
+    await writers.stop();
+    await Promise.all(watchers.map((watcher) => watcher.stop()));
+  });
+  await writers.progress(count.writes, 2 * electionMs);
+  for (let kill = 0; kill < count.kills; kill++) {
+    const victim = await cluster.leader();
+    await victim.kill();
+    await cluster.leader(electionMs);
+    await writers.progress(count.writes, 4 * electionMs);
+    victim.start();
+    await cluster.whole();
+  }
+  await writers.stop();
+  const end = await (await cluster.leader()).mustPut(`${prefix}end`, "");
+  await until("all have seen the last change", 30_000, () =>
+    watchers.every(({ revision, failure }) => revision >= end || failure !== null),
+  );
+  verifyWatched(writers, watchers);
+  const revisions = watchers[0]?.lines.length;
+  return (
+    `${count.kills} leaders killed, ${writers.acknowledged.size} writes acknowledged: ` +
+    `${count.watchers} watchers saw ${revisions} revisions each, all of them the same`
+  );
 }
