@@ -39,8 +39,8 @@ export class HttpWatch {
   #since: number | undefined;
   /** Of a revision whose last change has not come yet. */
   #pending: WatchEvent[] = [];
-  /** In which those that answered did not remember, and others did not answer. */
-  #forgottenRounds = 0;
+  /** Of the last round: somebody did not answer who may remember what others do not. */
+  #mayRemember = false;
 
   constructor(endpoints: readonly URL[], options: WatchOptions) {
     this.#endpoints = endpoints;
@@ -106,16 +106,19 @@ export class HttpWatch {
 
   /** Null where nobody wants to go on. */
   async #reconnect(): Promise<{ connection: Connection; batch: Batch } | Failure | null> {
+    let forgottenRounds = 0;
     for (;;) {
       if (this.#given.signal.aborted) return null;
       this.#at = (this.#at + 1) % this.#endpoints.length;
       const opened = await this.#connect();
-      if (!("ok" in opened)) {
-        this.#forgottenRounds = 0;
-        return opened;
-      }
+      if (!("ok" in opened)) return opened;
       if (this.#given.signal.aborted) return null;
-      if (!passing.includes(opened.code)) return opened;
+      const isForgotten = opened.code === "compacted";
+      if (isForgotten) forgottenRounds++;
+      const mayComeBack = isForgotten
+        ? this.#mayRemember && forgottenRounds < forgottenRoundsMax
+        : passing.includes(opened.code);
+      if (!mayComeBack) return opened;
       await pause(pauseMs);
     }
   }
@@ -136,10 +139,8 @@ export class HttpWatch {
       if (opened.code !== "compacted" && !passing.includes(opened.code)) return opened;
       this.#at = (this.#at + 1) % this.#endpoints.length;
     }
-    if (forgotten === null) return failure;
-    this.#forgottenRounds++;
-    const isAnswered = failure === notOurs || this.#forgottenRounds >= forgottenRoundsMax;
-    return isAnswered ? forgotten : failure;
+    this.#mayRemember = failure !== notOurs;
+    return forgotten ?? failure;
   }
 
   async #connectTo(endpoint: URL): Promise<{ connection: Connection; batch: Batch } | Failure> {

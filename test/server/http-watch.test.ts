@@ -110,6 +110,13 @@ test("an endpoint that does not remember, or is not ready, leaves it to another"
   assert.equal(await watched([first.url, second.url, third.url], 1, 5), ["6 a"]);
 });
 
+test("one that may remember is waited for while the others do not", async () => {
+  const first = await endpoint(compacted);
+  const notReady = refuses(503, { code: "no_leader", detail: "none" });
+  const second = await endpoint(gives("ends", put(5, "a")), notReady, gives("stays", put(6, "b")));
+  assert.equal(await watched([first.url, second.url], 2, 4), ["5 a", "6 b"]);
+});
+
 test("where none remembers it is over, with the revision that is left", async () => {
   const first = await endpoint(compacted);
   const second = await endpoint(gives("ends", put(6, "a")), compacted);

@@ -48,12 +48,14 @@ class Follower {
   }
 
   #ask(watcher: Watcher): void {
-    void watcher.next().then((batch) => {
-      if (watcher !== this.#watcher) return;
-      this.#note(batch);
-      if (typeof batch === "string") this.#open();
-      else this.#ask(watcher);
-    });
+    void watcher.next().then((batch) => this.#come(watcher, batch));
+  }
+
+  #come(watcher: Watcher, batch: WatchBatch): void {
+    if (watcher !== this.#watcher) return;
+    this.#note(batch);
+    if (typeof batch === "string") this.#open();
+    else this.#ask(watcher);
   }
 
   #note(batch: WatchBatch): void {

@@ -185,6 +185,7 @@ test("a row that goes and comes again in one transaction was put once", async ()
   assert.equal(await reader.read(), ["12 put a=new"]);
   const [event] = reader.events;
   assert.equal(event?.before?.value, bytes("old"));
+  assert.is(event?.revisionsBefore?.revision, 11);
   assert.is(event?.row?.createRevision, 12);
 });
 
