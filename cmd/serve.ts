@@ -207,7 +207,6 @@ class Server {
         await until(() => node.leadership.leaderId === successor, handOverMs);
         this.#log.info(`node ${successor} was asked to lead`, leadershipFields(node));
       }
-      this.#client.endWatches();
       // Who asks from now on is sent elsewhere, and does not come back before the port is closed.
       node.windDown();
       const lingers = this.#listener?.hasClients ? lingerMs : 0;
@@ -216,6 +215,7 @@ class Server {
         node.pendingWriteCount === 0 && systemClock.monotonicMs() >= end;
       await until(isDone, drainMs);
     }
+    this.#client.endWatches();
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);

@@ -129,9 +129,11 @@ export class Watches implements ChangeSink {
     return () => void this.#waiting.delete(waiting);
   }
 
+  /** Whoever waits is told how far he has come: behind the next start nothing older is remembered. */
   close(): void {
     this.#isClosed = true;
     for (const timer of this.#timers) timer.cancel();
+    for (const watcher of this.#all) watcher.progress();
     this.#endAll("stopped");
   }
 

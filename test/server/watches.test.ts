@@ -301,9 +301,11 @@ test("another state in the place of this one ends what was watched, and begins a
 test("the end of the node ends what is watched and refuses what comes", async () => {
   const scene = new Scene();
   const reader = scene.open(all);
-  scene.watches.close();
   await reader.read();
-  assert.is(reader.end, "stopped");
+  scene.apply(put("a"), remove("none"));
+  scene.watches.close();
+  assert.equal(await reader.read(), ["11 put a=a"]);
+  assert.equal([reader.progress, reader.end], [[10, 12], "stopped"]);
   assert.is(scene.refusal(10), "stopped");
 });
 
