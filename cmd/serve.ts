@@ -215,6 +215,7 @@ class Server {
         node.pendingWriteCount === 0 && systemClock.monotonicMs() >= end;
       await until(isDone, drainMs);
     }
+    this.#client.endWatches();
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);

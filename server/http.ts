@@ -9,6 +9,7 @@ import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
+import { answerWatch } from "./watch-routes.ts";
 import { answerTransaction } from "./transaction-routes.ts";
 import { admitOrigin, preflight, refusalOf, type WebGuardOptions } from "./web-guard.ts";
 
@@ -181,6 +182,7 @@ export function createApp(options: HttpOptions): HttpApp {
       return answer.ok ? json(answer.status) : problem(answer);
     }),
   );
+  route("/v1/watch", (request, { target }) => answerWatch(request, queryOf(target), store));
   route("/v1/txn", withBody(store, answerTransaction));
   route("/v1/members", withBody(store, answerMembers));
   route("/v1/members/*", withBody(store, answerMember));

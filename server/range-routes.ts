@@ -20,10 +20,10 @@ import {
   type KnownParameters,
   parseCount,
   parseFlag,
-  parseLevel,
   parseQuery,
   type Parameters,
 } from "./query.ts";
+import { readOptionsOf, readParameters } from "./read-parameters.ts";
 import { rowLines } from "./row-lines.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 import { compareKeys } from "./state-machine/key-range.ts";
@@ -31,8 +31,11 @@ import { compareKeys } from "./state-machine/key-range.ts";
 const selecting = ["prefix", "start", "end"] as const;
 
 const listParameters: KnownParameters = {
-  taken: [...selecting, "limit", "cursor", "keys", "level", "reverse", "count", "delimiter"],
-  later: ["min_revision", "max_stale", "timeout"],
+  taken: [
+    ...[...selecting, ...readParameters],
+    ...["limit", "cursor", "keys", "reverse", "count", "delimiter"],
+  ],
+  later: [],
 };
 const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], later: [] };
 
@@ -143,7 +146,7 @@ async function remove(head: RequestHead, query: string, store: ClientPort): Prom
   return new Response(JSON.stringify({ deleted, revision }), { headers });
 }
 
-function selectionOf(parameters: Parameters): Result<{ readonly selection: Selection }> {
+export function selectionOf(parameters: Parameters): Result<{ readonly selection: Selection }> {
   const selection: { prefix?: string; start?: string; end?: string } = {};
   for (const name of selecting) {
     const text = parameters.get(name);
@@ -164,8 +167,8 @@ function selectionOf(parameters: Parameters): Result<{ readonly selection: Selec
 function listOptionsOf(parameters: Parameters): Result<{ readonly options: ListOptions }> {
   const selection = selectionOf(parameters);
   if (!selection.ok) return selection;
-  const level = parseLevel(parameters);
-  if (!level.ok) return level;
+  const recent = readOptionsOf(parameters);
+  if (!recent.ok) return recent;
   const keys = parseFlag(parameters, "keys");
   if (!keys.ok) return keys;
   const reverse = parseFlag(parameters, "reverse");
@@ -185,7 +188,7 @@ function listOptionsOf(parameters: Parameters): Result<{ readonly options: ListO
     limit: limit.count,
     keysOnly: keys.flag,
     reverse: reverse.flag,
-    level: level.level,
+    ...recent.options,
     ...(delimiter === undefined ? {} : { delimiter }),
   };
   return { ok: true, options };

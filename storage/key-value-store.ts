@@ -10,10 +10,12 @@ import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
 import { decodeConfiguration, encodeConfiguration } from "../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../server/state-machine/changes.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
 import { count, list } from "../server/state-machine/listing.ts";
+import type { Rows } from "../server/state-machine/rows.ts";
 import type {
   AppliedState,
   StateDigest,
@@ -84,6 +86,9 @@ export class KeyValueStore implements StateMachine {
   /** Both are made anew with the database. */
   #rows: RowTable;
   #sync: StateSync;
+  /** What entries work on: the rows, and who is told of their changes. */
+  #watched: Rows;
+  #sink: ChangeSink | null = null;
   #syncedIndex: Index | null = null;
   /** What is in the database. */
   #committed: Bookkeeping;
@@ -108,6 +113,7 @@ export class KeyValueStore implements StateMachine {
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
     this.#sync = new StateSync(database, this.#statements);
+    this.#watched = this.#rows;
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#history = meta.history;
@@ -175,6 +181,11 @@ export class KeyValueStore implements StateMachine {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
+    this.#watched = new WatchedRows(this.#rows, sink);
   }
 
   commit(): "done" | "full" {
@@ -387,6 +398,9 @@ export class KeyValueStore implements StateMachine {
     this.#syncedIndex = null;
     this.#walBytes = walBytes(path);
     this.#stateBytes = fileBytes(path);
+    if (this.#sink === null) this.#watched = this.#rows;
+    else this.watch(this.#sink);
+    this.#sink?.replaced(this.#applied.appliedIndex);
   }
 
   // ------------------------------------------------------------------ apply
@@ -472,6 +486,7 @@ export class KeyValueStore implements StateMachine {
       appliedTimeMs: entry.timeMs,
       configuration,
     };
+    this.#sink?.applied(entry.index);
     // A short entry may append to a long value.
     const writtenBytes = this.#rows.writtenBytes - writtenBefore;
     this.#appliedBytes += Math.max(entry.data.byteLength, writtenBytes);
@@ -506,13 +521,13 @@ export class KeyValueStore implements StateMachine {
     const command = decodeCommand(commandBytes(data));
     switch (command.op) {
       case "put":
-        return { op: "put", created: this.#rows.put(command, revision) === null, revision };
+        return { op: "put", created: this.#watched.put(command, revision) === null, revision };
       case "delete": {
-        const deleted = this.#rows.remove(command.key) === null ? 0 : 1;
+        const deleted = this.#watched.remove(command.key) === null ? 0 : 1;
         return { op: "delete", deleted, revision };
       }
       case "transaction":
-        return transact(this.#rows, command, revision);
+        return transact(this.#watched, command, revision);
       case "refused":
         return command;
       default:

@@ -392,9 +392,11 @@ export class Http1Connection implements SocketEvents {
         if (part.value.byteLength === 0) continue;
         this.#socket.write(framing === "chunks" ? encodeChunk(part.value) : part.value);
         if (this.#socket.waitingBytes > this.#host.limits.streamWaitingBytesMax) {
-          await new Promise<void>((resolve) => {
+          const drained = new Promise<void>((resolve) => {
             this.#whenDrained = resolve;
           });
+          // A source that fails meanwhile waits for nobody.
+          await Promise.race([drained, stream.closed]);
         }
       }
     } catch {

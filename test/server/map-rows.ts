@@ -52,13 +52,18 @@ export class MapRows implements Rows {
   }
 
   do(command: Command, revision: Index): CommandResult {
-    switch (command.op) {
-      case "put":
-        return { op: "put", created: this.put(command, revision) === null, revision };
-      case "delete":
-        return { op: "delete", deleted: this.remove(command.key) === null ? 0 : 1, revision };
-      case "transaction":
-        return transact(this, command, revision);
-    }
+    return commanded(this, command, revision);
+  }
+}
+
+/** What the command does to the rows, and answers. */
+export function commanded(rows: Rows, command: Command, revision: Index): CommandResult {
+  switch (command.op) {
+    case "put":
+      return { op: "put", created: rows.put(command, revision) === null, revision };
+    case "delete":
+      return { op: "delete", deleted: rows.remove(command.key) === null ? 0 : 1, revision };
+    case "transaction":
+      return transact(rows, command, revision);
   }
 }

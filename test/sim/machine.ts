@@ -12,6 +12,7 @@ import {
   type Configuration,
 } from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../../server/state-machine/changes.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
@@ -27,7 +28,7 @@ import type {
 } from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
-import { MapRows } from "../server/map-rows.ts";
+import { commanded, MapRows } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -159,6 +160,7 @@ export class SimMachine implements StateMachine {
   #committingBytes = 0;
   /** Calls until the sync that is under way has ended; null: none is. */
   #syncCallsLeft: number | null = null;
+  #sink: ChangeSink | null = null;
   applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
@@ -181,6 +183,10 @@ export class SimMachine implements StateMachine {
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
   }
 
   commit(): "done" | "full" {
@@ -318,6 +324,7 @@ export class SimMachine implements StateMachine {
         this.#syncCallsLeft = null;
         this.uncommittedBytes = 0;
         this.applied = applied;
+        this.#sink?.replaced(applied.appliedIndex);
       },
       abandon: () => {},
     };
@@ -339,6 +346,7 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
+    this.#sink?.applied(at);
     this.#onApplied(this.point);
     return result;
   }
@@ -367,7 +375,13 @@ export class SimMachine implements StateMachine {
   #applyCommand({ data, index: revision }: Entry): CommandResult {
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
-    return command.op === "refused" ? command : this.#reader().do(command, revision);
+    if (command.op === "refused") return command;
+    const rows = this.#reader();
+    return commanded(
+      this.#sink === null ? rows : new WatchedRows(rows, this.#sink),
+      command,
+      revision,
+    );
   }
 
   #reader(): MapRows {

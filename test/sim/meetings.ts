@@ -38,7 +38,7 @@ export class Meetings {
     time.at(time.nowMs + everyMs, () => {
       for (const process of processes) {
         if (process.newcomer) this.#knock(process);
-        else if (this.#version > processes.length) this.#hearOfRemoval(process);
+        else if (this.#version > processes.length) this.#hearOfRefusal(process);
       }
       this.start();
     });
@@ -65,14 +65,23 @@ export class Meetings {
     return network.isUp(a.id, b.id) && network.isUp(b.id, a.id);
   }
 
-  #hearOfRemoval(process: SimProcess): void {
+  /** Who has a cluster is refused too: for good, or until that cluster knows its directory again. */
+  #hearOfRefusal(process: SimProcess): void {
     for (const other of this.#world.processes) {
       const identity = process.life?.roster.identity;
-      if (!identity || !other.life || other === process || !this.#canReach(process, other))
-        continue;
-      if (other.life.roster.judge(identity)?.reason !== "retired") continue;
-      process.leave();
-      return;
+      const { life } = other;
+      if (!identity || !life || other === process || !this.#canReach(process, other)) continue;
+      const refusal = life.roster.judge(identity);
+      if (refusal?.reason === "retired") {
+        process.leave();
+        return;
+      }
+      const own = identity.members.find(({ id }) => id === process.id);
+      if (own === undefined || !dials(process, other)) continue;
+      if (refusal?.reason !== "wiped" && refusal?.reason !== "unknownMember") continue;
+      const { nodeId: id, incarnation } = identity;
+      const { raft, http } = own;
+      other.enter(life, () => life.node.knocked({ id, incarnation, raft, http }));
     }
   }
 
