@@ -6,6 +6,7 @@ import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
@@ -196,6 +197,10 @@ export function createApp(options: HttpOptions): HttpApp {
   route(
     "/version",
     readOnly(() => json({ version: options.version })),
+  );
+  route(
+    "/openapi.json",
+    readOnly(() => json(openApi(options.version))),
   );
   route(
     "/v1/backup",
