@@ -49,6 +49,8 @@ const roundsMax = 1_000;
 const shareMsMin = 1_000;
 /** Servers without a leader hold a request for two seconds. */
 const heldMs = 2_500;
+/** Long enough to learn that nobody listens. */
+const connectMs = 200;
 /** How old what is known of the members may get while requests are made. */
 const refreshMs = 30_000;
 /** After a failure it is asked for sooner. */
@@ -293,7 +295,8 @@ class Limit {
 
 /** To know that nothing was done is worth more than one more try that might be cut off. */
 function isTooLate({ repeatable }: Call, last: KvError | null, leftMs: number): boolean {
-  return !repeatable && last !== null && last.status !== null && leftMs < heldMs;
+  if (repeatable || last === null) return false;
+  return leftMs < (last.status === null ? connectMs : heldMs);
 }
 
 const passingCodes: ReadonlySet<KvErrorCode> = new Set<KvErrorCode>([

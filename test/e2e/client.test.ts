@@ -166,7 +166,7 @@ scenario("without a majority a write fails in time and says it was not applied",
 
 scenario("where nobody listens it says so, and that nothing was applied", async (scope) => {
   const [port = 0] = await freePorts(1);
-  const { kv } = clientOf(scope, [`127.0.0.1:${port}`], 500);
+  const { kv } = clientOf(scope, [`127.0.0.1:${port}`], 2_000);
   const error = await failureOf(kv.put("k", "v"));
   assert.equal([error.code, error.status], ["unreachable", null]);
   assert.is(error.outcome, "not_applied");
