@@ -154,7 +154,7 @@ export class Client {
     };
     const query = queryOf({ ttl: durationText(ttl, "ttl") });
     const call = { method: "PUT", path: pathOf(key) + query, headers, body } as const;
-    return { revision: revisionOf(await this.#write(call, options)) };
+    return { revision: revisionOf(await this.#write(call, options), "unknown") };
   }
 
   /** Undefined where there is no such key. */
@@ -183,7 +183,7 @@ export class Client {
     }
     const call = { method: "DELETE", path: pathOf(key), headers: matchHeaders(options) } as const;
     const reply = await this.#write(call, options);
-    return { deleted: jsonOf(reply)["deleted"] === 1, revision: revisionOf(reply) };
+    return { deleted: jsonOf(reply)["deleted"] === 1, revision: revisionOf(reply, "unknown") };
   }
 
   /** In the order of the keys' bytes, page by page; what is written meanwhile may or may not be in it. */
@@ -224,7 +224,7 @@ export class Client {
   ): Promise<{ readonly deleted: number; readonly revision: number }> {
     const path = `/v1/kv${queryOf(selectionParameters(selection))}`;
     const reply = await this.#write({ method: "DELETE", path }, options);
-    return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply) };
+    return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
   }
 
   /** `conflict` where the value is no integer. A key without a row counts as 0. */
@@ -251,7 +251,7 @@ export class Client {
       ttl: durationText(ttl, "ttl"),
     });
     const reply = await this.#write({ method: "POST", path: pathOf(key) + query }, options);
-    return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply) };
+    return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
   }
 
   /** What is there, deleted in the same instant; undefined where there is nothing. */
@@ -265,7 +265,12 @@ export class Client {
     const reply = await this.#write({ method: "POST", path, also: [404] }, options);
     if (reply.status === 404) return undefined;
     const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({ key, value: reply.bytes, revision: revisionOf(reply), contentType });
+    return new Entry({
+      key,
+      value: reply.bytes,
+      revision: revisionOf(reply, "unknown"),
+      contentType,
+    });
   }
 
   txn(): Transaction {
@@ -320,9 +325,10 @@ function jsonOf({ bytes: body }: Reply): Readonly<Record<string, unknown>> {
   return objectIn(textOf(body));
 }
 
-function revisionOf(reply: Reply): number {
+/** `outcome`: of a write, nobody knows where the answer does not tell. */
+function revisionOf(reply: Reply, outcome?: "unknown"): number {
   const revision = Number(reply.headers.get("x-kv-revision") ?? Number.NaN);
-  if (!Number.isSafeInteger(revision)) throw notOurs("unknown");
+  if (!Number.isSafeInteger(revision)) throw notOurs(outcome);
   return revision;
 }
 
