@@ -36,7 +36,10 @@ export async function runCluster({ flags, prompt }: ClusterOptions): Promise<voi
   const plan = parseCluster({ text: spec, from: "--cluster" });
   // Wrong flags are found here once, and not by every child for itself.
   for (const { id } of plan) {
-    nodeConfig({ ...flags, nodeid: String(id) }, { prompt, environment: process.env });
+    nodeConfig(
+      { ...flags, nodeid: String(id) },
+      { prompt, bootstrap: false, environment: process.env },
+    );
   }
   const cluster = new LocalCluster();
   for (const { id } of plan) cluster.start(id, flags);

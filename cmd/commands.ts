@@ -22,6 +22,11 @@ export interface Command {
 
 const noRepl: Flag = { usage: "--no-repl", help: "Serve without a prompt (or KV_NO_REPL=1)" };
 
+const bootstrap: Flag = {
+  usage: "--bootstrap",
+  help: "First start: form the cluster with a majority; who is away is known to hold nothing",
+};
+
 const helpFlag: Flag = { usage: "-h, --help", help: "Show this" };
 const versionFlag: Flag = { usage: "-v, --version", help: "Show the version, and the runtime's" };
 
@@ -54,7 +59,7 @@ export const commands: ReadonlyMap<string, Command> = new Map<string, Command>([
     {
       usage: "",
       help: "Start a node, with a prompt where standard input is a terminal",
-      flags: [nodeid, http, raft, ...Object.values(sharedFlags), noRepl],
+      flags: [nodeid, http, raft, ...Object.values(sharedFlags), bootstrap, noRepl],
       example: "kv --nodeid 1",
     },
   ],

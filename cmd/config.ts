@@ -26,6 +26,8 @@ export interface NodeConfig {
   readonly raftListen: Address;
   readonly httpListen: Address;
   readonly prompt: boolean;
+  /** At the first start a majority of the plan may form the cluster: a person vouches for the others. */
+  readonly bootstrap: boolean;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
   readonly secret: Uint8Array | null;
@@ -38,6 +40,21 @@ export const builtInCluster =
   "1=127.0.0.1:63001/127.0.0.1:8001,2=127.0.0.1:63002/127.0.0.1:8002,3=127.0.0.1:63003/127.0.0.1:8003";
 
 export const defaultDataDir = "kv-data";
+
+/** What `defaultLimits` allows the queues together. */
+const defaultMemoryBytes = 4 * defaultLimits.pendingWriteBytesMax;
+/** Less would not hold a few of the largest writes. */
+const memoryBytesMin = 32 << 20;
+
+/** Shares of the memory for what waits: the queues' sizes stay in the proportion of the defaults. */
+function queueLimits(bytes: number): Partial<Limits> {
+  const share = (limit: number): number => Math.floor(bytes * (limit / defaultMemoryBytes));
+  return {
+    pendingWriteBytesMax: share(defaultLimits.pendingWriteBytesMax),
+    uncommittedBytesMax: share(defaultLimits.uncommittedBytesMax),
+    inflightBytesMax: Math.max(defaultLimits.appendBytesMax, share(defaultLimits.inflightBytesMax)),
+  };
+}
 
 interface Flag {
   /** As it is written on the command line, with its value's name. */
@@ -60,13 +77,17 @@ export const nodeFlags = {
   raft: { usage: "--raft <ADDR>", help: "Listen for peers here instead of the address in SPEC" },
   "log-level": { usage: "--log-level <LEVEL>", help: "debug, info, warn or error (default: info)" },
   "log-format": { usage: "--log-format <FORMAT>", help: "text or json (default: text)" },
-  "log-entries-max": {
-    usage: "--log-entries-max <N>",
+  "snapshot-entries": {
+    usage: "--snapshot-entries <N>",
     help: `Writes kept in the log for nodes that come back (default: ${defaultLimits.logEntriesMax})`,
   },
-  "log-bytes-max": {
-    usage: "--log-bytes-max <N>",
+  "snapshot-bytes": {
+    usage: "--snapshot-bytes <N>",
     help: `Bytes of the log beyond which none are kept (default: ${defaultLimits.logBytesMax})`,
+  },
+  "memory-bytes": {
+    usage: "--memory-bytes <N>",
+    help: `Memory for what waits on this node: writes, messages (default: ${defaultMemoryBytes})`,
   },
   "secret-file": {
     usage: "--secret-file <FILE>",
@@ -91,7 +112,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 export function nodeConfig(
   flags: NodeFlagValues,
-  options: { prompt: boolean; environment: Environment },
+  options: { prompt: boolean; bootstrap: boolean; environment: Environment },
 ): NodeConfig {
   const { environment } = options;
   const read = (name: NodeFlag): Setting | null => readSetting(name, flags, environment);
@@ -110,6 +131,7 @@ export function nodeConfig(
     raftListen: listen("raft"),
     httpListen: listen("http"),
     prompt: options.prompt,
+    bootstrap: options.bootstrap,
     logLevel: oneOf(read("log-level"), ["debug", "info", "warn", "error"], "info"),
     logFormat: oneOf(read("log-format"), ["text", "json"], "text"),
     secret: readSecret(read("secret-file"), environment),
@@ -117,8 +139,9 @@ export function nodeConfig(
     allowedOrigins: eachOf(read("allowed-origins"), parseOrigin),
     limits: {
       ...defaultLimits,
-      logEntriesMax: positive(read("log-entries-max"), 1, defaultLimits.logEntriesMax),
-      logBytesMax: positive(read("log-bytes-max"), logBytesMin, defaultLimits.logBytesMax),
+      logEntriesMax: positive(read("snapshot-entries"), 1, defaultLimits.logEntriesMax),
+      logBytesMax: positive(read("snapshot-bytes"), logBytesMin, defaultLimits.logBytesMax),
+      ...queueLimits(positive(read("memory-bytes"), memoryBytesMin, defaultMemoryBytes)),
     },
   };
   refuseOpenWithoutSecret(config);

@@ -49,14 +49,22 @@ function nodeFlagValues(options: Options, literal: LiteralArguments): NodeFlagVa
 const yes: readonly string[] = ["1", "true", "yes"];
 const no: readonly string[] = ["", "0", "false", "no"];
 
-/** `KV_NO_REPL` is the flag's variable. */
+/** What a flag without a value has as its variable. */
+function isSet(variable: string): boolean {
+  const text = process.env[variable] ?? "";
+  const isYes = yes.includes(text.toLowerCase());
+  if (isYes || no.includes(text.toLowerCase())) return isYes;
+  throw new UsageError(`${variable}=${text} is neither 1 nor 0`);
+}
+
 function wantsPrompt(options: Options): boolean {
-  const variable = process.env["KV_NO_REPL"] ?? "";
-  const isGiven = yes.includes(variable.toLowerCase());
-  if (!isGiven && !no.includes(variable.toLowerCase())) {
-    throw new UsageError(`KV_NO_REPL=${variable} is neither 1 nor 0`);
-  }
-  return options["repl"] !== false && !isGiven;
+  const isRefused = isSet("KV_NO_REPL");
+  return options["repl"] !== false && !isRefused;
+}
+
+function wantsBootstrap(options: Options): boolean {
+  const isAsked = isSet("KV_BOOTSTRAP");
+  return options["bootstrap"] === true || isAsked;
 }
 
 function clientOptions(options: Options, literal: LiteralArguments): ClientOptions {
@@ -98,6 +106,7 @@ function actionOf(name: string, literal: LiteralArguments): Action {
         serve(
           nodeConfig(nodeFlagValues(options, literal), {
             prompt: wantsPrompt(options),
+            bootstrap: wantsBootstrap(options),
             environment: process.env,
           }),
         );
@@ -159,7 +168,7 @@ function asUsageError(
 const knownFlags: KnownFlags = {
   values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
   bare: new Set([
-    ...["no-repl", "force", "help", "version"],
+    ...["no-repl", "bootstrap", "force", "help", "version"],
     ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),
   ]),
   short: new Map([

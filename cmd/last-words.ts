@@ -2,7 +2,7 @@
 
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
-import { DiskError } from "../storage/disk.ts";
+import { DiskError, isFullDisk } from "../storage/disk.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
 import { SqliteError } from "../storage/sqlite/port.ts";
@@ -21,6 +21,10 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
   if (error instanceof OutputError) {
     return { line: `kv: ${error.message}`, code: exitCodes.unreachable };
   }
+  if (isFull(error)) {
+    const line = `kv: the disk is full: ${oneLine(error.message)}; make room and try again`;
+    return { line, code: exitCodes.refused };
+  }
   const trouble = diskTrouble(error);
   if (trouble) {
     const what = oneLine(`${trouble.path}: ${trouble.what}`);
@@ -34,6 +38,9 @@ export function lastWords(error: unknown): { line: string; code: ExitCode } {
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { line: `kv: a bug, please report it: ${stack}`, code: exitCodes.refused };
 }
+
+const isFull = (error: unknown): error is DiskError | SqliteError =>
+  (error instanceof SqliteError && error.isFull) || isFullDisk(error);
 
 /** What the disk refused, and where; null where the error is not the disk's. */
 export function diskTrouble(

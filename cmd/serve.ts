@@ -34,6 +34,8 @@ import { tell } from "./output.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
+/** How long a bootstrap looks for nodes that have a cluster already. */
+const bootstrapWaitMs = 2_000;
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
@@ -145,10 +147,16 @@ class Server {
         plan: this.#config.plan,
       });
       const formed = this.#formation.form();
+      if (this.#config.bootstrap) systemClock.after(bootstrapWaitMs, () => this.#bootstrap());
       if (formed) this.#form(formed);
       else this.#log.info(`waiting for ${namesOf(this.#formation.missing)} to form a cluster`);
     }
     this.#transport.dial();
+  }
+
+  #bootstrap(): void {
+    const formed = this.#formation?.bootstrap();
+    if (formed) this.#form(formed);
   }
 
   /** A start that failed: gives back what it had taken. */
@@ -349,6 +357,8 @@ class Server {
 
   #refused(peer: NodeId, refusal: Refusal): void {
     const isFormed = this.#node !== null;
+    // Whatever it holds against us, it is no empty node of our plan.
+    if (refusal.reason !== "differentMembers") this.#formation?.metCluster(peer);
     if (refusal.reason === "wrongCluster" && isFormed) {
       // One stranger among our own is his affair; strangers all around, and it is ours.
       this.#foreignTo.add(peer);

@@ -21,7 +21,7 @@ export interface DiskWatchOptions {
 }
 
 /** What is written, each by itself: no room for one says nothing of the others. */
-export type DiskUse = "log" | "state" | "checkpoint";
+export type DiskUse = "log" | "state" | "checkpoint" | "note";
 
 /** A part of the whole disk that the watermark, and the reserve, are at the most. */
 const watermarkPart = 1 / 8;

@@ -1,7 +1,9 @@
 /**
  * The first start: when may empty nodes become a cluster? Only when every node of the list is there
  * and empty at the same time. Two empty nodes that meet while the third is away cannot know that it
- * does not hold acknowledged data.
+ * does not hold acknowledged data. Where a person knows, he says so to one of them: it then forms the
+ * cluster with a majority, and the others follow it. Told to two nodes, it would make two clusters of
+ * which at most one finds a majority, because every directory joins one cluster only.
  */
 
 import { createHash } from "node:crypto";
@@ -9,6 +11,7 @@ import type { PeerIdentity, Refusal } from "./handshake.ts";
 import { assert } from "./raft/assert.ts";
 import type { Member } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
+import { majority } from "./raft/quorum.ts";
 
 /** A member as the command line names it. */
 export type PlannedMember = Pick<Member, "id" | "raft" | "http">;
@@ -101,6 +104,9 @@ export class Formation {
   readonly #plan: readonly PlannedMember[];
   /** Empty nodes of our plan that are connected right now. */
   readonly #present = new Map<NodeId, string>();
+  /** Nodes of our plan that have a cluster already, in which this directory is not. */
+  readonly #formed = new Set<NodeId>();
+  #isMajorityEnough = false;
 
   constructor(options: { self: NodeId; incarnation: string; plan: readonly PlannedMember[] }) {
     this.#self = options.self;
@@ -115,9 +121,15 @@ export class Formation {
   /** A connection to an admitted peer stands. Returns what the cluster is, where that is now known. */
   connected(peer: PeerIdentity): Formed | null {
     const adopted = this.adopt(peer);
+    if (peer.clusterId !== null) this.metCluster(peer.nodeId);
     if (adopted || peer.clusterId !== null) return adopted;
     this.#present.set(peer.nodeId, peer.incarnation);
     return this.form();
+  }
+
+  /** This node has a cluster, whether or not it lets us in: a word of a person does not undo that. */
+  metCluster(peer: NodeId): void {
+    this.#formed.add(peer);
   }
 
   disconnected(peer: NodeId): void {
@@ -133,20 +145,35 @@ export class Formation {
     const own = peer.members.find(({ id }) => id === this.#self);
     if (own?.incarnation !== this.#incarnation) return null;
     const members = peer.members.map(({ id, raft, http, incarnation }): Member => {
-      const isLate = id === this.#self && peer.revision > 0;
+      const isLate = (id === this.#self && peer.revision > 0) || incarnation === null;
       return { id, role: isLate ? "learner" : "voter", raft, http, incarnation: incarnation ?? "" };
     });
     return { clusterId: peer.clusterId, members };
   }
 
-  /** All are there and empty: the cluster. (A plan of one node needs nobody else.) */
+  /**
+   * A person says that whoever of the plan is away holds nothing: a majority that is there and empty is
+   * enough from now on, unless somebody who has a cluster was met. Returns what `form` does.
+   */
+  bootstrap(): Formed | null {
+    this.#isMajorityEnough = true;
+    return this.form();
+  }
+
+  /**
+   * All are there and empty: the cluster. (A plan of one node needs nobody else.) After `bootstrap`,
+   * who is away is a learner whose machine has not come yet.
+   */
   form(): Formed | null {
-    const members: Member[] = [];
-    for (const { id, raft, http } of this.#plan) {
+    const isEnough = this.#isMajorityEnough
+      ? this.#formed.size === 0 && this.#present.size + 1 >= majority(this.#plan.length)
+      : this.missing.length === 0;
+    if (!isEnough) return null;
+    const members = this.#plan.map(({ id, raft, http }): Member => {
       const incarnation = id === this.#self ? this.#incarnation : this.#present.get(id);
-      if (incarnation === undefined) return null;
-      members.push({ id, role: "voter", raft, http, incarnation });
-    }
+      if (incarnation === undefined) return { id, role: "learner", raft, http, incarnation: "" };
+      return { id, role: "voter", raft, http, incarnation };
+    });
     return { clusterId: clusterIdOf(members), members };
   }
 

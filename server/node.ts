@@ -9,6 +9,7 @@ import { Currency } from "./currency.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { PeerMessage, Room } from "./peer-message.ts";
 import type { Limits } from "./limits.ts";
+import { LossNote } from "./loss-note.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
 import { PendingReads, type ReadAnswer } from "./pending-reads.ts";
@@ -82,6 +83,7 @@ export class Node {
   readonly #disk: DiskWatch;
   readonly #applier: Applier;
   readonly #upkeep: Upkeep;
+  readonly #lossNote: LossNote;
   readonly #membership: Membership;
   readonly #clusterRequests: ClusterRequests;
   readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
@@ -94,8 +96,6 @@ export class Node {
   readonly #warned = new Set<string>();
   #isStopped = false;
   #isWindingDown = false;
-  /** Where the log ended when it was known to be whole; only asked for while the state is made anew. */
-  #wholeIndex: Index | null = null;
   /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
   readonly #lastIndexBefore: Index;
   #ticker: Timer | null = null;
@@ -160,6 +160,7 @@ export class Node {
       writes: this.#writes,
       disk: this.#disk,
     });
+    this.#lossNote = new LossNote({ ...options, raft: this.#raft, disk: this.#disk });
     this.#applier = new Applier({
       machine,
       limits,
@@ -380,7 +381,7 @@ export class Node {
       this.#noteConfigurations();
       this.#noteLeadership();
       this.#apply();
-      this.#noteMending();
+      this.#lossNote.update();
     });
   }
 
@@ -483,6 +484,7 @@ export class Node {
     const { own } = this.#disk;
     if (own === "full") this.#upkeep.makeRoom();
     this.#raft.resumeWrites();
+    this.#lossNote.resume();
     // What was held may have been replaced by a snapshot since.
     if (!this.#raft.log.hasUnwritten) this.#disk.foundRoom("log");
     this.#applier.resume();
@@ -504,27 +506,6 @@ export class Node {
     if (this.#applier.run() === "more") this.#schedule();
     this.#reads.applied(this.appliedIndex);
     this.#currency.note();
-  }
-
-  /** A loss that showed itself just now outlives a restart; one that is made good is forgotten. */
-  #noteMending(): void {
-    const { mending } = this.#options;
-    const { log, state } = mending.current;
-    if (this.#raft.recovery !== null) {
-      if (log === null) mending.add("log", "it has lost entries that a leader was told of");
-      return;
-    }
-    if (log === null && state === null) return;
-    if (state !== null && !this.#isCaughtUp()) return;
-    mending.clear();
-    this.#options.warn("what was damaged is whole again");
-  }
-
-  /** Has applied all of a whole log: no earlier life of this state, which is never ahead of it, had more. */
-  #isCaughtUp(): boolean {
-    const { log } = this.#raft;
-    this.#wholeIndex ??= log.lastIndex;
-    return log.appliedIndex >= Math.min(this.#wholeIndex, log.lastIndex);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

@@ -89,8 +89,8 @@ export interface Mending {
 /** Damage that is being mended, noted on disk so that a restart goes on with it. */
 export interface MendingStore {
   readonly current: Mending;
-  /** Durable when it returns. What was noted first stays. */
-  add(part: keyof Mending, detail: string): void;
+  /** Durable when it returns, unless the disk is full: then nothing is noted. What was noted first stays. */
+  add(part: keyof Mending, detail: string): "noted" | "full";
   /** Everything is there again, on disk. */
   clear(): void;
 }
@@ -149,8 +149,11 @@ export interface SnapshotStore {
   /** Removes `newest`, and what is being made. */
   discard(): void;
 
-  /** Bytes of the incoming snapshot with this id that are here already: 0 where it is a new one. */
-  accept(info: SnapshotInfo): number;
+  /**
+   * Bytes of the incoming snapshot with this id that are here already: 0 where it is a new one. "full":
+   * the disk has no room for it, and none comes in.
+   */
+  accept(info: SnapshotInfo): number | "full";
   /** Its next bytes. "full": the disk has no room, and it was given up. */
   write(data: Uint8Array): "written" | "full";
   /** It is all here: goes on checking it and making a state of it. */

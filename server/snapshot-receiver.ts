@@ -19,6 +19,8 @@ export interface SnapshotReceiverOptions {
   readonly warn: (text: string) => void;
 }
 
+const noRoom = "there is no room on the disk for a snapshot";
+
 interface Incoming {
   readonly from: NodeId;
   readonly message: Snapshot;
@@ -43,7 +45,12 @@ export class SnapshotReceiver {
     const info = { id, bytes, lastIndex, lastTerm, configuration };
     const message = { type: "snapshot", term, lastIndex, lastTerm, configuration } as const;
     const offset = this.#options.store.accept(info);
-    this.#incoming = { from, message, info, offset, heardMs: nowMs, toldMs: nowMs };
+    const incoming = { from, message, info, heardMs: nowMs, toldMs: nowMs };
+    this.#incoming = { ...incoming, offset: offset === "full" ? 0 : offset };
+    if (offset === "full") {
+      this.#end("refused", noRoom);
+      return;
+    }
     this.#tell(this.#incoming, nowMs);
   }
 
@@ -64,7 +71,7 @@ export class SnapshotReceiver {
     const isNext = offset === incoming.offset && offset + data.byteLength <= incoming.info.bytes;
     if (isNext && data.byteLength > 0) {
       if (this.#options.store.write(data) === "full") {
-        this.#end("refused", "there is no room on the disk for a snapshot");
+        this.#end("refused", noRoom);
         return;
       }
       incoming.offset += data.byteLength;
@@ -107,7 +114,7 @@ export class SnapshotReceiver {
         continue;
       }
       if (result === "built") return incoming;
-      if (result === "full") this.#end("refused", "there is no room on the disk for a snapshot");
+      if (result === "full") this.#end("refused", noRoom);
       else
         this.#end(
           "damaged",

@@ -18,6 +18,12 @@ export class DiskError extends Error {
   }
 }
 
+/** Only of a write: after a failed sync nobody knows what is on the disk, whatever the reason was. */
+export const isFullDisk = (error: unknown): error is DiskError =>
+  error instanceof DiskError &&
+  error.code === "ENOSPC" &&
+  (error.operation === "write" || error.operation === "open");
+
 export interface DiskFile {
   readonly path: string;
   /** Bytes in the file now. */

@@ -117,7 +117,7 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
     }
     // Before its first term a node has applied nothing, and its state is made with its first start.
     if (state.isNew === true && hardState.file.current.term > 0) {
-      note.add("state", `${statePath(directory)}: it is missing`);
+      note.ensure("state", `${statePath(directory)}: it is missing`);
     }
     const opened = openLog(group, index(state.store.applied.appliedIndex + 1));
     if (opened.ok) return together(group, state.store, opened);
@@ -186,7 +186,7 @@ function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage):
     if (!log.ok) return false;
     log.log.close();
   }
-  note.add("state", `${damage.path}: ${damage.detail}`);
+  note.ensure("state", `${damage.path}: ${damage.detail}`);
   const aside = setAsideDirectory(directory);
   disk.makeDirectory(aside);
   group.setMachineAside(damage.path, aside);

@@ -47,7 +47,7 @@ export function mendLog(options: LogMendingOptions, damage: LogDamage): boolean 
     return true;
   }
   if (!options.hasPeers) return false;
-  options.note.add("log", `${damage.path}: ${damage.detail}`);
+  options.note.ensure("log", `${damage.path}: ${damage.detail}`);
   const kept = firstIndexes.filter((firstIndex) => firstIndex < damage.firstLost);
   if (damage.firstLost > appliedIndex && kept.length > 0) cut(options, firstIndexes, damage);
   else beginAnew(options, firstIndexes);

@@ -5,7 +5,7 @@
  */
 
 import type { Mending, MendingStore } from "../server/ports.ts";
-import { readFully, writeFully, type Disk } from "./disk.ts";
+import { isFullDisk, readFully, writeFully, type Disk } from "./disk.ts";
 import { forgetSetAside } from "./set-aside.ts";
 
 const bytesMax = 1 << 16;
@@ -25,10 +25,22 @@ export class MendingNote implements MendingStore {
     return this.#current;
   }
 
-  add(part: keyof Mending, detail: string): void {
+  add(part: keyof Mending, detail: string): "noted" | "full" {
+    try {
+      this.ensure(part, detail);
+      return "noted";
+    } catch (error) {
+      if (isFullDisk(error)) return "full";
+      throw error;
+    }
+  }
+
+  /** For a start, which cannot go on without the note: a full disk throws, and nothing is noted. */
+  ensure(part: keyof Mending, detail: string): void {
     if (this.#current[part] !== null) return;
     const next = { ...this.#current, [part]: detail };
     const path = `${this.#path}-new`;
+    // A crash, or a full disk, may have left a part of it.
     if (this.#disk.exists(path)) this.#disk.remove(path);
     const file = this.#disk.open(path, "create");
     try {

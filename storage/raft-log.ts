@@ -10,7 +10,7 @@ import {
   type Term,
 } from "../server/raft/entry.ts";
 import type { LogReader } from "../server/raft/log-reader.ts";
-import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
+import { isFullDisk, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
 import { LogDamaged, type LogDamage } from "./log-damage.ts";
 import { openSegments, rewriteUnvouched, verify, type Segment } from "./log-recovery.ts";
@@ -71,12 +71,6 @@ interface ReadLimits {
   /** One entry is given however large it is. */
   readonly isFirst: boolean;
 }
-
-/** Only of a write: after a failed sync nobody knows what is on the disk, whatever the reason was. */
-const isFullDisk = (error: unknown): error is DiskError =>
-  error instanceof DiskError &&
-  error.code === "ENOSPC" &&
-  (error.operation === "write" || error.operation === "open");
 
 function closeSegment(segment: Segment): void {
   segment.table = null;

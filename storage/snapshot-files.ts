@@ -92,8 +92,13 @@ export class SnapshotFiles implements SnapshotStore {
       applied: { ...view.applied, configuration: view.applied.configuration ?? formed },
       digest: view.digest,
     };
-    const writer = new SnapshotWriter({ disk, path: this.#path("new"), view, head });
-    this.#making = { head, view, writer, check: null };
+    try {
+      const writer = new SnapshotWriter({ disk, path: this.#path("new"), view, head });
+      this.#making = { head, view, writer, check: null };
+    } catch (error) {
+      view.close();
+      if (!isFull(error)) throw error;
+    }
   }
 
   work(): "more" | "done" | "full" {
@@ -172,20 +177,18 @@ export class SnapshotFiles implements SnapshotStore {
 
   // ------------------------------------------------------------------ coming in
 
-  accept(info: SnapshotInfo): number {
+  accept(info: SnapshotInfo): number | "full" {
     const known = this.#incoming;
     if (known?.info.id === info.id && known.info.bytes === info.bytes) return known.offset;
     this.drop();
-    const file = this.#options.disk.open(this.#path("incoming"), "create");
-    this.#incoming = {
-      info,
-      file,
-      offset: 0,
-      reader: null,
-      recovery: null,
-      isBuilt: false,
-    };
-    return 0;
+    try {
+      const file = this.#options.disk.open(this.#path("incoming"), "create");
+      this.#incoming = { info, file, offset: 0, reader: null, recovery: null, isBuilt: false };
+      return 0;
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      return "full";
+    }
   }
 
   write(data: Uint8Array): "written" | "full" {
@@ -262,19 +265,27 @@ export class SnapshotFiles implements SnapshotStore {
     assert(incoming.isBuilt, "only what is whole is installed");
     const { log } = this.#options;
     const { lastIndex, lastTerm } = incoming.info;
+    // Its file is of no use any more, and leaves room on a full disk for what is noted now.
+    this.#removeIncoming(incoming);
+    this.#incoming = null;
     log.prepareReset({ lastIndex, lastTerm });
-    must(incoming.recovery, "it was built").install();
+    const recovery = must(incoming.recovery, "it was built");
+    recovery.install();
     log.reset({ lastIndex, lastTerm });
     // What is made of the old state is of no use any more.
     this.discard();
-    this.drop();
+    recovery.abandon();
   }
 
   drop(): void {
     if (!this.#incoming) return;
-    const { file, reader, recovery } = this.#incoming;
+    const incoming = this.#incoming;
     this.#incoming = null;
-    recovery?.abandon();
+    incoming.recovery?.abandon();
+    this.#removeIncoming(incoming);
+  }
+
+  #removeIncoming({ file, reader }: Incoming): void {
     reader?.close();
     file.close();
     this.#options.disk.remove(this.#path("incoming"));

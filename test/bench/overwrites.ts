@@ -22,7 +22,7 @@ const { values } = parseArgs({
 const writeCount = Number(values.writes);
 const keyCount = Number(values.keys);
 const value = "x".repeat(Number(values["value-bytes"]));
-const keepAll = ["--log-entries-max", String(2 ** 40), "--log-bytes-max", String(2 ** 40)];
+const keepAll = ["--snapshot-entries", String(2 ** 40), "--snapshot-bytes", String(2 ** 40)];
 
 /** Tenths of milliseconds, counted: ten million numbers would be memory of our own. */
 const latencies = new Uint32Array(100_000);

@@ -7,7 +7,7 @@ import { parseEndpoints } from "../../cmd/client-commands.ts";
 import { nodeConfig, type NodeConfig, type NodeFlagValues } from "../../cmd/config.ts";
 
 function config(flags: NodeFlagValues, environment: Record<string, string> = {}): NodeConfig {
-  return nodeConfig({ nodeid: "1", ...flags }, { prompt: false, environment });
+  return nodeConfig({ nodeid: "1", ...flags }, { prompt: false, bootstrap: false, environment });
 }
 
 function assertRefused(run: () => unknown, names: string): void {

@@ -16,4 +16,9 @@ test("a word that was typed can neither break the line nor drive the terminal", 
   assert.match(line, /^kv: the disk failed[ -~]*$/);
 });
 
+test("a full disk is told apart from one that failed", () => {
+  const { line } = lastWords(new DiskError("group/mending-new", "write", "ENOSPC", "no space"));
+  assert.match(line, /^kv: the disk is full: .*mending-new.*make room/);
+});
+
 test.run();

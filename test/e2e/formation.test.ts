@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Cluster, formationMs } from "./cluster.ts";
+import { Cluster, electionMs, formationMs } from "./cluster.ts";
 import { KvProcess } from "./process.ts";
 import { assertProblem } from "./problem.ts";
 import { scenario } from "./scope.ts";
@@ -34,6 +34,47 @@ scenario("two of three do not form a cluster, and the third completes it", async
   assert.is((await cluster.node(1).get("early")).status, 404);
   await cluster.node(2).mustPut("late", "x");
   assert.is((await cluster.node(3).get("late")).text, "x");
+});
+
+scenario(
+  "an operator's word lets a majority form the cluster, and the third comes later",
+  async (scope) => {
+    const cluster = await Cluster.prepare(scope);
+    const [one, two, three] = cluster.nodes;
+    assert.ok(one && two && three);
+    one.start({ flags: ["--bootstrap"] });
+    two.start();
+    await cluster.leader(formationMs);
+    await one.mustPut("early", "x");
+    three.start();
+    await until("the third follows as a learner", formationMs, async () => {
+      return (await three.status()).role === "learner" && (await three.get("early")).status === 200;
+    });
+    const etag = (await one.ask("GET", "/v1/members")).headers["etag"] ?? "";
+    await until("it is promoted", formationMs, async () => {
+      const headers = { "If-Match": etag };
+      const answer = await one.ask("POST", "/v1/members/3/promote", { headers });
+      return answer.status === 200;
+    });
+    await two.kill();
+    await one.mustPut("without the second", "x", electionMs);
+    assert.is((await three.get("without the second")).text, "x");
+  },
+);
+
+scenario("a bootstrap forms nothing beside a node that has a cluster", async (scope) => {
+  const cluster = await Cluster.start(scope);
+  await cluster.node(1).mustPut("kept", "x");
+  await cluster.killAll();
+  for (const node of [cluster.node(1), cluster.node(2)]) node.wipe();
+  cluster.node(3).start();
+  cluster.node(1).start({ flags: ["--bootstrap"] });
+  cluster.node(2).start();
+  await throughout(watchMs, async () => {
+    for (const node of [cluster.node(1), cluster.node(2)]) {
+      assert.not(await node.isReady().catch(() => false), `node ${node.id} is ready`);
+    }
+  });
 });
 
 scenario("a node killed while the cluster forms finds its way in", async (scope) => {

@@ -9,7 +9,7 @@ import { Load } from "./load.ts";
 import { scenario, type Scope } from "./scope.ts";
 import { until } from "./wait.ts";
 
-const flags = ["--log-entries-max", "200", "--log-bytes-max", String(4 << 20)];
+const flags = ["--snapshot-entries", "200", "--snapshot-bytes", String(4 << 20)];
 const value = "x".repeat(60_000);
 const catchUpMs = 60_000;
 /** Of a transfer. */

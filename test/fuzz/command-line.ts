@@ -70,7 +70,7 @@ export function checkConfig(tape: Tape): void {
   }
   if (tape.once(4)) environment["KV_SECRET"] = tape.pick(values);
   try {
-    const config = nodeConfig(flags, { prompt: false, environment });
+    const config = nodeConfig(flags, { prompt: false, bootstrap: false, environment });
     assert.ok(config.plan.some((member) => member.id === config.nodeId));
     for (const { port } of [config.raftListen, config.httpListen]) {
       assert.ok(Number.isInteger(port) && port > 0 && port < 65_536, `port ${port}`);

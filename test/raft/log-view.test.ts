@@ -63,6 +63,24 @@ test("a committed entry is never replaced", () => {
   assert.throws(() => view.append(entries("2/2")), /never replaced/);
 });
 
+test("what the disk refused says nothing against a candidate, until it is written", () => {
+  const { disk, view } = viewOf("1/1 2/1");
+  view.append(entries("3/2"));
+  const refused = view.takeUnwritten();
+  view.holdWrites();
+  assert.ok(view.isRefused);
+  assert.ok(view.isUpToDate(index(2), term(1)));
+  assert.not(view.isUpToDate(index(1), term(1)));
+  assert.equal(view.takeUnwritten(), []);
+  view.resumeWrites();
+  assert.ok(view.isUpToDate(index(2), term(1)), "room alone has written nothing");
+  assert.equal(view.takeUnwritten(), refused);
+  disk.append(refused);
+  view.stableTo(index(3), term(2));
+  assert.not(view.isRefused);
+  assert.not(view.isUpToDate(index(2), term(1)));
+});
+
 test("an append that leaves a gap is a bug", () => {
   const { view } = viewOf("1/1");
   assert.throws(() => view.append(entries("3/1")), /no gap/);

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { defaultLimits } from "../../server/limits.ts";
 import type { WriteAnswer } from "../../server/pending-writes.ts";
-import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
@@ -150,6 +150,23 @@ test("a full database stops applying; what is applied can be read, and it goes o
   nodes.time.run(reportMs);
   assert.ok(answered(nodes, nodes.put(leader, "b", "2"))?.ok);
   assertAlive(nodes);
+});
+
+test("a checkpoint that found no room is owed, whoever makes the next one", () => {
+  const limits = { diskFreeBytesMin: 0, checkpointBytes: 1_000, checkpointIdleMs: 10 };
+  const nodes = new SimulatedNodes({ count: 3, limits });
+  const leader = nodes.awaitLeader();
+  const { machine } = nodes.host(leader);
+  const sync = machine.sync.bind(machine);
+  machine.sync = () => index(0);
+  assert.ok(answered(nodes, nodes.put(leader, "a", "1".repeat(2_000)))?.ok);
+  nodes.time.run(reportMs);
+  assert.is(nodes.node(leader).disk.room, "full");
+  assert.equal(answered(nodes, nodes.put(leader, "b", "2")), refused);
+  machine.sync = sync;
+  nodes.time.run(reportMs);
+  assert.is(nodes.node(leader).disk.room, "ok");
+  assert.ok(answered(nodes, nodes.put(leader, "b", "2"))?.ok);
 });
 
 test("all disks full: nodes restart as often as they like, nothing is lost, and all resumes", () => {

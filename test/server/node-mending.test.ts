@@ -2,8 +2,10 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { defaultLimits } from "../../server/limits.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
+import { DiskError } from "../../storage/disk.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 const logDirectory = "group/log";
@@ -150,6 +152,41 @@ test("a node that lost the end of its log without noticing is refilled too", () 
   nodes.time.until(() => isMending(nodes, poor), 1_000);
   nodes.time.until(() => !isMending(nodes, poor), 3_000);
   assertReads(nodes, poor, "k4");
+});
+
+test("a loss noticed on a full disk costs the vote at once, and is noted when there is room", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const [poor, other] = others(nodes, leader);
+  const host = nodes.host(poor);
+  const { disk } = host;
+  const path = `${logDirectory}/${must(disk.list(logDirectory)[0], "a file")}`;
+  const before = disk.bytes(path).slice();
+  for (let i = 0; i < 40; i++) put(nodes, leader, `k${i}`);
+  nodes.time.run(500);
+  nodes.crash(poor);
+  disk.edit(path, () => before);
+  forgetApplied(nodes, poor);
+  disk.capacityBytes = 1 << 20;
+  disk.capacityBytes -= disk.space().freeBytes;
+  disk.beforeOperation = (operation, name) => {
+    if (operation === "create") throw new DiskError(name, "open", "ENOSPC", "the disk is full");
+  };
+  nodes.start(poor);
+  nodes.time.run(2_000);
+  assert.is(host.died, null);
+  assert.is(nodes.node(poor).disk.room, "full");
+  assert.not(isMending(nodes, poor), "there is no room for the note");
+  nodes.crash(leader);
+  nodes.time.run(5_000);
+  assert.is(nodes.node(other).leadership.role === "leader", false, "there is no vote for it");
+  disk.beforeOperation = () => {};
+  nodes.time.until(() => isMending(nodes, poor), 2 * defaultLimits.diskCheckMs);
+  disk.capacityBytes = Infinity;
+  nodes.start(leader);
+  nodes.time.until(() => !isMending(nodes, poor), 10_000);
+  assert.is(nodes.node(poor).disk.room, "ok");
+  assertReads(nodes, poor, "k39");
 });
 
 test("a state that was made anew is taken for whole once it has caught up", () => {

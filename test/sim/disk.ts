@@ -70,7 +70,7 @@ export class SimDisk implements Disk {
   /** Files that may have something pending. */
   readonly #dirty = new Set<string>();
   capacityBytes = Infinity;
-  /** At the most so many bytes of a write are taken at once. */
+  /** At the most so many bytes of a write are taken at once, or the rest of a sector. */
   writeBytesMax = Infinity;
   /** A handle of an earlier life of the process does nothing any more. */
   #life = 0;
@@ -169,8 +169,9 @@ export class SimDisk implements Disk {
     const growth = Math.max(0, offset + bytes.byteLength - inode.size);
     const room = this.capacityBytes === Infinity ? Infinity : this.space().freeBytes;
     const fitting = bytes.byteLength - Math.max(0, growth - room);
-    if (fitting <= 0) throw fullDisk(path, "write");
-    const taken = Math.min(fitting, this.writeBytesMax);
+    if (fitting < bytes.byteLength && lastPieceEnd(offset + fitting) <= offset)
+      throw fullDisk(path, "write");
+    const taken = takenOf(bytes.byteLength, offset, Math.min(fitting, this.writeBytesMax));
     const copy = bytes.slice(0, taken);
     this.#dirty.add(path);
     const end = offset + taken;
@@ -375,6 +376,20 @@ class SimFile implements DiskFile {
   }
 
   close(): void {}
+}
+
+const lastPieceEnd = (offset: number): number => Math.floor(offset / pieceBytes) * pieceBytes;
+
+/**
+ * How many of `length` bytes a write takes that may take `bytesMax`. A file system gives up, for want of
+ * room or whatever else, between two of its blocks: what is taken of a longer write ends with a sector.
+ * (So no crash and no error between the parts of a record leaves a part of one sector, which no log
+ * could tell from damage.)
+ */
+function takenOf(length: number, offset: number, bytesMax: number): number {
+  if (bytesMax >= length) return length;
+  const end = lastPieceEnd(offset + bytesMax);
+  return Math.min(length, (end > offset ? end : lastPieceEnd(offset) + pieceBytes) - offset);
 }
 
 const emptyInode = (): Inode => ({

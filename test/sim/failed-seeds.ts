@@ -11,4 +11,12 @@ export interface FailedSeed {
 export const failedSeeds: readonly FailedSeed[] = [
   { seed: 126, found: "records of a failed sync were believed after a restart" },
   { seed: 1467186940, found: "a refusal meant for an earlier life made a write happen twice" },
+  { seed: 1369148684, found: "who led had entries in memory only, because its disk was full" },
+  {
+    seed: 1780641943,
+    found: "a checkpoint that found no room was never tried again, and writes refused",
+  },
+  { seed: 1369147378, found: "a start that mends on a full disk ended as if it had no reason to" },
+  { seed: 1369148223, found: "the note about damage found no room at a start" },
+  { seed: 1369149076, found: "half a sector of a record, left by a short write, read as damage" },
 ];

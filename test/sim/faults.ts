@@ -106,11 +106,7 @@ export class Faults {
   interfere(process: SimProcess, operation: DiskOperation, path: string): Interference {
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
     const { random } = this.#world;
-    // Between the parts of a short write a kill would leave half a record in one sector. That looks
-    // like damage, and no log could tell; it takes a disk that is full to the byte and that moment.
-    const { writeBytesMax, capacityBytes } = process.disk;
-    const isPart = operation === "write" && Math.min(writeBytesMax, capacityBytes) !== Infinity;
-    const counts = !isPart && (trouble.crashAt === "any" || trouble.crashAt === operation);
+    const counts = trouble.crashAt === "any" || trouble.crashAt === operation;
     if (trouble.crashIn > 0 && counts) {
       trouble.crashIn--;
       if (trouble.crashIn === 0) return { kind: "crash" };

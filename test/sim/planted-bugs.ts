@@ -44,6 +44,18 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "return envelopes;",
   },
   {
+    name: "who has entries that a full disk refused stands for election",
+    file: "server/raft/raft.ts",
+    find: "    if (this.log.isRefused) return false;\n",
+    replace: "",
+  },
+  {
+    name: "a checkpoint that a full disk refused is not owed",
+    file: "server/applier.ts",
+    find: "const isDue = this.#owesCheckpoint || ",
+    replace: "const isDue = ",
+  },
+  {
     name: "acknowledged before the sync",
     file: "server/node.ts",
     find: "    this.#send(ready.messages);\n    if (ready.hardState)",
@@ -203,7 +215,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a damaged log is cut without a note",
     file: "storage/log-mending.ts",
-    find: '  options.note.add("log", `${damage.path}: ${damage.detail}`);\n',
+    find: '  options.note.ensure("log", `${damage.path}: ${damage.detail}`);\n',
     replace: "",
   },
   {

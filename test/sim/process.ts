@@ -312,9 +312,10 @@ export class SimProcess {
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
     const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
-    // Mending at a start needs room, and is begun again at the next one.
+    // Mending at a start needs room, and is begun again at the next one. A node that runs lives on.
+    const isMending = this.life === null && this.isDamaged;
     claim(
-      this.isDamaged || !(error instanceof DiskError && error.code === "ENOSPC"),
+      isMending || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
     );
     const name = error instanceof DiskError ? error.code : error.name;

@@ -59,7 +59,9 @@ function carry(from: Place, to: SnapshotFiles, change = (bytes: Uint8Array): Uin
   const info = must(from.files.newest, "it was made");
   const bytes = change(from.files.read(0, info.bytes));
   const announced = { ...info, bytes: bytes.byteLength };
-  for (let at = to.accept(announced); at < bytes.byteLength; at += 1000) {
+  const start = to.accept(announced);
+  if (start === "full") return "full";
+  for (let at = start; at < bytes.byteLength; at += 1000) {
     if (to.write(bytes.subarray(at, at + 1000)) === "full") return "full";
   }
   for (;;) {
@@ -204,6 +206,34 @@ const usedBytes = ({ disk }: Place): number => {
   disk.capacityBytes = before;
   return used;
 };
+
+test("a disk without room for one more file takes in no snapshot, and makes none", () => {
+  const refuse = (operation: string, path: string): void => {
+    if (operation === "create") throw new DiskError(path, "open", "ENOSPC", "the disk is full");
+  };
+  const from = place(0, 60);
+  from.disk.beforeOperation = refuse;
+  from.files.make();
+  assert.is(from.files.makingIndex, null);
+  from.disk.beforeOperation = () => {};
+  made(from);
+  const to = place(10, 5);
+  to.disk.beforeOperation = refuse;
+  assert.is(carry(from, to.files), "full");
+  to.disk.beforeOperation = () => {};
+  assert.is(carry(from, to.files), "built");
+});
+
+test("what has found room is installed, though not a byte is free any more", () => {
+  const from = place(0, 60);
+  made(from);
+  const to = place(10, 5);
+  assert.is(carry(from, to.files), "built");
+  to.disk.capacityBytes = usedBytes(to);
+  to.files.install();
+  assert.is(to.machine.applied.appliedIndex, 60);
+  assert.is(to.log.firstIndex, 61);
+});
 
 test("a failed write of a snapshot is a failed disk", () => {
   const from = place(0, 20);
