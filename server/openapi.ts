@@ -340,6 +340,16 @@ export const paths: Paths = {
   "/livez": simple("live", "Whether the process does its work", "live", { const: true }),
   "/readyz": simple("ready", "Whether it knows a leader; otherwise 503", "ready", { const: true }),
   "/version": simple("version", "The version of the program", "version", text),
+  "/metrics": {
+    get: {
+      operationId: "metrics",
+      summary: "Figures for Prometheus",
+      responses: {
+        200: { description: "Text, version 0.0.4.", content: { "text/plain": { schema: text } } },
+        ...refusals(),
+      },
+    },
+  },
   "/openapi.json": {
     get: {
       operationId: "describe",
