@@ -87,9 +87,10 @@ export class Asker {
         const candidates = endpoints.candidates();
         for (const [offset, url] of candidates.entries()) {
           const leftMs = endMs - performance.now();
-          if (limit.signal.aborted || isTooLate(call, last, leftMs)) break rounds;
+          if (limit.signal.aborted || isTooLate({ call, last, leftMs, perhapsDone })) break rounds;
           const left = candidates.length - offset;
-          const shareMs = Math.max(shareMsMin, leftMs / left) + (call.waitMs ?? 0);
+          const shareMsLeast = call.write ? heldMs : shareMsMin;
+          const shareMs = Math.max(shareMsLeast, leftMs / left) + (call.waitMs ?? 0);
           const got = await this.#try(url, call, { limit, shareMs });
           if (!("error" in got)) return got;
           if (limit.signal.aborted && !got.perhapsDone) break rounds;
@@ -294,8 +295,19 @@ class Limit {
 }
 
 /** To know that nothing was done is worth more than one more try that might be cut off. */
-function isTooLate({ repeatable }: Call, last: KvError | null, leftMs: number): boolean {
-  if (repeatable || last === null) return false;
+function isTooLate({
+  call,
+  last,
+  leftMs,
+  perhapsDone,
+}: {
+  readonly call: Call;
+  /** What the last try brought; null before the first. */
+  readonly last: KvError | null;
+  readonly leftMs: number;
+  readonly perhapsDone: boolean;
+}): boolean {
+  if (!call.write || perhapsDone || last === null) return false;
   return leftMs < (last.status === null ? connectMs : heldMs);
 }
 
