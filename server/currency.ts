@@ -1,76 +1,74 @@
 /** How long ago this node last knew that its applied state was the newest. */
 
-import { majority } from "./raft/quorum.ts";
-import type { Index, NodeId, Term } from "./raft/entry.ts";
-import type { Raft } from "./raft/raft.ts";
+import { must } from "./raft/assert.ts";
+import type { Index, NodeId } from "./raft/entry.ts";
 
-export interface CurrencyOptions {
-  readonly raft: Raft;
-  /** By the monotonic clock. */
-  readonly nowMs: () => number;
-}
+/** Questions that wait for an answer; older ones are forgotten, which only makes the state look older. */
+const questionsMax = 64;
 
+/**
+ * It asks for read indexes, as linearizable reads do: what was acknowledged before the question stands
+ * at or before the index that answers it. So the state was the newest when the *question* was asked,
+ * however late the answer comes and however long it lay here: a node that stood still for a minute
+ * finds the answers of a minute ago, and calls its state a minute old.
+ */
 export class Currency {
-  readonly #options: CurrencyOptions;
+  /** By the monotonic clock. */
+  readonly #nowMs: () => number;
   /** When each member was last heard from in a way that says "you lead". */
   readonly #answeredMs = new Map<NodeId, number>();
-  /** What the leader of that term called committed in its last append. */
-  #leaderCommit = { term: -1, index: 0 };
+  /** By request id, oldest first: when it was asked. */
+  readonly #asked = new Map<number, number>();
+  /** Answered, and not applied that far. */
+  #ahead: { readonly askedMs: number; readonly readIndex: Index }[] = [];
+  #lastAskedMs = -Infinity;
   #currentMs: number | null = null;
 
-  constructor(options: CurrencyOptions) {
-    this.#options = options;
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
   }
 
   /** `peer` follows this leader. */
   answered(peer: NodeId): void {
-    this.#answeredMs.set(peer, this.#options.nowMs());
+    this.#answeredMs.set(peer, this.#nowMs());
   }
 
-  leaderCommitted(term: Term, index: Index): void {
-    this.#leaderCommit = { term, index };
-  }
-
-  /** When `peer` last answered this leader; null: never. */
+  /** When this leader last got an answer of `peer`; null: never. */
   answeredMs(peer: NodeId): number | null {
     return this.#answeredMs.get(peer) ?? null;
   }
 
   /** Null: this node has never known. */
   get ageMs(): number | null {
-    const { raft, nowMs } = this.#options;
-    if (raft.role.kind === "leader") return this.#leaderAgeMs();
-    return this.#currentMs === null ? null : nowMs() - this.#currentMs;
+    return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
   }
 
-  /**
-   * A follower is current when it has applied all that its leader ever sent or called committed: what
-   * the leader has committed without us it had sent us before. A leader is when a majority has
-   * answered it. What is known then outlives the role.
-   */
-  note(): void {
-    const { raft, nowMs } = this.#options;
-    const { role, log } = raft;
-    if (role.kind === "leader") {
-      const ageMs = this.#leaderAgeMs();
-      if (ageMs !== null) this.#currentMs = nowMs() - ageMs;
-      return;
+  /** Nothing was asked for so long. */
+  isDue(afterMs: number): boolean {
+    return this.#nowMs() - this.#lastAskedMs >= afterMs;
+  }
+
+  /** Before the question leaves. */
+  asked(requestId: number): void {
+    this.#lastAskedMs = this.#nowMs();
+    this.#asked.set(requestId, this.#lastAskedMs);
+    if (this.#asked.size <= questionsMax) return;
+    this.#asked.delete(must(this.#asked.keys().next().value, "there are some"));
+  }
+
+  confirmed(requestId: number, readIndex: Index): void {
+    const askedMs = this.#asked.get(requestId);
+    if (askedMs === undefined) return;
+    this.#asked.delete(requestId);
+    this.#ahead.push({ askedMs, readIndex });
+  }
+
+  applied(appliedIndex: Index): void {
+    if (this.#ahead.length === 0) return;
+    for (const { askedMs, readIndex } of this.#ahead) {
+      if (readIndex > appliedIndex) continue;
+      this.#currentMs = Math.max(askedMs, this.#currentMs ?? askedMs);
     }
-    const hearsLeader =
-      role.kind === "follower" && role.leaderId !== null && role.electionElapsed === 0;
-    const { term, index: leaderCommit } = this.#leaderCommit;
-    const hasAll = log.appliedIndex === log.lastIndex && log.appliedIndex >= leaderCommit;
-    if (hearsLeader && hasAll && term === raft.term) this.#currentMs = nowMs();
-  }
-
-  /** A leader was current when the last member of a majority answered it. */
-  #leaderAgeMs(): number | null {
-    const { raft } = this.#options;
-    const nowMs = this.#options.nowMs();
-    const ages = raft.voters
-      .map((id) => (id === raft.self ? 0 : nowMs - (this.#answeredMs.get(id) ?? -Infinity)))
-      .sort((a, b) => a - b);
-    const age = ages[majority(ages.length) - 1] ?? Infinity;
-    return Number.isFinite(age) ? age : null;
+    this.#ahead = this.#ahead.filter(({ readIndex }) => readIndex > appliedIndex);
   }
 }

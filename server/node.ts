@@ -152,7 +152,7 @@ export class Node {
       readsMax: limits.pendingReadsMax,
       firstRequestId: Math.floor(random.fraction() * 2 ** 31) * 2 ** 20,
     });
-    this.#currency = new Currency({ raft: this.#raft, nowMs: () => this.#nowMs() });
+    this.#currency = new Currency(() => this.#nowMs());
     this.#disk = new DiskWatch(options);
     this.#router = new WriteRouter({
       ...options,
@@ -360,6 +360,10 @@ export class Node {
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
+      // Reads or not: a local one says how old its answer may be.
+      if (this.#raft.leaderId !== null && this.#currency.isDue(2 * limits.heartbeatMs)) {
+        this.#askFor(this.#reads.nextId());
+      }
       this.#upkeep.tick(() => this.#handleReady());
       this.#clusterRequests.tick();
       this.#membership.tick();
@@ -373,7 +377,7 @@ export class Node {
       this.#stepInbox();
       this.#router.route();
       if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
-        this.#raft.readIndex(this.#reads.ask(this.#nowMs()));
+        this.#askFor(this.#reads.ask(this.#nowMs()));
       }
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
@@ -383,6 +387,11 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
+  }
+
+  #askFor(requestId: number): void {
+    this.#currency.asked(requestId);
+    this.#raft.readIndex(requestId);
   }
 
   /** An error in the loop is the environment's or a bug: either way nothing more may be promised. */
@@ -428,9 +437,6 @@ export class Node {
           if (message.type === "append" && message.entries.length > 0 && this.#raft.log.isHeld) {
             continue;
           }
-          if (message.type === "append") {
-            this.#currency.leaderCommitted(message.term, message.commitIndex);
-          }
           if (message.type === "heartbeatResponse" || message.type === "appendAccepted") {
             if (this.#raft.isNamed(from, incarnation)) this.#currency.answered(from);
           }
@@ -465,7 +471,10 @@ export class Node {
     }
     this.#send(this.#raft.withoutHeld(ready.messagesAfterSync));
     network.flush();
-    for (const { requestId, readIndex } of ready.reads) this.#reads.confirm(requestId, readIndex);
+    for (const { requestId, readIndex } of ready.reads) {
+      this.#reads.confirm(requestId, readIndex);
+      this.#currency.confirmed(requestId, readIndex);
+    }
   }
 
   #append(entries: readonly Entry[]): "written" | "full" {
@@ -505,7 +514,7 @@ export class Node {
   #apply(): void {
     if (this.#applier.run() === "more") this.#schedule();
     this.#reads.applied(this.appliedIndex);
-    this.#currency.note();
+    this.#currency.applied(this.appliedIndex);
   }
 
   #answer(entries: readonly Entry[], results: readonly (CommandResult | null)[]): void {

@@ -51,11 +51,16 @@ export class PendingReads {
 
   /** Turns the gathered reads into one request and returns its id. */
   ask(nowMs: number): number {
-    this.#lastRequestId++;
-    const requestId = this.#lastRequestId;
+    const requestId = this.nextId();
     this.#asked.set(requestId, { requestId, reads: this.#gathering, askedMs: nowMs });
     this.#gathering = [];
     return requestId;
+  }
+
+  /** An id for a request that is nobody's read. */
+  nextId(): number {
+    this.#lastRequestId++;
+    return this.#lastRequestId;
   }
 
   /** Requests without an answer for `afterMs`: to be sent again (they are idempotent). */

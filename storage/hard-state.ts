@@ -66,14 +66,20 @@ export class HardStateFile {
   /**
    * What was found becomes what both slots hold, before anybody is told of it. It may be in memory
    * only, left there by a process that died before its sync, so it is synced before the other slot is
-   * touched; and the slot that holds it is never written to, or a crash could take the only copy.
+   * touched; and the slot that holds it is written to last, or a crash could take the only copy. It is
+   * written all the same: where that process's sync had failed, the system calls the page clean, and
+   * syncing it writes nothing.
    */
   #settle(slots: readonly (Slot | null)[]): void {
     this.#file.sync();
-    for (const [i, offset] of slotOffsets.entries()) {
-      if (slots[i]?.sequence === this.#slot.sequence) continue;
-      writeFully(this.#file, offset, encodeSlot(this.#slot));
-      this.#file.sync();
+    const found = encodeSlot(this.#slot);
+    const isCurrent = (i: number): boolean => slots[i]?.sequence === this.#slot.sequence;
+    for (const writesCurrent of [false, true]) {
+      for (const [i, offset] of slotOffsets.entries()) {
+        if (isCurrent(i) !== writesCurrent) continue;
+        writeFully(this.#file, offset, found);
+        this.#file.sync();
+      }
     }
   }
 

@@ -225,6 +225,7 @@ export class RaftLog implements LogReader {
       } catch (error) {
         if (!isFullDisk(error)) throw error;
         // Synced too: what was refused must not be found, and replicated, after a crash.
+        this.#verifyBefore(index(kept + 1));
         this.#cutBack(index(kept + 1));
         return "full";
       }
@@ -461,9 +462,20 @@ export class RaftLog implements LogReader {
   /** Takes back what conflicts with a leader's log. It was synced, so the cut is noted before. */
   #truncate(from: Index): void {
     const { disk, directory } = this.#options;
+    this.#verifyBefore(from);
     noteTruncation(disk, directory, from);
     this.#cutBack(from);
     forgetTruncation(disk, directory);
+  }
+
+  /**
+   * What is cut off may be all that shows that the record before it never reached its place: a log
+   * without both would look whole, and shorter. Throws `LogDamaged`.
+   */
+  #verifyBefore(from: Index): void {
+    const last = index(from - 1);
+    if (last < this.firstIndex) return;
+    this.#readEntries(last, { through: last, bytesMax: 0, isFirst: true });
   }
 
   /** Removes everything from `from` on: whole segments newest first, then the rest of one. */

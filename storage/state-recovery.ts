@@ -7,7 +7,13 @@ import { closeSync, fdatasyncSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch, StateRecovery } from "../server/state-machine/port.ts";
-import type { SqliteDatabase, SqliteDriver, SqliteStatement, SqliteValue } from "./sqlite/port.ts";
+import {
+  SqliteError,
+  type SqliteDatabase,
+  type SqliteDriver,
+  type SqliteStatement,
+  type SqliteValue,
+} from "./sqlite/port.ts";
 import { createSchema, syncDirectory, type StateMeta, type StateTable } from "./state-schema.ts";
 
 const cacheKib = 8 << 10;
@@ -75,7 +81,12 @@ export class SqliteStateRecovery implements StateRecovery {
       if (row.length !== insert.columns) return `a row of ${table} has ${row.length} columns`;
       const wrong = this.#options.check(table, row);
       if (wrong !== null) return wrong;
-      insert.statement.run(...row);
+      try {
+        insert.statement.run(...row);
+      } catch (error) {
+        if (!(error instanceof SqliteError && error.isConstraint)) throw error;
+        return `a row of ${table} does not fit: ${error.detail}`;
+      }
       for (const value of row) this.#unsyncedBytes += sizeOf(value);
     }
     this.#database.exec("COMMIT");

@@ -3,6 +3,7 @@
  * code of a start, which settles what a crash has left, can tell what it would find and do.
  */
 
+import { Buffer } from "node:buffer";
 import { DiskError, readFully, type Disk, type DiskFile, type OpenMode } from "./disk.ts";
 
 /** A file as this process believes it to be. */
@@ -19,9 +20,12 @@ export class UntouchedDisk implements Disk {
     this.#real = real;
   }
 
-  /** Whether something was written there, or removed. */
+  /** Whether it would be another than it is, or none: the same bytes written again are no change. */
   isChanged(path: string): boolean {
-    return this.#changes.has(path);
+    const change = this.#changes.get(path);
+    if (change === undefined) return false;
+    if (change === null || !this.#real.exists(path)) return true;
+    return Buffer.compare(change.bytes, this.#read(path)) !== 0;
   }
 
   open(path: string, mode: OpenMode): DiskFile {
@@ -70,12 +74,17 @@ export class UntouchedDisk implements Disk {
   #copy(path: string): Copy {
     const known = this.#changes.get(path);
     if (known) return known;
+    const copy = { bytes: this.#read(path) };
+    this.#changes.set(path, copy);
+    return copy;
+  }
+
+  #read(path: string): Uint8Array {
     const file = this.#real.open(path, "read");
     try {
-      const copy = { bytes: new Uint8Array(file.size()) };
-      readFully(file, 0, copy.bytes);
-      this.#changes.set(path, copy);
-      return copy;
+      const bytes = new Uint8Array(file.size());
+      readFully(file, 0, bytes);
+      return bytes;
     } finally {
       file.close();
     }

@@ -31,6 +31,11 @@ export class SqliteError extends Error {
     return this.code === "SQLITE_FULL";
   }
 
+  /** A row that the table does not take: its key is there already, or a value is missing. */
+  get isConstraint(): boolean {
+    return /^SQLITE_CONSTRAINT(?:_|$)/.test(this.code);
+  }
+
   /** What is in the file is not what was written; anything else is trouble with reaching it. */
   get isDamage(): boolean {
     return /^SQLITE_(?:CORRUPT|NOTADB|MISMATCH)(?:_|$)/.test(this.code);

@@ -18,6 +18,8 @@ const failuresMax = 20;
 export class RetryingLoad {
   writes = 0;
   failed = 0;
+  /** Writes whose connection broke before the answer, put again. */
+  repeated = 0;
   /** The longest that a write or read took, tries and all. */
   slowestMs = 0;
   readonly #failures: string[] = [];
@@ -58,7 +60,7 @@ export class RetryingLoad {
     for (let turn = 0; !this.#isOver; turn++) {
       const key = `c${number}/${turn % keysPerClient}`;
       const value = `${turn}`;
-      const put = await this.#timed(store.put(key, new TextEncoder().encode(value)));
+      const put = await this.#timed(this.#put(store, key, new TextEncoder().encode(value)));
       if (put.ok) this.#acknowledged.set(key, value);
       else this.#fails(`put: ${put.code} ${put.outcome} ${put.detail}`);
       const got = await this.#timed(store.get(key));
@@ -70,6 +72,18 @@ export class RetryingLoad {
       await pause(pauseMs);
     }
     store.close();
+  }
+
+  /**
+   * A connection that breaks under a request, as one does that was idle when its node closed it, leaves
+   * open what became of it. Nobody else writes the key, so putting the same again is safe, as RFC 9110
+   * §9.2.2 says of this method.
+   */
+  async #put(store: HttpClient, key: string, value: Uint8Array): ReturnType<HttpClient["put"]> {
+    const first = await store.put(key, value);
+    if (first.ok || first.outcome !== "unknown") return first;
+    this.repeated++;
+    return store.put(key, value);
   }
 
   async #timed<T>(request: Promise<T>): Promise<T> {

@@ -339,7 +339,8 @@ scenario("the version names the runtime and the runtime's own version", async (s
 
 scenario("a word that is no text is refused, whatever the runtime made of it", async (scope) => {
   if (!existsSync("/proc/self/cmdline")) return skipped("no /proc to see the words' bytes");
-  for (const form of ["executable", "bun", "deno", "node"] as const) {
+  // Deno refuses such a word itself, before any program starts, where it is started by its own binary.
+  for (const form of ["executable", "bun", "node"] as const) {
     const command = ["bash", "-c", String.raw`exec "$@" $'a\xff'`, "-", ...commandOf(form), "get"];
     const child = new KvProcess(scope, { name: `${form}: kv get a\\xff`, command });
     await child.endsWithin(endMs);

@@ -10,6 +10,7 @@ import { rawHttpTarget } from "./raw-http.ts";
 import * as record from "./record.ts";
 import * as smallFiles from "./small-files.ts";
 import * as snapshot from "./snapshot.ts";
+import { checkState } from "./snapshot-state.ts";
 import { Tape } from "./tape.ts";
 import type { Target } from "./target.ts";
 
@@ -43,6 +44,7 @@ export const targets: readonly Target[] = [
   onTape("truncation-note", { tapeBytesMax: 64, testRuns: 1_000 }, smallFiles.checkNote),
   onTape("snapshot-transfer", { tapeBytesMax: 64, testRuns: 300 }, snapshot.checkTransfer),
   onTape("snapshot-forged", { tapeBytesMax: 128, testRuns: 400 }, snapshot.checkForged),
+  onTape("snapshot-state", { tapeBytesMax: 64, testRuns: 20 }, checkState),
   onTape("http-app", { tapeBytesMax: 256, testRuns: 50 }, checkApp),
   onTape("prompt-parser", { tapeBytesMax: 64, testRuns: 150 }, prompt.checkParser),
   onTape("prompt-rendering", { tapeBytesMax: 128, testRuns: 100 }, prompt.checkRendering),

@@ -305,4 +305,27 @@ test("a message that cannot be true is refused and told once, and the node goes 
   assert.ok(call.answer?.ok);
 });
 
+test("what reaches a node late does not make its state look newer than it is", () => {
+  for (const isLeader of [true, false]) {
+    const nodes = new SimulatedNodes({ count: 3 });
+    const leader = nodes.awaitLeader();
+    const late = isLeader ? leader : follower(nodes, leader);
+    nodes.time.run(500);
+    assert.ok((nodes.node(late).ageMs ?? Infinity) < 500);
+    const held: { from: NodeId; message: PeerMessage }[] = [];
+    const heldSinceMs = nodes.time.nowMs;
+    nodes.onMessage = (from, to, message) => {
+      if (to === late) held.push({ from, message });
+      return from === late || to === late ? "lost" : 1;
+    };
+    // Shorter than its patience: it goes on leading, or following.
+    nodes.time.run(400);
+    assert.ok(held.length > 0);
+    for (const { from, message } of held) nodes.deliver(late, from, message);
+    nodes.time.run(1);
+    const ageMs = nodes.node(late).ageMs ?? 0;
+    assert.ok(ageMs >= nodes.time.nowMs - heldSinceMs - 5, `${ageMs} ms`);
+  }
+});
+
 test.run();

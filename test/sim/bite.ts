@@ -1,7 +1,7 @@
 /**
  * `npm run sim:bugs`: plants one bug after the other in a copy of the source and lets the simulator
- * look for it, within a budget of seeds. `--only TEXT` takes those whose names contain it; `--write`
- * renews the table in `planted-bugs.md`.
+ * look for it, within a budget of seeds. `--only TEXT`, as often as wanted, takes those whose names
+ * contain it; `--write` renews their rows of the table in `planted-bugs.md`.
  */
 
 import { spawnSync } from "node:child_process";
@@ -17,6 +17,7 @@ const seedsMax = 3_000;
 const timeMaxMs = 180_000;
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
+const table = join(root, "test/sim/planted-bugs.md");
 
 interface Found {
   readonly bug: PlantedBug;
@@ -70,8 +71,21 @@ function row({ bug, seed, seconds, message }: Found): string {
   return `| ${bug.name} | \`${bug.file}\` | ${seed ?? "—"} | ${seconds.toFixed(1)} | ${message.replaceAll("|", "/")} |`;
 }
 
-const { values } = parseArgs({ options: { only: { type: "string" }, write: { type: "boolean" } } });
-const chosen = plantedBugs.filter(({ name }) => name.includes(values.only ?? ""));
+/** The rows of the table as it is, by the name of the bug. */
+function knownRows(): Map<string, string> {
+  const rows = new Map<string, string>();
+  for (const line of readFileSync(table, "utf8").split("\n")) {
+    const name = /^\| (.*?) +\| `/.exec(line)?.[1];
+    if (name !== undefined) rows.set(name, line);
+  }
+  return rows;
+}
+
+const { values } = parseArgs({
+  options: { only: { type: "string", multiple: true }, write: { type: "boolean" } },
+});
+const { only = [""] } = values;
+const chosen = plantedBugs.filter(({ name }) => only.some((text) => name.includes(text)));
 const found = chosen.map((bug) => {
   const result = look(bug);
   console.log(row(result));
@@ -88,10 +102,10 @@ if (values.write === true) {
     "| bug | file | found by seed | seconds | what the simulator says |",
     "| --- | --- | --: | --: | --- |",
   ];
-  writeFileSync(
-    join(root, "test/sim/planted-bugs.md"),
-    [...head, ...found.map(row), ""].join("\n"),
-  );
+  const rows = knownRows();
+  for (const each of found) rows.set(each.bug.name, row(each));
+  const all = plantedBugs.flatMap(({ name }) => rows.get(name) ?? []);
+  writeFileSync(table, [...head, ...all, ""].join("\n"));
 }
 console.log(`${found.length - missed.length} of ${found.length} planted bugs found`);
 process.exitCode = missed.length === 0 ? 0 : 1;

@@ -180,6 +180,8 @@ export class Checks {
     shadow.attempted = [];
     shadow.term = hardState.term;
     shadow.commitIndex = 0;
+    const missing = found.isRecovering ? null : this.#missing(id);
+    claim(missing === null, () => `node ${id} has forgotten that it lost entry ${missing}`);
   }
 
   /** A snapshot took the place of the log. */
@@ -200,7 +202,15 @@ export class Checks {
       missing === null,
       () => `node ${id} calls itself recovered without the committed entry ${missing}`,
     );
-    this.#shadow(id).isRecovering = false;
+    const shadow = this.#shadow(id);
+    shadow.isRecovering = false;
+    // From here on it answers for all it holds, as everybody does.
+    shadow.lostThrough = 0;
+  }
+
+  /** Damage has taken entries from it, and it has not said that it has them again. */
+  hasLost(id: NodeId): boolean {
+    return this.#shadow(id).lostThrough > 0;
   }
 
   /** The first entry that is committed, was acknowledged here, and is not here now. */
@@ -318,7 +328,9 @@ export class Checks {
     const isSame =
       known.history === point.history &&
       known.hashHigh === point.hashHigh &&
-      known.hashLow === point.hashLow;
+      known.hashLow === point.hashLow &&
+      known.timeMs === point.timeMs &&
+      known.members === point.members;
     claim(isSame, () => `node ${id} has another state at ${point.index} than another node had`);
   }
 

@@ -4,11 +4,12 @@ import type { WriteAnswer } from "../../server/pending-writes.ts";
 import type { Random } from "../raft/random.ts";
 import type { CompareAndSetInput } from "../linearizability/models.ts";
 import type { Checks } from "./checks.ts";
+import { LocalReads } from "./local-reads.ts";
 import type { SimOptions } from "./options.ts";
 import type { Life, SimProcess } from "./process.ts";
 import type { SimTime } from "./time.ts";
 import type { Coverage, Trace } from "./trace.ts";
-import { ask, Counters, Registers, Twins, type Asked } from "./workloads.ts";
+import { ask, Counters, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
 
 type Begin = (client: number, nowMs: number) => Asked & { readonly id: number };
 
@@ -49,6 +50,7 @@ export class Clients {
   readonly counters = new Counters();
   readonly twins = new Twins();
   readonly #clients: Client[];
+  readonly #localReads: LocalReads;
   #lastValue = 0;
   #isOver = false;
   /** Clients ever; one whose call was lost goes on under a new number. */
@@ -58,6 +60,10 @@ export class Clients {
 
   constructor(world: ClientOptions) {
     this.#world = world;
+    this.#localReads = new LocalReads({
+      lastCommitted: () => world.checks.lastCommitted,
+      comparesAges: !world.options.faults.has("clockDrift"),
+    });
     this.#clients = Array.from({ length: world.options.clients }, () => ({
       number: ++this.#lastNumber,
       call: null,
@@ -202,6 +208,7 @@ export class Clients {
       asked.failed();
     } else {
       this.answered++;
+      this.#localReads.acknowledged(asked.revision, time.nowMs);
       asked.end(time.nowMs);
     }
   }
@@ -209,6 +216,7 @@ export class Clients {
   #request({ asked, life, process }: Call, settle: (outcome: Outcome) => void): void {
     const { node } = life;
     if (asked.command === null) {
+      this.#localReads.check(process, life, rowIn(node.machine, asked.key));
       node.read((answer) => {
         if (answer.ok) asked.read(node.machine);
         settle(answer.ok ? "answered" : "failed");

@@ -31,6 +31,15 @@ interface Inode {
   pending: Pending[];
   /** Where the rest of a write would go on that was only taken in part; -1: none was. */
   restOffset: number;
+  /** What is not as it was written, until it is written again and synced. */
+  damage: Damage[];
+}
+
+interface Damage {
+  readonly start: number;
+  readonly end: number;
+  /** It is written again, or cut off; a sync makes that durable. */
+  isCovered: boolean;
 }
 
 type NameChange =
@@ -59,7 +68,9 @@ export type Interference =
   | { readonly kind: "crash" }
   | { readonly kind: "error"; readonly code: "EIO" }
   /** A write goes to another place of the same file. */
-  | { readonly kind: "misdirect"; readonly offset: number };
+  | { readonly kind: "misdirect"; readonly offset: number }
+  /** One bit of what is written is another. */
+  | { readonly kind: "flip"; readonly bit: number };
 
 export class SimDisk implements Disk {
   readonly #random: Random;
@@ -172,7 +183,18 @@ export class SimDisk implements Disk {
     if (fitting < bytes.byteLength && lastPieceEnd(offset + fitting) <= offset)
       throw fullDisk(path, "write");
     const taken = takenOf(bytes.byteLength, offset, Math.min(fitting, this.writeBytesMax));
+    coverDamage(inode, offset, offset + taken);
+    if (interference.kind === "misdirect") {
+      const length = bytes.byteLength;
+      for (const start of [offset, target.offset]) {
+        inode.damage.push({ start, end: start + length, isCovered: false });
+      }
+    }
     const copy = bytes.slice(0, taken);
+    if (interference.kind === "flip") {
+      const at = (interference.bit >> 3) % taken;
+      copy[at] = (copy[at] ?? 0) ^ (1 << (interference.bit & 7));
+    }
     this.#dirty.add(path);
     const end = offset + taken;
     if (end > inode.size) {
@@ -193,6 +215,7 @@ export class SimDisk implements Disk {
     if (target.bytes > inode.size) grow(inode, target.bytes);
     else inode.bytes.fill(0, target.bytes, inode.size);
     inode.size = target.bytes;
+    coverDamage(inode, target.bytes, Infinity);
     inode.pending.push({ kind: "size", bytes: target.bytes });
   }
 
@@ -204,6 +227,7 @@ export class SimDisk implements Disk {
       if (error instanceof DiskError) this.#failWriteback(inode);
       throw error;
     }
+    inode.damage = inode.damage.filter(({ isCovered }) => !isCovered);
     this.#persistSome(inode, 1);
   }
 
@@ -226,6 +250,7 @@ export class SimDisk implements Disk {
     this.#nameChanges = [];
     for (const inode of inodes) {
       this.#persistSome(inode, keep);
+      for (const damage of inode.damage) damage.isCovered = false;
       inode.bytes = inode.durable.slice(0, inode.durableSize);
       inode.size = inode.durableSize;
     }
@@ -251,6 +276,14 @@ export class SimDisk implements Disk {
     return true;
   }
 
+  /** Whether something on it still is not as it was written. */
+  get isDamaged(): boolean {
+    for (const names of [this.#names, this.#durableNames]) {
+      for (const { damage } of names.values()) if (damage.length > 0) return true;
+    }
+    return false;
+  }
+
   get files(): string[] {
     return [...this.#names.keys()].sort();
   }
@@ -268,6 +301,7 @@ export class SimDisk implements Disk {
   /** Flips a bit, in memory and on the platter. */
   rot(path: string, offset: number, bit: number): void {
     const inode = must(this.#names.get(path), "the file is there");
+    inode.damage.push({ start: offset, end: offset + 1, isCovered: false });
     for (const bytes of [inode.bytes, inode.durable]) {
       if (offset < bytes.byteLength) bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit);
     }
@@ -298,6 +332,7 @@ export class SimDisk implements Disk {
     const sizes = inode.pending.filter(({ kind }) => kind === "size");
     this.#persistSome(inode, this.#random.pick([0, 0.5]));
     inode.pending = sizes;
+    for (const damage of inode.damage) damage.isCovered = false;
   }
 
   /**
@@ -399,7 +434,15 @@ const emptyInode = (): Inode => ({
   durableSize: 0,
   pending: [],
   restOffset: -1,
+  damage: [],
 });
+
+/** Whatever damage lies within is written over, or cut off. */
+function coverDamage(inode: Inode, start: number, end: number): void {
+  for (const damage of inode.damage) {
+    if (damage.start >= start && damage.end <= end) damage.isCovered = true;
+  }
+}
 
 const parent = (name: string): string => name.slice(0, name.lastIndexOf("/"));
 

@@ -16,7 +16,17 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1780641943,
     found: "a checkpoint that found no room was never tried again, and writes refused",
   },
-  { seed: 1369147378, found: "a start that mends on a full disk ended as if it had no reason to" },
-  { seed: 1369148223, found: "the note about damage found no room at a start" },
+  {
+    seed: 1369147378,
+    found: "a misdirected write at a start found no room, and the check knew of no damage",
+  },
+  {
+    seed: 1369148223,
+    found: "mending at a start found no room for its note, and the check allowed no end",
+  },
   { seed: 1369149076, found: "half a sector of a record, left by a short write, read as damage" },
+  {
+    seed: 1224389387,
+    found: "after a failed sync a start left the newest vote in one slot, or in memory only",
+  },
 ];

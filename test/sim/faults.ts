@@ -20,6 +20,12 @@ interface DiskTrouble {
   failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
   syncMs: number;
   misdirectNext: boolean;
+  /** A bit changes in the write to a snapshot after so many; 0: in none. */
+  rotSnapshotIn: number;
+  /** The process ends now and then when a name has come, gone or changed: the rarer such names, the more. */
+  crashesAtNames: boolean;
+  /** How often a name of each kind has come, gone or changed. */
+  readonly nameChanges: Map<string, number>;
   /**
    * Files with a write that went to another place. Until a start puts right what it can, a second
    * fault in the same file could take the other copy, or the only trace: more than any file can bear.
@@ -33,6 +39,9 @@ const noTrouble = (): DiskTrouble => ({
   failNext: null,
   syncMs: 0,
   misdirectNext: false,
+  rotSnapshotIn: 0,
+  crashesAtNames: false,
+  nameChanges: new Map(),
   atRisk: new Set(),
 });
 
@@ -48,6 +57,9 @@ export interface FaultOptions {
   /** Tells both ends that their connection broke. */
   readonly disconnected: (a: SimProcess, b: SimProcess) => void;
 }
+
+/** How likely a crash follows the first change of a name of its kind; the tenth has a tenth of it. */
+const nameCrashRate = 0.4;
 
 export class Faults {
   readonly #world: FaultOptions;
@@ -116,13 +128,33 @@ export class Faults {
       return { kind: "error", code: "EIO" };
     }
     if (operation === "sync") process.stall(trouble.syncMs * (0.5 + random.float()));
+    if (trouble.crashesAtNames) this.#considerName(process, operation, path);
+    if (operation === "write" && trouble.rotSnapshotIn > 0 && path.includes("/snapshots/")) {
+      trouble.rotSnapshotIn--;
+      if (trouble.rotSnapshotIn === 0) return { kind: "flip", bit: random.below(2 ** 20) };
+    }
     if (operation === "write" && trouble.misdirectNext && !trouble.atRisk.has(path)) {
       trouble.misdirectNext = false;
       trouble.atRisk.add(path);
-      process.isDamaged = true;
+      process.damaged();
       return { kind: "misdirect", offset: 512 * random.below(8) };
     }
     return { kind: "none" };
+  }
+
+  /** A power loss soon after the change of a name: some was made durable, and some was not. */
+  #considerName(process: SimProcess, operation: DiskOperation, path: string): void {
+    const { random } = this.#world;
+    const isName = operation === "create" || operation === "rename" || operation === "remove";
+    if (!isName) return;
+    const trouble = must(this.#trouble.get(process.id), "every disk is known");
+    const kind = `${operation} ${path.replace(/\d+/g, "0")}`;
+    const count = (trouble.nameChanges.get(kind) ?? 0) + 1;
+    trouble.nameChanges.set(kind, count);
+    if (random.float() * count >= nameCrashRate) return;
+    trouble.crashIn = 1 + random.below(random.pick([4, 12]));
+    trouble.crashAt = "any";
+    process.crashLosesPower = true;
   }
 
   #next(): void {
@@ -176,10 +208,64 @@ export class Faults {
       case "reordering":
       case "slowLinks":
       case "resets":
+      case "otherAppends":
         this.#strikeNetwork(kind, process, lastsMs);
+        break;
+      case "isolatedLeaders":
+        this.#isolateLeader(random.pick([1, 2, 4]));
+        break;
+      case "lateAnswers":
+        this.#delayAnswers();
         break;
       default:
         this.#strikeDisk(kind, process, lastsMs);
+    }
+  }
+
+  get #leader(): SimProcess | undefined {
+    return this.#world.processes.find(({ life }) => life?.node.leadership.role === "leader");
+  }
+
+  /** Cut off from the others, but not from its clients, until they have another one; then that one. */
+  #isolateLeader(times: number): void {
+    const { network, random, options, processes } = this.#world;
+    const leader = this.#leader;
+    const timeoutMs = options.limits.electionTimeoutMs;
+    const lastsMs = leader ? timeoutMs * (0.5 + 2.5 * random.float()) : 0;
+    const setCut = (isCut: boolean): void => {
+      for (const other of processes) {
+        if (!leader || other === leader) continue;
+        network.link(leader.id, other.id).isCut = isCut;
+        network.link(other.id, leader.id).isCut = isCut;
+      }
+    };
+    setCut(true);
+    this.#later(lastsMs, () => setCut(false));
+    if (times === 1) return;
+    this.#later(lastsMs + timeoutMs * random.float(), () => this.#isolateLeader(times - 1));
+  }
+
+  /** What the leader hears is ever older, until the others do not hear it any more and elect anew. */
+  #delayAnswers(): void {
+    const { network, random, options, processes, time } = this.#world;
+    const leader = this.#leader;
+    if (!leader) return;
+    const timeoutMs = options.limits.electionTimeoutMs;
+    const heardMs = timeoutMs * (0.3 + random.float());
+    const lag = { sinceMs: time.nowMs, factor: 1 + 3 * random.float() };
+    const cutMs = heardMs + timeoutMs * (1 + 3 * random.float());
+    for (const other of processes) {
+      if (other === leader) continue;
+      const answers = network.link(other.id, leader.id);
+      const heartbeats = network.link(leader.id, other.id);
+      answers.lag = lag;
+      this.#later(heardMs, () => {
+        heartbeats.isCut = true;
+      });
+      this.#later(cutMs, () => {
+        answers.lag = null;
+        heartbeats.isCut = false;
+      });
     }
   }
 
@@ -258,6 +344,12 @@ export class Faults {
           network.duplicateRate = 0;
         });
         break;
+      case "otherAppends":
+        network.otherAppendRate = random.pick([0.05, 0.5]);
+        this.#later(lastsMs, () => {
+          network.otherAppendRate = 0;
+        });
+        break;
       default:
         network.reorderRate = random.pick([0.05, 0.5]);
         this.#later(lastsMs, () => {
@@ -314,9 +406,19 @@ export class Faults {
       case "misdirectedWrites":
         if (victim) must(this.#trouble.get(victim.id), "it is known").misdirectNext = true;
         break;
+      case "snapshotRot":
+        // Any node's: a snapshot is a copy, and where it is bad another one is made.
+        for (const each of this.#trouble.values()) each.rotSnapshotIn = 1 + random.below(8);
+        break;
+      case "crashesAtNames":
+        for (const each of this.#trouble.values()) each.crashesAtNames = true;
+        this.#later(options.limits.electionTimeoutMs * 10 * random.float(), () => {
+          for (const each of this.#trouble.values()) each.crashesAtNames = false;
+        });
+        break;
       case "stateDamage":
         if (!victim) break;
-        victim.isDamaged = true;
+        victim.damaged();
         victim.machineFile.isDamaged = true;
         if (victim.life) victim.kill(false);
         break;
@@ -338,7 +440,7 @@ export class Faults {
       (name) => victim.disk.sizeOf(name) > 0 && !atRisk.has(name),
     );
     if (files.length === 0) return;
-    victim.isDamaged = true;
+    victim.damaged();
     for (let flips = 1 + random.below(3); flips > 0; flips--) {
       const isAtEnd = random.float() < 0.4;
       const file = isAtEnd ? (files.findLast((name) => name.endsWith(".log")) ?? "") : "";

@@ -6,7 +6,11 @@
 
 import { crc32 } from "node:zlib";
 import { must } from "../../server/raft/assert.ts";
-import { decodeConfiguration } from "../../server/raft/configuration.ts";
+import {
+  decodeConfiguration,
+  encodeConfiguration,
+  type Configuration,
+} from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
@@ -132,11 +136,17 @@ export interface AppliedPoint {
   readonly history: number;
   readonly hashHigh: number;
   readonly hashLow: number;
+  readonly timeMs: number;
+  /** A checksum of the configuration. */
+  readonly members: number;
 }
 
 export class SimMachine implements StateMachine {
   readonly #file: MachineFile;
   readonly #onApplied: (point: AppliedPoint) => void;
+  /** What a state without a configuration stands for. */
+  readonly #formed: Configuration;
+  #members: { readonly configuration: Configuration; readonly checksum: number } | null = null;
   #rows: Map<string, Row>;
   #hash: StateHash;
   #history: number;
@@ -148,9 +158,13 @@ export class SimMachine implements StateMachine {
   stateBytes = 0;
   readonly reusableBytes = 0;
 
-  constructor(file: MachineFile, onApplied: (point: AppliedPoint) => void) {
+  constructor(
+    file: MachineFile,
+    { formed, onApplied }: { formed: Configuration; onApplied: (point: AppliedPoint) => void },
+  ) {
     const { rows, state } = file.read();
     this.#file = file;
+    this.#formed = formed;
     this.#onApplied = onApplied;
     this.#rows = rows;
     this.#hash = new StateHash(state.high, state.low);
@@ -274,8 +288,22 @@ export class SimMachine implements StateMachine {
   /** How far it has come, and what it looks like there. */
   get point(): AppliedPoint {
     const { high, low } = this.#hash;
-    const { appliedIndex } = this.applied;
-    return { index: appliedIndex, history: this.#history, hashHigh: high, hashLow: low };
+    const { appliedIndex, appliedTimeMs, configuration } = this.applied;
+    return {
+      index: appliedIndex,
+      history: this.#history,
+      hashHigh: high,
+      hashLow: low,
+      timeMs: appliedTimeMs,
+      members: this.#checksumOf(configuration ?? this.#formed),
+    };
+  }
+
+  #checksumOf(configuration: Configuration): number {
+    if (this.#members?.configuration !== configuration) {
+      this.#members = { configuration, checksum: crc32(encodeConfiguration(configuration)) };
+    }
+    return this.#members.checksum;
   }
 
   #applyCommand({ data, index: revision }: Entry): CommandResult {

@@ -16,6 +16,8 @@ interface Link {
   epoch: number;
   /** No connection before then. */
   downUntilMs: number;
+  /** What leaves later than `sinceMs` takes so many times that much longer; null: it does not. */
+  lag: { readonly sinceMs: number; readonly factor: number } | null;
 }
 
 export interface NetworkOptions {
@@ -37,6 +39,8 @@ export class SimNetwork {
   dropRate = 0;
   duplicateRate = 0;
   reorderRate = 0;
+  /** So many appends are preceded by another that the sender could as well have sent. */
+  otherAppendRate = 0;
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -47,6 +51,7 @@ export class SimNetwork {
       lastArrivalMs: 0,
       epoch: 0,
       downUntilMs: 0,
+      lag: null,
     }));
   }
 
@@ -82,10 +87,12 @@ export class SimNetwork {
     this.dropRate = 0;
     this.duplicateRate = 0;
     this.reorderRate = 0;
+    this.otherAppendRate = 0;
     for (const link of this.#links) {
       link.isCut = false;
       link.slowness = 1;
       link.downUntilMs = 0;
+      link.lag = null;
     }
   }
 
@@ -96,7 +103,8 @@ export class SimNetwork {
   ): void {
     const { time, random, latencyMs, deliver } = this.#options;
     const link = this.link(from, to);
-    const arrivalMs = sentAtMs + latencyMs * link.slowness * (0.5 + random.float());
+    const lagMs = link.lag ? (sentAtMs - link.lag.sinceMs) * link.lag.factor : 0;
+    const arrivalMs = sentAtMs + lagMs + latencyMs * link.slowness * (0.5 + random.float());
     const isOutOfOrder = random.float() < this.reorderRate;
     const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
     if (!isOutOfOrder) link.lastArrivalMs = atMs;

@@ -29,9 +29,17 @@ export const faultKinds = [
   "stateDamage",
   "wipe",
   "handOver",
+  // Drawn apart, from here on, so that older seeds still mean what they did where none of them strikes.
+  "isolatedLeaders",
+  "lateAnswers",
+  "otherAppends",
+  "snapshotRot",
+  "crashesAtNames",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
+
+const drawnApart = faultKinds.indexOf("isolatedLeaders");
 
 export interface SimOptions {
   readonly seed: number;
@@ -59,8 +67,10 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const other = new Random(seed ^ 0x5bd1e995);
   const likelihood = random.pick([0.1, 0.25, 0.5, 0.8]);
   const faults = new Set<FaultKind>();
-  for (const kind of faultKinds) {
-    if (random.float() < likelihood && !without.has(kind)) faults.add(kind);
+  const harsh = new Random(seed ^ 0x2c1b3c6d);
+  for (const [i, kind] of faultKinds.entries()) {
+    const chance = (i < drawnApart ? random : harsh).float();
+    if (chance < likelihood && !without.has(kind)) faults.add(kind);
   }
   const tickMs = random.pick([10, 25, 50]);
   const heartbeatMs = tickMs * random.pick([1, 2, 4]);

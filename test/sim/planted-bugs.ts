@@ -50,12 +50,6 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "",
   },
   {
-    name: "a checkpoint that a full disk refused is not owed",
-    file: "server/applier.ts",
-    find: "const isDue = this.#owesCheckpoint || ",
-    replace: "const isDue = ",
-  },
-  {
     name: "acknowledged before the sync",
     file: "server/node.ts",
     find: "    this.#send(ready.messages);\n    if (ready.hardState)",
@@ -242,5 +236,41 @@ export const plantedBugs: readonly PlantedBug[] = [
     file: "server/state-machine/rows.ts",
     find: "for (const [key, row] of this.#changes) {\n      // One",
     replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      // One",
+  },
+  {
+    name: "a follower commits up to its own last entry",
+    file: "server/raft/follower.ts",
+    find: "raft.commitTo(index(Math.min(message.commitIndex, lastNew)));",
+    replace: "raft.commitTo(index(Math.min(message.commitIndex, log.lastIndex)));",
+  },
+  {
+    name: "any newer answer confirms the newest read round",
+    file: "server/raft/leader.ts",
+    find: "  progress.readRound = readRound;\n",
+    replace: "  progress.readRound = leader.reads.newest;\n",
+  },
+  {
+    name: "a snapshot's checksums are not compared",
+    file: "storage/snapshot-reader.ts",
+    find: "if (checksum !== header.checksum || header.number !== this.#number) {",
+    replace: "if (header.number !== this.#number) {",
+  },
+  {
+    name: "a leader without a majority does not step down",
+    file: "server/raft/leader.ts",
+    find: "ids.filter(isActive).length >= majority(ids.length);",
+    replace: "ids.filter(isActive).length >= 1;",
+  },
+  {
+    name: "the name of the note about a truncation is not synced",
+    file: "storage/log-note.ts",
+    find: "  file.sync();\n  file.close();\n  disk.syncDirectory(directory);\n",
+    replace: "  file.sync();\n  file.close();\n",
+  },
+  {
+    name: "the name of the note about damage is not synced",
+    file: "storage/mending-note.ts",
+    find: "    this.#disk.rename(path, this.#path);\n    this.#disk.syncDirectory(this.#directory);\n",
+    replace: "    this.#disk.rename(path, this.#path);\n",
   },
 ];

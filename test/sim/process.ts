@@ -7,25 +7,11 @@ import { judgePeer } from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
 import { Node } from "../../server/node.ts";
 import type { MendingNote } from "../../storage/mending-note.ts";
-import type {
-  Clock,
-  HardStateStore,
-  LogStore,
-  MendingStore,
-  Network,
-  Timer,
-} from "../../server/ports.ts";
+import type { Clock, LogStore, MendingStore, Network, Timer } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
 import { configuration, type Member } from "../../server/raft/configuration.ts";
-import {
-  index,
-  type Entry,
-  type HardState,
-  type Index,
-  type NodeId,
-  type Term,
-} from "../../server/raft/entry.ts";
+import { index, type NodeId } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
 import {
   createGroup,
@@ -34,20 +20,19 @@ import {
   type GroupOptions,
   type Suspect,
 } from "../../storage/group-files.ts";
-import type { LogBase } from "../../storage/log-reset.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
-import type { HardStateFile } from "../../storage/hard-state.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
 import { LogDamaged } from "../../storage/log-damage.ts";
-import type { RaftLog } from "../../storage/raft-log.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
 import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
+import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
 import { MachineFile, SimMachine } from "./machine.ts";
 import type { SimOptions } from "./options.ts";
 import type { SimTime } from "./time.ts";
-import { claim, SimFailure, type Coverage, type Trace } from "./trace.ts";
+import { claim, type Coverage, type Trace } from "./trace.ts";
+import { groupDirectory, WatchedHardState, WatchedLog } from "./watched.ts";
 
 export interface Surroundings {
   readonly options: SimOptions;
@@ -73,10 +58,11 @@ export interface Surroundings {
 export interface Life {
   readonly node: Node;
   readonly number: number;
+  readonly log: LogStore;
+  readonly contact: Contact;
 }
 
 const directory = "node";
-const groupDirectory = `${directory}/group-0`;
 
 export class SimProcess {
   readonly id: NodeId;
@@ -88,8 +74,7 @@ export class SimProcess {
   life: Life | null = null;
   /** Why it does not start any more; null: it does. */
   refusal: string | null = null;
-  /** Its files were damaged: then finding damage is what it should do. */
-  isDamaged = false;
+  #wasDamaged = false;
   /** The next end takes what was not synced along. */
   crashLosesPower = false;
   #suspect: Suspect | null = null;
@@ -109,6 +94,22 @@ export class SimProcess {
     this.#world = world;
     this.#random = new Random(seed);
     this.disk = new SimDisk(this.#random);
+  }
+
+  /** Its files were damaged, or are about to be: then finding damage is what it should do. */
+  damaged(): void {
+    this.#wasDamaged = true;
+  }
+
+  /** Until the last of it is gone, and what it took along is there again. */
+  get isDamaged(): boolean {
+    if (!this.#wasDamaged) return false;
+    const isMending = this.life === null || this.life.node.mending !== null;
+    const isDone = !isMending && !this.disk.isDamaged && !this.machineFile.isDamaged;
+    if (!isDone || this.#world.checks.hasLost(this.id)) return true;
+    this.#wasDamaged = false;
+    this.#world.coverage.add("nothing is left of a damage");
+    return false;
   }
 
   /** Makes the files of a member of the cluster that has just formed. */
@@ -199,7 +200,8 @@ export class SimProcess {
           return { ok: false, damage: { path, detail: "a page is damaged" } };
         const onApplied = (point: Parameters<Checks["applied"]>[1]): void =>
           checks.applied(this.id, point);
-        return { ok: true, store: new SimMachine(this.machineFile, onApplied) };
+        const formed = configuration(this.#world.members);
+        return { ok: true, store: new SimMachine(this.machineFile, { formed, onApplied }) };
       },
       setMachineAside: () => this.machineFile.wipe(),
       hasPeers: this.#world.members.length > 1,
@@ -239,16 +241,26 @@ export class SimProcess {
     this.#lives++;
     this.#blockedUntilMs = time.nowMs;
     this.#backlog = [];
-    const life: Life = { node: this.#createNode(opened.files), number: this.#lives };
+    const watched = { id: this.id, checks, coverage, disk: this.disk };
+    const watchedLog = new WatchedLog({ ...watched, machine, log });
+    const life: Life = {
+      node: this.#createNode({ ...opened.files, watchedLog }),
+      number: this.#lives,
+      log: watchedLog,
+      contact: new Contact(this.id, this.#world.options.limits),
+    };
     this.life = life;
     this.enter(life, () => life.node.start());
   }
 
-  #createNode({ hardState, ...files }: GroupFiles<SimMachine>): Node {
+  #createNode({
+    hardState,
+    machine,
+    note,
+    watchedLog: log,
+  }: GroupFiles<SimMachine> & { watchedLog: WatchedLog }): Node {
     const { options, checks, coverage, members, clusterId } = this.#world;
-    const { machine } = files;
     const formed = configuration(members);
-    const log = new WatchedLog({ ...files, id: this.id, checks, coverage, disk: this.disk });
     const snapshots = new SnapshotFiles({
       ...this.#groupOptions(),
       clusterId,
@@ -274,7 +286,7 @@ export class SimProcess {
       log,
       hardState: new WatchedHardState({ file: hardState, id: this.id, checks, disk: this.disk }),
       machine,
-      mending: this.#watched(files.note),
+      mending: this.#watched(note),
       snapshots,
       space: new ReservedSpace(this.disk, directory),
       fatal: (error) => this.#ended(error),
@@ -309,11 +321,13 @@ export class SimProcess {
   /** The process is over. Only the simulation's own faults are reasons for that. */
   #ended(error: unknown): void {
     const { time, trace, coverage } = this.#world;
+    // Asked while it still lives: what has healed by now is no excuse any more.
+    const { isDamaged } = this;
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
-    const isFoundDamage = this.isDamaged && error instanceof LogDamaged;
+    const isFoundDamage = isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
     // Mending at a start needs room, and is begun again at the next one. A node that runs lives on.
-    const isMending = this.life === null && this.isDamaged;
+    const isMending = this.life === null && isDamaged;
     claim(
       isMending || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
@@ -434,7 +448,9 @@ export class SimProcess {
       const next = (): void => {
         timer = at(ms, () => {
           next();
+          const { life } = this;
           run();
+          if (life) life.contact.ticked(life.node.leadership, this.voters);
         });
       };
       next();
@@ -465,112 +481,5 @@ export class SimProcess {
       drawSalt: () => this.#random.below(2 ** 32),
       logSizes: this.#world.options.logSizes,
     };
-  }
-}
-
-interface Watched {
-  readonly id: NodeId;
-  readonly checks: Checks;
-  readonly disk: SimDisk;
-}
-
-interface LogSurroundings extends Watched {
-  readonly coverage: Coverage;
-  readonly machine: SimMachine;
-}
-
-/** The real log, and an observer who is told of everything. */
-class WatchedLog implements LogStore {
-  readonly #log: RaftLog;
-  readonly #watched: LogSurroundings;
-
-  constructor(options: LogSurroundings & { log: RaftLog }) {
-    this.#log = options.log;
-    this.#watched = options;
-  }
-
-  get firstIndex(): Index {
-    return this.#log.firstIndex;
-  }
-
-  get lastIndex(): Index {
-    return this.#log.lastIndex;
-  }
-
-  term(at: Index): Term | null {
-    return this.#log.term(at);
-  }
-
-  entries(from: Index, through: Index, bytesMax: number): Entry[] {
-    return this.#log.entries(from, through, bytesMax);
-  }
-
-  append(entries: readonly Entry[]): "written" | "full" {
-    const { id, checks, coverage } = this.#watched;
-    const first = entries[0]?.index ?? index(0);
-    if (first <= this.#log.lastIndex) coverage.add("conflicting entries were cut off");
-    checks.appending(id, entries);
-    const written = this.#log.append(entries);
-    if (written === "full") {
-      coverage.add("the log found no room");
-      checks.refused(id, first, this.#log);
-    }
-    return written;
-  }
-
-  compact(through: Index): void {
-    const { firstIndex } = this.#log;
-    this.#log.compact(through);
-    if (this.#log.firstIndex > firstIndex) this.#watched.coverage.add("the log was compacted");
-  }
-
-  prepareReset(base: LogBase): void {
-    this.#log.prepareReset(base);
-  }
-
-  reset(base: LogBase): void {
-    const { id, checks, coverage, machine } = this.#watched;
-    this.#log.reset(base);
-    checks.installed(id, { ...machine.point, term: base.lastTerm });
-    coverage.add("a snapshot was installed");
-  }
-
-  get bytes(): number {
-    return this.#log.bytes;
-  }
-
-  lastBeyond(bytesMax: number): Index {
-    return this.#log.lastBeyond(bytesMax);
-  }
-
-  sync(): void {
-    const { id, checks, disk } = this.#watched;
-    this.#log.sync();
-    if (!disk.isSynced(`${groupDirectory}/log/`))
-      throw new SimFailure(`node ${id} left its log unsynced`);
-    checks.synced(id);
-  }
-}
-
-class WatchedHardState implements HardStateStore {
-  readonly #file: HardStateFile;
-  readonly #watched: Watched;
-
-  constructor(options: Watched & { file: HardStateFile }) {
-    this.#file = options.file;
-    this.#watched = options;
-  }
-
-  get current(): HardState {
-    return this.#file.current;
-  }
-
-  save(state: HardState): void {
-    const { id, checks, disk } = this.#watched;
-    checks.saving(id, state);
-    this.#file.save(state);
-    if (!disk.isSynced(`${groupDirectory}/hard-state`))
-      throw new SimFailure(`node ${id} left its vote unsynced`);
-    checks.saved(id, state);
   }
 }

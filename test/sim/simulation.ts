@@ -6,7 +6,8 @@
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
 import type { Member } from "../../server/raft/configuration.ts";
-import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
+import type { Append } from "../../server/raft/message.ts";
 import { majority } from "../../server/raft/quorum.ts";
 import { checkHistory } from "../linearizability/checker.ts";
 import type { HistoryRecorder } from "../linearizability/history.ts";
@@ -90,7 +91,10 @@ class Simulation {
         this.#trace.note(this.#time.nowMs, message.type, to, from);
         this.#coverage.add(`${message.type} to a ${life.node.leadership.role}`);
         const { incarnation } = must(this.#members[from - 1], "ids count from 1");
-        process.enter(life, () => life.node.receive(from, message, incarnation));
+        process.enter(life, () => {
+          life.contact.heard(from);
+          life.node.receive(from, message, incarnation);
+        });
       },
     });
     this.#processes = ids.map(
@@ -295,6 +299,7 @@ class Simulation {
       send: (from: SimProcess, to: NodeId, message: Parameters<Checks["sent"]>[2]) => {
         this.#checks.sent(from.id, to, message);
         if (!this.#isConnected(from.id, to)) return false;
+        if (message.type === "append") this.#sendOther(from, to, message);
         this.#network.send(from.id, to, { message, sentAtMs: from.nowMs });
         return true;
       },
@@ -306,6 +311,31 @@ class Simulation {
       started: (process: SimProcess) => this.#faults.started(process),
       died: (process: SimProcess, life: Life | null) => this.#died(process, life),
     };
+  }
+
+  /**
+   * A leader that knows less of what the follower has begins its append earlier, and a smaller batch
+   * ends it earlier: a follower has to cope with whatever a leader of this term may say.
+   */
+  #sendOther({ id, life, nowMs }: SimProcess, to: NodeId, message: Append): void {
+    if (this.#network.otherAppendRate === 0) return;
+    if (this.#random.float() >= this.#network.otherAppendRate || !life) return;
+    const { previousIndex, previousTerm, entries } = message;
+    const { log } = life;
+    const earlier = Math.max(log.firstIndex - 1, previousIndex - this.#random.below(6));
+    const isWritten = log.term(previousIndex) === previousTerm;
+    const first = index(isWritten ? Math.min(earlier, previousIndex) : previousIndex);
+    const before =
+      first < previousIndex ? log.entries(index(first + 1), previousIndex, Infinity) : [];
+    const all = [...before, ...entries];
+    const other = {
+      ...message,
+      previousIndex: first,
+      previousTerm: first === previousIndex ? previousTerm : must(log.term(first), "it is there"),
+      entries: all.slice(0, this.#random.below(all.length + 1)),
+    };
+    this.#coverage.add("another append");
+    this.#network.send(id, to, { message: other, sentAtMs: nowMs });
   }
 
   #identity(id: NodeId) {

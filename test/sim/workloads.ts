@@ -32,8 +32,11 @@ export abstract class Workload<Input extends { readonly kind: string }, Output> 
 /** A call that is under way, whatever it asks. */
 export interface Asked {
   readonly kind: string;
+  readonly key: string;
   /** Null for what is read. */
   readonly command: Uint8Array | null;
+  /** Of the write, or of the row that was read; 0 where there is none, or no answer yet. */
+  readonly revision: number;
   answered(result: CommandResult, nowMs: number): void;
   read(machine: StateMachine): void;
   /** The output that `answered` or `read` took is told at this time. */
@@ -52,15 +55,24 @@ export function ask<Input extends { readonly kind: string }, Output>(
   const id = history.begin(client, key, input, nowMs);
   const command = workload.commandOf(key, input);
   let output: Output | undefined;
+  let revision = 0;
   return {
     id,
     kind: input.kind,
+    key,
+    get revision() {
+      return revision;
+    },
     command: command && encodeCommand(command),
     answered: (result) => {
       output = workload.outputOf(result);
+      revision = "revision" in result ? result.revision : 0;
     },
     read: (machine) => {
       output = workload.read(machine, key);
+      revision = rowIn(machine, key)?.revision ?? 0;
+      const listed = id % listEvery === 0 ? listedRow(machine, key)?.revision : revision;
+      claim((listed ?? 0) === revision, () => `${key}: a get shows ${revision}, a list ${listed}`);
     },
     end: (endMs) => history.end(id, must(output, "it was answered"), endMs),
     unknown: () => history.unknown(id),
@@ -71,7 +83,18 @@ export function ask<Input extends { readonly kind: string }, Output>(
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-function rowIn(machine: StateMachine, key: string): Row | null {
+/** One read in so many looks at a listing too. */
+const listEvery = 4;
+
+function listedRow(machine: StateMachine, key: string): Row | null {
+  const found = machine.lookup({
+    ...{ type: "list", range: { start: key, end: afterKey(key) }, after: null, reverse: false },
+    ...{ limit: 10, keysOnly: false, bytesMax: Infinity, groups: null },
+  });
+  return found.type === "list" ? (found.rows.find((row) => row.key === key) ?? null) : null;
+}
+
+export function rowIn(machine: StateMachine, key: string): Row | null {
   const found = machine.lookup({ type: "get", key });
   return found.type === "get" ? found.row : null;
 }

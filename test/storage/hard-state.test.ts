@@ -4,8 +4,10 @@ import { crc32 } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { nodeId, term, type HardState } from "../../server/raft/entry.ts";
-import { DiskError } from "../../storage/disk.ts";
+import { DiskError, type Disk } from "../../storage/disk.ts";
 import { HardStateFile } from "../../storage/hard-state.ts";
+import { Random } from "../raft/random.ts";
+import { SimDisk } from "../sim/disk.ts";
 import { MemoryDisk, seeded } from "./memory-disk.ts";
 
 const path = "group/hard-state";
@@ -16,7 +18,7 @@ const state = (t: number, vote: number | null): HardState => ({
   vote: vote === null ? null : nodeId(vote),
 });
 
-function opened(disk: MemoryDisk): HardStateFile {
+function opened(disk: Disk): HardStateFile {
   const result = HardStateFile.open(disk, path);
   if (!result.ok) throw new Error(result.damage.detail);
   return result.file;
@@ -181,6 +183,30 @@ test("a state found after a kill survives the next power loss", () => {
       const found = opened(disk).current;
       disk.crash(seeded(seed));
       assert.equal(opened(disk).current, found, `operation ${at}, seed ${seed}`);
+    }
+  }
+});
+
+test("what a start finds after a failed sync is in both slots, on the platter too", () => {
+  for (let seed = 0; seed < 20; seed++) {
+    for (const failing of [1, 2]) {
+      for (const slot of slots) {
+        const disk = new SimDisk(new Random(seed));
+        HardStateFile.create(disk, path);
+        disk.syncDirectory("group");
+        const file = opened(disk);
+        let syncs = 0;
+        disk.interfere = (operation) =>
+          operation === "sync" && ++syncs === failing
+            ? { kind: "error", code: "EIO" }
+            : { kind: "none" };
+        assert.throws(() => file.save(state(5, 2)));
+        disk.kill();
+        const found = opened(disk).current;
+        disk.losePower(0);
+        disk.rot(path, slot, 3);
+        assert.equal(opened(disk).current, found, `sync ${failing} failed, slot ${slot} is bad`);
+      }
     }
   }
 });

@@ -5,6 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index, term, type Entry } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
+import { LogDamaged } from "../../storage/log-damage.ts";
 import { RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
 import { segmentHeaderBytes, segmentName } from "../../storage/segment.ts";
 import { MemoryDisk, seeded } from "./memory-disk.ts";
@@ -291,6 +292,18 @@ test("a last record that the disk wrote to another place is damage, not a torn w
   });
   const result = open(disk);
   assert.is(result.ok, false);
+});
+
+test("what is cut off does not take the only trace of a lost record along", () => {
+  const { disk, log } = created();
+  for (const each of entries(1, 3)) append(log, [each]);
+  const second = segmentHeaderBytes + 48 + 24;
+  disk.edit(firstFile, (bytes) => void bytes.fill(0, second, second + 48 + 24));
+  assert.throws(
+    () => log.append([entry(3, 2)]),
+    (error: unknown) => error instanceof LogDamaged && error.damage.firstLost === 2,
+  );
+  assert.is(open(disk).ok, false);
 });
 
 test("a log that ends before what is applied is refused by name, and left as it was found", () => {

@@ -247,6 +247,7 @@ test("rows that are not those of the view are refused, and the old state stays",
       [/not those/, ({ table, rows }) => ({ table, rows: rows.slice(1) })],
       [/does not know/, ({ rows }) => ({ table: "other", rows })],
       [/columns/, ({ table, rows }) => ({ table, rows: rows.map((row) => row.slice(1)) })],
+      [/does not fit/, ({ table, rows }) => ({ table, rows: rows.concat(rows) })],
       [/checksum/, ({ table, rows }) => ({ table, rows: rows.map(([, ...row]) => ["x", ...row]) })],
     ];
     for (const [expected, tamper] of tampers) {

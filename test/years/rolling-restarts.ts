@@ -29,7 +29,7 @@ await run(async (scope) => {
   await cluster.assertSameState();
   console.log(
     `${rounds} rounds in ${seconds(startMs)}: ${load.writes} writes and as many reads, ` +
-      `${load.failed} requests failed, the slowest took ${load.slowestMs.toFixed(0)} ms; ` +
+      `${load.failed} requests failed, ${load.repeated} were put again, the slowest took ${load.slowestMs.toFixed(0)} ms; ` +
       `all acknowledged present on every node`,
   );
 });
