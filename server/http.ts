@@ -6,6 +6,8 @@ import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { metricsContentType } from "./metrics.ts";
+import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
@@ -21,6 +23,8 @@ export interface HttpOptions extends WebGuardOptions {
   ready(): boolean;
   readonly version: string;
   readonly backups: Backups;
+  /** The text of `/metrics`. */
+  metrics(): Promise<string>;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -198,6 +202,17 @@ export function createApp(options: HttpOptions): HttpApp {
   route(
     "/version",
     readOnly(() => json({ version: options.version })),
+  );
+  route(
+    "/metrics",
+    readOnly(async () => {
+      const headers = { "Content-Type": metricsContentType, "Cache-Control": "no-store" };
+      return new Response(await options.metrics(), { headers });
+    }),
+  );
+  route(
+    "/openapi.json",
+    readOnly(() => json(openApi(options.version))),
   );
   route(
     "/v1/backup",

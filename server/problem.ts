@@ -43,6 +43,8 @@ export interface ProblemOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+export const failureCodes: readonly string[] = Object.keys(kinds);
+
 /** The HTTP status that stands for `code`. */
 export function statusOf(code: FailureCode): number {
   return kinds[code].status;
