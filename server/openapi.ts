@@ -92,6 +92,13 @@ const level = query(
   { enum: ["linearizable", "lease", "local"], default: "linearizable" },
   "`local` answers from what this node has, which may be old.",
 );
+const duration = { type: "string", pattern: "^[0-9]+(ms|s|m|h|d)?$", examples: ["500ms", "30s"] };
+const reading = [
+  level,
+  query("min_revision", index, "503 `stale` where this revision is not reached in time."),
+  query("max_stale", duration, "How old a `local` answer may be."),
+  query("timeout", duration, "How long to wait for `min_revision`."),
+];
 const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
@@ -115,7 +122,12 @@ const keyPath: PathItem = {
   get: {
     operationId: "get",
     summary: "The value of a key",
-    parameters: [level, header("If-None-Match", "304 where the row still has this ETag.")],
+    parameters: [
+      ...reading,
+      query("wait", duration, "Waits so long for a row that is newer; 304 when none came."),
+      query("after", index, "With `wait`: newer than this revision."),
+      header("If-None-Match", "304 where the row still has this ETag."),
+    ],
     responses: {
       200: {
         description: "The bytes, with the content type they were stored with.",
@@ -200,7 +212,7 @@ const rangePath: PathItem = {
       query("keys", flag, "Rows without values."),
       query("count", flag, "Only how many there are."),
       query("delimiter", text, "What goes on behind the next one is given as one of `prefixes`."),
-      level,
+      ...reading,
     ],
     responses: {
       200: {
@@ -227,6 +239,32 @@ const rangePath: PathItem = {
       ),
     ],
     responses: { 200: answer("Done.", ref("Deleted")), ...refusals() },
+  },
+};
+
+const watching: Described = {
+  operationId: "watch",
+  summary: "Changes as they come, each once and in order",
+  description:
+    "Server-sent events whose id is the revision, so that an EventSource resumes by itself, or, " +
+    "with `Accept: application/x-ndjson`, one a line. Word that nothing happened comes every five " +
+    "seconds.",
+  parameters: [
+    query("key", text, "Of this key alone."),
+    ...selection,
+    query("since", index, "What happened behind this revision; without it, from now on."),
+    query("prev", flag, "With what was there before."),
+    header("Last-Event-ID", "As `since`, and before it."),
+  ],
+  responses: {
+    200: {
+      description: "Goes on until the client ends it, falls behind, or the node stops.",
+      content: {
+        "text/event-stream": { schema: text },
+        "application/x-ndjson": { schema: ref("Change") },
+      },
+    },
+    ...refusals([410, "That history is gone; `oldestRevision` is where it can go on."]),
   },
 };
 
@@ -336,6 +374,7 @@ export const paths: Paths = {
       },
     },
   },
+  "/v1/watch": { get: watching },
   ...clusterPaths,
   "/livez": simple("live", "Whether the process does its work", "live", { const: true }),
   "/readyz": simple("ready", "Whether it knows a leader; otherwise 503", "ready", { const: true }),

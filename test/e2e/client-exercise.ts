@@ -120,7 +120,40 @@ async function types(): Promise<void> {
   same((await kv.typed(bytes).get(`${prefix}text`))?.value.length, 2, "bytes");
 }
 
-for (const part of [keys, dotKeys, conditions, ranges, counters, transactions, types]) {
+async function watches(): Promise<void> {
+  const start = await kv.put(`${prefix}watched/0`, "0");
+  const ending = new AbortController();
+  const changes = kv.watch(
+    { prefix: `${prefix}watched/`, since: start.revision, prev: true },
+    { signal: ending.signal },
+  );
+  await kv.put(`${prefix}watched/1`, new Uint8Array([255]), { contentType: "image/png" });
+  await kv
+    .txn()
+    .do(
+      { op: "put", key: `${prefix}watched/0`, value: "new" },
+      { op: "delete", key: `${prefix}watched/1` },
+    )
+    .commit();
+  const seen = [];
+  for await (const { type, key, value, contentType, prev } of changes) {
+    seen.push([type, key.at(-1), value?.[0], contentType, prev?.value[0]]);
+    if (seen.length === 3) break;
+  }
+  const zero = "0".charCodeAt(0);
+  const expected = [
+    ["put", "1", 255, "image/png", undefined],
+    ["put", "0", "n".charCodeAt(0), undefined, zero],
+    ["delete", "1", undefined, undefined, 255],
+  ];
+  same(seen, expected, "changes");
+  const more = kv.watch({ key: `${prefix}watched/0` }, { signal: ending.signal });
+  const failed = errorOf(more.next());
+  ending.abort();
+  same((await failed).code, "aborted", "a signal ends a watch");
+}
+
+for (const part of [keys, dotKeys, conditions, ranges, counters, transactions, types, watches]) {
   await part();
 }
 console.log("done");

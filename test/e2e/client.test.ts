@@ -99,6 +99,56 @@ scenario("no acknowledged write is lost while leaders are killed", async (scope)
   for (const [key, revision] of acknowledged) assert.is((await kv.get(key))?.revision, revision);
 });
 
+scenario("a watch sees every change once and in order while nodes are killed", async (scope) => {
+  const cluster = await Cluster.start(scope);
+  const { kv } = clientOf(scope, originsOf(cluster.nodes));
+  const { kv: watcher } = clientOf(scope, originsOf(cluster.nodes));
+  const { revision: since } = await kv.put("begin", "");
+  const written: string[] = [];
+  const seen: string[] = [];
+  const revisions: number[] = [];
+  const watching = (async (): Promise<void> => {
+    for await (const change of watcher.watch({ prefix: "w/", since })) {
+      seen.push(`${change.key} ${change.text()}`);
+      revisions.push(change.revision);
+      if (change.key === "w/end") return;
+    }
+  })();
+  const over = new AbortController();
+  const writing = (async (): Promise<void> => {
+    for (let turn = 0; !over.signal.aborted; turn++) {
+      // Two keys in one revision: a connection that breaks between them loses neither.
+      const pair = [`w/a ${turn}`, `w/b ${turn}`];
+      const put = (key: string) => ({ op: "put", key, value: String(turn) }) as const;
+      const made = kv.txn().do(put("w/a"), put("w/b")).commit();
+      const done = await made.catch((error: unknown) => {
+        if (!KvError.is(error) || error.outcome !== "unknown") throw error;
+        return null;
+      });
+      if (done !== null) written.push(...pair);
+    }
+  })();
+  for (const node of [...cluster.nodes, ...cluster.nodes]) {
+    const goal = seen.length + 20;
+    await until("more changes are seen", 3 * electionMs, () => seen.length >= goal);
+    await node.kill();
+    await cluster.leader(2 * electionMs);
+    node.start();
+    await cluster.whole();
+  }
+  over.abort();
+  await writing;
+  await kv.put("w/end", "");
+  await watching;
+  assert.equal(new Set(seen).size, seen.length, "a change came twice");
+  assert.equal(
+    revisions,
+    revisions.toSorted((a, b) => a - b),
+  );
+  const missing = written.filter((text) => !seen.includes(text));
+  assert.equal(missing, []);
+});
+
 scenario("one endpoint is enough to find the others and the leader", async (scope) => {
   const cluster = await Cluster.start(scope);
   const [follower] = await cluster.followers();
