@@ -41,8 +41,8 @@ export interface Shadow {
   attempted: HardState[];
   term: number;
   commitIndex: number;
-  /** Entries up to here were synced, and are known to have been lost to damage; 0: none. */
-  lostThrough: number;
+  /** Entries, by term and index, that were synced and are known to have been lost to damage. */
+  readonly lost: Set<number>;
   /** Until it has everything again: then it has no vote. */
   isRecovering: boolean;
 }
@@ -57,7 +57,7 @@ export const emptyShadow = (incarnation: string): Shadow => ({
   attempted: [],
   term: 0,
   commitIndex: 0,
-  lostThrough: 0,
+  lost: new Set(),
   isRecovering: false,
 });
 
@@ -103,6 +103,8 @@ export interface FoundFiles {
 }
 
 const indexesMax = 2 ** 24;
+
+const placeOf = (term: number, at: number): number => term * indexesMax + at;
 
 const contentOf = (entry: Entry): number =>
   crc32(entry.data, (entry.kind.length * 31 + entry.timeMs) >>> 0);
@@ -208,7 +210,9 @@ export class Checks {
     const last = entries[entries.length - 1]?.index ?? base;
     shadow.isRecovering = found.isRecovering;
     if (found.isRecovering && last < shadow.synced) {
-      shadow.lostThrough = Math.max(shadow.lostThrough, shadow.synced);
+      for (let at = last + 1; at <= shadow.synced; at++) {
+        shadow.lost.add(placeOf(must(shadow.terms[at], "it was synced"), at));
+      }
       shadow.synced = last;
     }
     claim(
@@ -259,19 +263,25 @@ export class Checks {
     const shadow = this.#shadow(id);
     shadow.isRecovering = false;
     // From here on it answers for all it holds, as everybody does.
-    shadow.lostThrough = 0;
+    shadow.lost.clear();
   }
 
   /** Damage has taken entries from it, and it has not said that it has them again. */
   hasLost(id: NodeId): boolean {
-    return this.#shadow(id).lostThrough > 0;
+    return this.#shadow(id).lost.size > 0;
   }
 
-  /** The first entry that is committed, was acknowledged here, and is not here now. */
+  /**
+   * An entry that is committed, was acknowledged here, and is not here now. What another leader put in
+   * the place of a lost entry is none: this node never had a word in it.
+   */
   #missing(id: NodeId): number | null {
-    const { lostThrough, synced, terms } = this.#shadow(id);
-    for (let at = 1; at <= Math.min(lostThrough, this.lastCommitted); at++) {
-      if (at > synced || terms[at] !== this.#committed[at]?.term) return at;
+    const { lost, synced, terms } = this.#shadow(id);
+    for (const place of lost) {
+      const at = place % indexesMax;
+      const term = this.#committed[at]?.term;
+      if (term === undefined || placeOf(term, at) !== place) continue;
+      if (at > synced || terms[at] !== term) return at;
     }
     return null;
   }
@@ -447,12 +457,12 @@ export class Checks {
     let previousTerm = termBefore;
     if (entries[0]) cutTrail(shadow, entries[0].index);
     for (const entry of entries) {
-      const place = entry.term * indexesMax + entry.index;
+      const place = placeOf(entry.term, entry.index);
       const content = contentOf(entry);
       const known = this.#entries.get(place);
       claim(entry.term >= previousTerm, () => `the terms in the log of node ${id} go back`);
       const { timeMs } = entry;
-      const before = this.#entries.get(previousTerm * indexesMax + entry.index - 1);
+      const before = this.#entries.get(placeOf(previousTerm, entry.index - 1));
       claim(
         timeMs >= (before?.timeMs ?? 0),
         () => `the time in the log of node ${id} goes back at ${entry.index}`,
@@ -561,7 +571,7 @@ export class Checks {
       const shadow = this.#everyShadow.get(incarnation);
       if (!shadow) return false;
       // Damage took it from there, after it had been acknowledged: of a minority it may.
-      if (shadow.lostThrough >= at) return true;
+      if (shadow.lost.has(placeOf(term, at))) return true;
       return shadow.synced >= at && shadow.terms[at] === term;
     };
     claim(mayBeCommitted(trail, { at, committed: this.lastCommitted }, isHolder), () => {

@@ -29,4 +29,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1224389387,
     found: "after a failed sync a start left the newest vote in one slot, or in memory only",
   },
+  {
+    seed: 2026113948,
+    found: "a lost entry that was never committed was asked for when another had its place",
+  },
 ];

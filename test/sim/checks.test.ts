@@ -1,0 +1,72 @@
+/** The observer itself: what it takes for lost, and what it does not. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { nodeId, term, type NodeId } from "../../server/raft/entry.ts";
+import { entryOf } from "../raft/message-text.ts";
+import { Checks, emptyShadow } from "./checks.ts";
+
+const ids = [1, 2, 3].map((id) => nodeId(id));
+const [damaged, second, third] = ids as [NodeId, NodeId, NodeId];
+
+function newChecks(): Checks {
+  return new Checks(new Map(ids.map((id) => [id, emptyShadow()])));
+}
+
+function commits(checks: Checks, id: NodeId, commitIndex: number): void {
+  checks.observed({ id, term: 5, isLeader: false, commitIndex }, ids);
+}
+
+/** Entries as "index/term". */
+function writes(checks: Checks, id: NodeId, entries: string): void {
+  checks.appending(id, entries.split(" ").map(entryOf));
+  checks.synced(id);
+}
+
+function losesItsLog(checks: Checks, id: NodeId): void {
+  checks.restarted(id, {
+    firstIndex: 1,
+    baseTerm: 0,
+    entries: [],
+    hardState: { term: term(0), vote: null },
+    appliedIndex: 0,
+    isRecovering: true,
+  });
+}
+
+test("a lost entry that another leader's has replaced need not come back", () => {
+  const checks = newChecks();
+  writes(checks, damaged, "1/4");
+  losesItsLog(checks, damaged);
+  for (const id of [second, third]) writes(checks, id, "1/5");
+  commits(checks, second, 1);
+  assert.ok(checks.hasLost(damaged));
+  checks.recovered(damaged);
+  assert.not(checks.hasLost(damaged));
+});
+
+test("a lost entry that is committed has to come back", () => {
+  const checks = newChecks();
+  for (const id of ids) writes(checks, id, "1/4 2/4");
+  losesItsLog(checks, damaged);
+  commits(checks, second, 2);
+  writes(checks, damaged, "1/4");
+  assert.throws(() => checks.recovered(damaged), /recovered without the committed entry 2/);
+  writes(checks, damaged, "2/4");
+  checks.recovered(damaged);
+});
+
+test("a lost entry counts for its own commit, and for that of no other entry in its place", () => {
+  const own = newChecks();
+  for (const id of [damaged, second]) writes(own, id, "1/4");
+  losesItsLog(own, damaged);
+  commits(own, second, 1);
+
+  const other = newChecks();
+  writes(other, damaged, "1/4");
+  losesItsLog(other, damaged);
+  writes(other, second, "1/5");
+  assert.throws(() => commits(other, second, 1), /it is durable on 2 only/);
+});
+
+test.run();
