@@ -193,7 +193,8 @@ class Scene {
   }
 
   #append(now: Term): PeerMessage {
-    const previousIndex = this.#index();
+    // So that the entries behind it have numbers that our own encoder takes.
+    const previousIndex = Math.min(this.#index(), Number.MAX_SAFE_INTEGER - 16);
     const previousTerm = Math.min(now, this.#term());
     return {
       type: "append",

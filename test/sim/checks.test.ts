@@ -2,19 +2,36 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { configuration } from "../../server/raft/configuration.ts";
 import { nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 import { entryOf } from "../raft/message-text.ts";
 import { Checks, emptyShadow } from "./checks.ts";
+import type { DatedConfiguration } from "./electorates.ts";
 
 const ids = [1, 2, 3].map((id) => nodeId(id));
 const [damaged, second, third] = ids as [NodeId, NodeId, NodeId];
 
+const formed = configuration(
+  ids.map((id) => ({
+    id,
+    role: "voter",
+    raft: `raft-${id}`,
+    http: `http-${id}`,
+    incarnation: `${id}`,
+  })),
+);
+
 function newChecks(): Checks {
-  return new Checks(new Map(ids.map((id) => [id, emptyShadow()])));
+  const trail = (): DatedConfiguration[] => [{ index: 0, configuration: formed }];
+  const nodes = ids.map((id) => ({ id, shadow: { ...emptyShadow(`${id}`), trail: trail() } }));
+  const checks = new Checks(() => nodes, formed);
+  for (const { shadow } of nodes) checks.opened(shadow);
+  return checks;
 }
 
 function commits(checks: Checks, id: NodeId, commitIndex: number): void {
-  checks.observed({ id, term: 5, isLeader: false, commitIndex }, ids);
+  const seen = { id, term: 5, isLeader: false, commitIndex, durableIndex: 0 };
+  checks.observed({ ...seen, configuration: formed, isWritten: true });
 }
 
 /** Entries as "index/term". */
