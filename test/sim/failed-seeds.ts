@@ -33,4 +33,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 2026113948,
     found: "a lost entry that was never committed was asked for when another had its place",
   },
+  {
+    seed: 5049,
+    found: "a forward of a wiped directory was delivered twice, which no connection does",
+  },
 ];

@@ -97,10 +97,14 @@ export class SimNetwork {
       this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
   }
 
-  /** What a node sent last comes a second time, long after. */
+  /**
+   * What a node sent last comes a second time, long after. Not so what it passed on for a client: no
+   * connection carries it twice, and a leader need not know it again for ever.
+   */
   sayAgain(from: NodeId, afterMs: number): void {
     const { time, random } = this.#options;
     for (const { to, message } of this.#last.get(from) ?? []) {
+      if (message.type === "forward") continue;
       const sentAtMs = time.nowMs + afterMs * random.float();
       this.#carry(from, to, { message, sentAtMs, isAlone: true });
     }
