@@ -28,7 +28,8 @@ export async function runSelected(
   const waiting = selected.filter((path) => isEndToEnd(path) && !alone.test(path));
   const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
-  add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));
+  // One more than there are cores: they wait more than they compute.
+  add(tally, await runFiles(waiting, { runtime, jobs: jobs + 1, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }
