@@ -86,4 +86,35 @@ test("a lost entry counts for its own commit, and for that of no other entry in 
   assert.throws(() => commits(other, second, 1), /it is durable on 2 only/);
 });
 
+/** A start finds no log but the place behind entry 1, and the state that goes with it. */
+function beginsBehindOne(checks: Checks, id: NodeId, baseTerm: number): void {
+  checks.restarted(id, {
+    firstIndex: 2,
+    baseTerm,
+    entries: [],
+    hardState: { term: term(0), vote: null },
+    appliedIndex: 1,
+    isRecovering: false,
+  });
+}
+
+test("a snapshot may take away a log that contradicts it, and none that agrees with it", () => {
+  const contradicting = newChecks();
+  writes(contradicting, damaged, "1/4 2/4");
+  for (const id of [second, third]) writes(contradicting, id, "1/5");
+  commits(contradicting, second, 1);
+  beginsBehindOne(contradicting, damaged, 5);
+
+  const agreeing = newChecks();
+  writes(agreeing, damaged, "1/5 2/5");
+  for (const id of [second, third]) writes(agreeing, id, "1/5");
+  commits(agreeing, second, 1);
+  assert.throws(() => beginsBehindOne(agreeing, damaged, 5), /its log ends at 1, and 2 was synced/);
+
+  const early = newChecks();
+  writes(early, damaged, "1/4 2/4");
+  for (const id of [second, third]) writes(early, id, "1/5");
+  assert.throws(() => beginsBehindOne(early, damaged, 5), /its log ends at 1, and 2 was synced/);
+});
+
 test.run();

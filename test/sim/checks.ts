@@ -209,6 +209,7 @@ export class Checks {
     const base = firstIndex - 1;
     const last = entries[entries.length - 1]?.index ?? base;
     shadow.isRecovering = found.isRecovering;
+    if (this.#isReplaced(shadow, base, found.baseTerm)) shadow.synced = base;
     if (found.isRecovering && last < shadow.synced) {
       for (let at = last + 1; at <= shadow.synced; at++) {
         shadow.lost.add(placeOf(must(shadow.terms[at], "it was synced"), at));
@@ -239,6 +240,18 @@ export class Checks {
     this.#noteVote(id);
     const missing = found.isRecovering ? null : this.#missing(id);
     claim(missing === null, () => `node ${id} has forgotten that it lost entry ${missing}`);
+  }
+
+  /**
+   * A process died while a snapshot took the place of a log that contradicts it, after the switch and
+   * before `installed` was told. What another entry than the committed one leads up to can never be
+   * committed (log matching, leader completeness): no acknowledged write goes with it (promise 1), and
+   * the node has the entry that counts, so it can vouch for what it has (promise 3). A log that agrees
+   * with the snapshot's last entry has to keep all that stands behind it.
+   */
+  #isReplaced({ synced, terms }: Shadow, base: number, baseTerm: number): boolean {
+    const isCommitted = this.#committed[base]?.term === baseTerm;
+    return isCommitted && base < synced && terms[base] !== baseTerm;
   }
 
   /** A snapshot took the place of the log. */

@@ -37,4 +37,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 5049,
     found: "a forward of a wiped directory was delivered twice, which no connection does",
   },
+  {
+    seed: 1254954127,
+    found: "a crash while a snapshot replaced a contradicting log was called a loss of entries",
+  },
 ];
