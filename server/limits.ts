@@ -151,7 +151,7 @@ export const defaultLimits: Limits = {
   inflightBytesMax: 16 << 20,
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 2 << 20,
-  commitBytes: 4 << 20,
+  commitBytes: 2 << 20,
   commitMs: 5_000,
   commitRows: 256,
   checkpointBytes: 24 << 20,
