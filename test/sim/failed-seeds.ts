@@ -37,4 +37,9 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 5049,
     found: "a forward of a wiped directory was delivered twice, which no connection does",
   },
+  {
+    seed: 1254953791,
+    found:
+      "a leader with a full disk said that a change was done, and the check did not see it yet",
+  },
 ];
