@@ -579,19 +579,45 @@ export class Checks {
     return found;
   }
 
+  /**
+   * The one that came after `revision`, and is committed whether or not a node has shown that yet: a
+   * leader whose disk is full commits what most of the others have on theirs, and may say so, while its
+   * own log lacks the entry; and what its own log lacks is not looked at.
+   */
+  configurationAfter(revision: number): Configuration | null {
+    const seen = this.#configurations.find(({ index: at }) => at > revision);
+    if (seen) return seen.configuration;
+    const { lastCommitted: committed } = this;
+    let next: DatedConfiguration | null = null;
+    for (const { shadow } of this.#nodes()) {
+      for (const dated of shadow.trail) {
+        const { index: at } = dated;
+        if (at <= committed || at >= (next?.index ?? Infinity)) continue;
+        const isHolder = this.#holders(at, must(shadow.terms[at], "it is in the log"));
+        if (mayBeCommitted(shadow.trail, { at, committed }, isHolder)) next = dated;
+      }
+    }
+    return next?.configuration ?? null;
+  }
+
   #checkDurable(id: NodeId, { at, term, trail }: { at: number; term: number; trail: Trail }): void {
-    const isHolder = ({ incarnation }: Member): boolean => {
+    const isHolder = this.#holders(at, term);
+    claim(mayBeCommitted(trail, { at, committed: this.lastCommitted }, isHolder), () => {
+      const members = trail[trail.length - 1]?.configuration.members ?? [];
+      const holders = members.filter(isHolder).map((member) => member.id);
+      return `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`;
+    });
+  }
+
+  /** Whether a member has that entry on its disk. */
+  #holders(at: number, term: number): (member: Member) => boolean {
+    return ({ incarnation }) => {
       const shadow = this.#everyShadow.get(incarnation);
       if (!shadow) return false;
       // Damage took it from there, after it had been acknowledged: of a minority it may.
       if (shadow.lost.has(placeOf(term, at))) return true;
       return shadow.synced >= at && shadow.terms[at] === term;
     };
-    claim(mayBeCommitted(trail, { at, committed: this.lastCommitted }, isHolder), () => {
-      const members = trail[trail.length - 1]?.configuration.members ?? [];
-      const holders = members.filter(isHolder).map((member) => member.id);
-      return `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`;
-    });
   }
 }
 

@@ -161,9 +161,9 @@ export class Operator {
     if (!answer.ok || request.kind === "transfer") return;
     // It was a change of that configuration and of no other: so it is the one that came next.
     const { change, revision } = request;
-    const next = checks.configurations.find(({ index }) => index > revision)?.configuration;
+    const next = checks.configurationAfter(revision);
     claim(
-      next !== undefined && isMade(next, change),
+      next !== null && isMade(next, change),
       () =>
         `node ${change.id} is said to be done with (${change.kind}), but another change was made`,
     );
