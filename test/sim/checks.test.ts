@@ -5,7 +5,8 @@ import * as assert from "uvu/assert";
 import { configuration } from "../../server/raft/configuration.ts";
 import { nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 import { entryOf } from "../raft/message-text.ts";
-import { Checks, emptyShadow } from "./checks.ts";
+import { Checks } from "./checks.ts";
+import { emptyShadow } from "./shadow.ts";
 import type { DatedConfiguration } from "./electorates.ts";
 
 const ids = [1, 2, 3].map((id) => nodeId(id));

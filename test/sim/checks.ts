@@ -24,42 +24,8 @@ import {
   type Trail,
 } from "./electorates.ts";
 import type { AppliedPoint } from "./machine.ts";
+import { cutTrail, indexesMax, placeOf, type Shadow } from "./shadow.ts";
 import { claim } from "./trace.ts";
-
-/** What an observer remembers of one directory. Outlives the node's processes, and the directory. */
-export interface Shadow {
-  readonly incarnation: string;
-  /** The configurations in its log. */
-  trail: DatedConfiguration[];
-  /** By index; what stands behind `synced` may or may not be there after a crash. */
-  readonly terms: number[];
-  lastIndex: number;
-  /** Everything up to here survives whatever may happen to an undamaged disk. */
-  synced: number;
-  hardState: HardState;
-  /** Begun and perhaps not done: found after a crash, or not. */
-  attempted: HardState[];
-  term: number;
-  commitIndex: number;
-  /** Entries, by term and index, that were synced and are known to have been lost to damage. */
-  readonly lost: Set<number>;
-  /** Until it has everything again: then it has no vote. */
-  isRecovering: boolean;
-}
-
-export const emptyShadow = (incarnation: string): Shadow => ({
-  incarnation,
-  trail: [],
-  terms: [0],
-  lastIndex: 0,
-  synced: 0,
-  hardState: { term: 0 as HardState["term"], vote: null },
-  attempted: [],
-  term: 0,
-  commitIndex: 0,
-  lost: new Set(),
-  isRecovering: false,
-});
 
 interface KnownEntry {
   readonly content: number;
@@ -101,10 +67,6 @@ export interface FoundFiles {
   /** The node knows that damage has taken entries from it. */
   readonly isRecovering: boolean;
 }
-
-const indexesMax = 2 ** 24;
-
-const placeOf = (term: number, at: number): number => term * indexesMax + at;
 
 const contentOf = (entry: Entry): number =>
   crc32(entry.data, (entry.kind.length * 31 + entry.timeMs) >>> 0);
@@ -619,8 +581,4 @@ export class Checks {
       return shadow.synced >= at && shadow.terms[at] === term;
     };
   }
-}
-
-function cutTrail({ trail }: Shadow, from: number): void {
-  while (trail.length > 1 && (trail[trail.length - 1]?.index ?? 0) >= from) trail.pop();
 }

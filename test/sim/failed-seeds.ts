@@ -40,6 +40,8 @@ export const failedSeeds: readonly FailedSeed[] = [
   {
     seed: 1254954127,
     found: "a crash while a snapshot replaced a contradicting log was called a loss of entries",
+  },
+  {
     seed: 1254953791,
     found:
       "a leader with a full disk said that a change was done, and the check did not see it yet",

@@ -30,7 +30,8 @@ import { readIdentity, writeIdentity, type Identity } from "../../storage/identi
 import { LogDamaged } from "../../storage/log-damage.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
-import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
+import type { Checks } from "./checks.ts";
+import { emptyShadow, type Shadow } from "./shadow.ts";
 import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
 import { MachineFile, SimMachine } from "./machine.ts";
