@@ -14,7 +14,7 @@ import {
 } from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
 import { MapRows } from "../server/map-rows.ts";
-import { withScene, utf8, type Scene } from "./store-scene.ts";
+import { withScene, utf8, type Scene, wholeQuery } from "./store-scene.ts";
 
 const names = ["a", "a/1", "a/2", "b", "b/\u{ffff}", "b/\u{1f41f}", "c"];
 
@@ -96,17 +96,6 @@ test("any transactions do on SQLite what they do on rows in a map", () => {
     });
   }
 });
-
-const wholeQuery = {
-  type: "list",
-  range: prefixRange(""),
-  after: null,
-  reverse: false,
-  limit: 1000,
-  keysOnly: false,
-  bytesMax: 1 << 20,
-  groups: null,
-} as const;
 
 test("two stores have equal hashes after equal transactions, committed at different times", () => {
   const hashes = [0.1, 0.9].map((chance) => {
