@@ -70,7 +70,7 @@ async function checkNode(path: string, { disk, driver, lines }: Tools): Promise<
       return 0;
     }
     const checked = checkGroup({ disk, driver, directory: groupDirectory(path), group });
-    const hasPeers = identity.members.length > 1;
+    const hasPeers = (checked.configuration ?? identity).members.length > 1;
     for (const finding of checked.findings) lines.push(advised(finding, hasPeers));
     if (checked.findings.length === 0) lines.push(`${path}: whole: ${summary(checked)}`);
     return checked.findings.length;

@@ -22,6 +22,7 @@ import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
 import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
+import { runWatch } from "./watch.ts";
 import { OutputError, tell, write } from "./output.ts";
 
 export const clientFlags = {
@@ -55,6 +56,7 @@ export const clientCommands = {
   list: { usage: "list [prefix]", help: "List rows whose keys begin with a prefix" },
   incr: { usage: "incr <key> [by]", help: "Count by 1 or by so many, and write the value" },
   delrange: { usage: "delrange <prefix>", help: "Delete all keys that begin with a prefix" },
+  watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
   status: { usage: "status", help: "Show what a node says about itself and the cluster" },
   member: {
@@ -85,7 +87,7 @@ type Command = (
   options: WriteOptions,
 ) => Promise<Said | Failure>;
 
-const commands: Readonly<Record<ClientCommandName, Command>> = {
+const commands: Readonly<Record<Exclude<ClientCommandName, "watch">, Command>> = {
   async put(store, [key = "", value = ""], options) {
     const answer = await store.put(key, new TextEncoder().encode(value), options);
     if (!answer.ok) return answer;
@@ -187,7 +189,10 @@ export async function runClientCommand(
 ): Promise<void> {
   const format = parseFormat(options.output);
   const store = new HttpClient(endpointsOf(options.endpoints));
-  const said = await commands[name](store, words, writeOptions(options));
+  const said = await (name === "watch"
+    ? runWatch(store, words[0] ?? "", format)
+    : commands[name](store, words, writeOptions(options)));
+  if (said === null) process.exit(exitCodes.done);
   if ("ok" in said) {
     const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
     const line =

@@ -41,6 +41,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   list: "kv list user/ -o json",
   incr: "kv incr visits 5",
   delrange: "kv delrange user/",
+  watch: "kv watch user/ -o json",
   txn: "kv txn < transaction.json",
   member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
   transfer: "kv transfer 2",

@@ -268,7 +268,7 @@ function explained(directory: string, error: unknown): unknown {
   if (!trouble) return error;
   const { path, what, code } = trouble;
   const where = path.startsWith(directory) ? path : `${directory}: ${path}`;
-  const isForbidden = code === "EACCES" || code === "EPERM" || code === "EROFS";
+  const isForbidden = /^(?:EACCES|EPERM|EROFS|SQLITE_READONLY)$/.test(code);
   const advice = isForbidden ? "it has to be this user's to read and write" : "see --data-dir";
   return new StartError(`${where} cannot be used (${what}); ${advice}`);
 }

@@ -25,6 +25,7 @@ export class OutputError extends Error {
 export function write(stream: NodeJS.WritableStream, text: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (error?: Error | null): void => {
+      stream.off("error", done);
       const code = codeOf(error);
       if (code === null || code === "EPIPE") resolve();
       else reject(new OutputError(code));

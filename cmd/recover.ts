@@ -68,10 +68,8 @@ function identityIn(disk: NodeDisk, path: string, id: number): Identity {
 }
 
 /** Returns this node's own entry in the member list. */
-function refuseUnusable(
-  { nodeId: id, members }: Identity,
-  { findings, log, state }: GroupCheck,
-): Member {
+function refuseUnusable(identity: Identity, found: GroupCheck): Member {
+  const { findings, log, state } = found;
   const [worst] = findings.filter(({ isMended }) => !isMended);
   if (worst || !log || !state) {
     const what = worst ? advised(worst, false) : "its files cannot be read";
@@ -80,20 +78,37 @@ function refuseUnusable(
       exitCodes.damaged,
     );
   }
-  const own = members.find((member) => member.id === id);
-  if (!own) throw new StartError(`node ${id} is not a member of its own cluster`);
-  return own;
+  const own =
+    ownEntry(membersIn(identity, found), identity) ?? ownEntry(identity.members, identity);
+  if (own) return own;
+  throw new StartError(`node ${identity.nodeId} is not a member of its own cluster`);
 }
 
-function warningOf(identity: Identity, { log, state, findings }: GroupCheck): string[] {
-  const { clusterId, members, nodeId: id } = identity;
-  const others = members.filter((member) => member.id !== id).map((member) => member.id);
+/** The identity file has those with whom this node came to its cluster, and is never renewed. */
+const membersIn = ({ members }: Identity, { configuration: newest }: GroupCheck) =>
+  newest?.members ?? members;
+
+const ownEntry = (members: readonly Member[], { nodeId: id, incarnation }: Identity) =>
+  members.find((member) => member.id === id && member.incarnation === incarnation);
+
+function warningOf(identity: Identity, found: GroupCheck): string[] {
+  const { log, state, findings } = found;
+  const { clusterId, nodeId: id } = identity;
+  const others = membersIn(identity, found)
+    .filter((member) => member.id !== id)
+    .map((member) => member.id);
   const [last, applied] = [log?.lastIndex ?? 0, state?.appliedIndex ?? 0];
   const lines = [
     `Node ${id} of cluster ${clusterId} has everything up to entry ${last} of term ${log?.lastTerm}, ` +
       `and ${state?.rowCount} rows as of entry ${applied}.`,
     `This makes a new cluster of node ${id} alone, from that.`,
   ];
+  if (!ownEntry(membersIn(identity, found), identity)) {
+    lines.push(
+      `The newest member list on it does not name this directory: node ${id} was removed from that ` +
+        `cluster, which went on without it, or an earlier kv recover was interrupted.`,
+    );
+  }
   if (others.length > 0) {
     lines.push(
       `LOST FOR GOOD: writes that were acknowledged by nodes ${others.join(", ")} and that never ` +

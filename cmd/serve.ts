@@ -12,11 +12,13 @@ import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts"
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
+import { assert } from "../server/raft/assert.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { RequestCounts } from "../server/request-counts.ts";
 import { Roster } from "../server/roster.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
@@ -29,6 +31,7 @@ import { exitCodes, StartError } from "./exit.ts";
 import { lifelineEnd, shutdownSignals, standardInput } from "./input.ts";
 import { createLog, type Log, type LogFields } from "./log.ts";
 import { lastWords } from "./last-words.ts";
+import { nodeMetrics } from "./node-metrics.ts";
 import { NodeDirectory } from "./node-directory.ts";
 import { tell } from "./output.ts";
 import { systemClock, systemRandom } from "./system.ts";
@@ -100,11 +103,13 @@ class Server {
     readonly formed: Formed;
     readonly checks: BackgroundChecks;
     readonly backups: BackupStore;
+    readonly logBytes: () => number;
   } | null = null;
   readonly #backups = new Backups({
     clock: systemClock,
     source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
   });
+  readonly #requests = new RequestCounts();
   #isMending = false;
   #mendings = 0;
 
@@ -215,6 +220,7 @@ class Server {
         node.pendingWriteCount === 0 && systemClock.monotonicMs() >= end;
       await until(isDone, drainMs);
     }
+    this.#client.endWatches();
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);
@@ -235,6 +241,7 @@ class Server {
     this.#listener = await listen({
       direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
       limits: this.#httpLimits,
@@ -253,6 +260,7 @@ class Server {
     return {
       store: this.#client,
       backups: this.#backups,
+      metrics: () => this.#metrics(),
       version,
       live: () => true,
       ready: () => this.#client.isReady,
@@ -260,6 +268,19 @@ class Server {
       origins: new Set(allowedOrigins),
       onBug: (error) => this.#die(error),
     };
+  }
+
+  async #metrics(): Promise<string> {
+    const answer = await this.#client.status();
+    assert(answer.ok, "a node knows its own status");
+    return nodeMetrics({
+      status: answer.status,
+      requests: this.#requests,
+      pendingWrites: this.#node?.pendingWriteCount ?? 0,
+      logBytes: this.#running?.logBytes() ?? 0,
+      residentBytes: process.memoryUsage.rss(),
+      counters: (peer) => this.#transport.counters(peer),
+    });
   }
 
   #createTransport(): PeerTransport {
@@ -452,7 +473,7 @@ class Server {
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks, backups: group.backups };
+    this.#running = { formed, checks, backups: group.backups, logBytes: () => log.bytes };
   }
 
   /**

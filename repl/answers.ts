@@ -18,6 +18,7 @@ import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import type { OperationResult } from "../server/state-machine/transaction.ts";
+import type { WatchEvent } from "../server/watch/watch-port.ts";
 import { shortenedTo } from "./display.ts";
 import { renderKey, renderLine, renderListedValue, renderValue } from "./render.ts";
 import type { Problem } from "./words.ts";
@@ -84,6 +85,14 @@ const renderRow = (row: Row, shownKey = renderKey): string =>
 export function renderGet(answer: GetAnswer): string {
   if (!answer.ok) return renderFailure(answer);
   return answer.row === null ? "not found" : renderValue(answer.row.value);
+}
+
+/** One line; null where nothing has changed. */
+export function renderEvent(event: WatchEvent): string | null {
+  if (event.type === "progress") return null;
+  const { type, key, row, revision } = event;
+  const value = row === null ? "" : ` = ${renderListedValue(row.value)}`;
+  return `${revision} ${type} ${renderKey(key)}${value}`;
 }
 
 /** Of a key in a listing, however narrow the terminal is. */

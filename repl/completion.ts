@@ -46,7 +46,8 @@ export function completer(
         memberActions.filter((name) => name.startsWith(text)),
       );
     }
-    if (words.length !== 1 || !["put", "get", "del", "list"].includes(command)) return null;
+    if (words.length !== 1 || !["put", "get", "del", "list", "watch"].includes(command))
+      return null;
     const found = await keysFrom(store, text, deadline());
     if (found === null) return null;
     return choose(start, found.keys, { typed: text, more: found.more });

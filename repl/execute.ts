@@ -15,6 +15,7 @@ import {
   renderTransaction,
   renderTransfer,
 } from "./answers.ts";
+import { watch } from "./watch.ts";
 import { helpText } from "./help.ts";
 import { parseLine } from "./parser.ts";
 import type { ReplCommand } from "./parser.ts";
@@ -34,6 +35,8 @@ export interface ExecuteOptions {
    * is already under way.
    */
   readonly signal?: AbortSignal;
+  /** Shows what comes before the end; where there is none, nothing can be watched. */
+  readonly print?: (text: string) => Promise<void>;
   /** Of the terminal that the answer is for; null where it is for none. */
   readonly columns: number | null;
 }
@@ -41,13 +44,15 @@ export interface ExecuteOptions {
 export async function execute(
   store: ClientPort,
   line: string,
-  { signal, columns }: ExecuteOptions,
+  options: ExecuteOptions,
 ): Promise<Execution> {
+  const { signal, columns } = options;
   const parsed = parseLine(line);
   if (!parsed.ok) return { text: renderProblem(parsed), exit: false };
   const command = parsed.command;
   if (command === null) return { text: null, exit: false };
   if (command.name === "exit") return { text: null, exit: true };
+  if (command.name === "watch") return { text: await watch(store, command, options), exit: false };
   const answer = ask(store, command, { columns, ...(signal && { signal }) });
   const text = await (signal === undefined
     ? answer
@@ -55,7 +60,7 @@ export async function execute(
   return { text, exit: false };
 }
 
-type Question = Exclude<ReplCommand, { readonly name: "exit" }>;
+type Question = Exclude<ReplCommand, { readonly name: "exit" | "watch" }>;
 
 async function ask(
   store: ClientPort,

@@ -7,6 +7,7 @@ export const commandNames = [
   "list",
   "incr",
   "delrange",
+  "watch",
   "txn",
   "status",
   "member",
@@ -42,6 +43,11 @@ const helps: Readonly<Record<CommandName, Help>> = {
     usage: "txn JSON",
     meaning: "all or nothing; goes on over lines",
     example: 'txn {"then": [{"op": "incr", "key": "visits"}]}',
+  },
+  watch: {
+    usage: "watch [PREFIX]",
+    meaning: "show changes until Ctrl-C",
+    example: "watch user/",
   },
   status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
   member: {
@@ -101,6 +107,7 @@ const synonyms: ReadonlyMap<string, CommandName> = new Map([
   ["ls", "list"],
   ["keys", "list"],
   ["scan", "list"],
+  ["subscribe", "watch"],
   ["info", "status"],
   ["?", "help"],
   ["q", "exit"],

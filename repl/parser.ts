@@ -22,6 +22,7 @@ export type ReplCommand =
   | { readonly name: "incr"; readonly key: string; readonly by: bigint }
   | { readonly name: "delrange"; readonly prefix: string }
   | { readonly name: "txn"; readonly transaction: Transaction }
+  | { readonly name: "watch"; readonly prefix: string }
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
   | { readonly name: "transfer"; readonly to: NodeId }
@@ -53,7 +54,8 @@ function parseCommand(name: CommandName, words: Arguments): Parsed {
       const key = words.key();
       return typeof key === "string" ? words.last(1, { name, key }) : key;
     }
-    case "list": {
+    case "list":
+    case "watch": {
       const prefix = words.has(0) ? words.text(0) : "";
       return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
     }

@@ -135,6 +135,10 @@ class LineRunner {
     const { text, exit } = await this.#session.execute(line, {
       signal,
       columns: this.terminal.columns,
+      print: (shown) => {
+        this.terminal.printAbove(shown);
+        return this.terminal.drained();
+      },
     });
     if (text !== null) this.terminal.printAbove(text);
     await this.terminal.drained();

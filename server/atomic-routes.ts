@@ -19,7 +19,8 @@ const known: Readonly<Record<AtomicOperation["op"], KnownParameters>> = {
   touch: { taken: ["op", "ttl"], later: [] },
 };
 
-const opNames = "incr, max, min, append, getdel, touch";
+export const atomicOperations: readonly string[] = Object.keys(known);
+const opNames = atomicOperations.join(", ");
 const asWrite = { write: true };
 
 const isAtomic = (op: string): op is AtomicOperation["op"] => Object.hasOwn(known, op);

@@ -8,6 +8,7 @@ import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { MemberRole } from "./raft/configuration.ts";
 import type { Row } from "./state-machine/command.ts";
 import type { Operation, OperationResult, Transaction } from "./state-machine/transaction.ts";
+import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 
 /** Codes of `application/problem+json`; the HTTP status follows from the code alone. */
 export type FailureCode =
@@ -16,6 +17,7 @@ export type FailureCode =
   | "not_found"
   | "method_not_allowed"
   | "conflict"
+  | "compacted"
   | "condition_failed"
   | "condition_required"
   | "idempotency_mismatch"
@@ -47,6 +49,8 @@ export interface Failure {
   readonly retryAfterSeconds?: number;
   /** With `condition_failed`: the revision that stands in the way. */
   readonly revision?: number;
+  /** With `compacted`: changes behind this revision are remembered. */
+  readonly oldestRevision?: number;
   /** The leader as this node knows it, where that helps. */
   readonly leader?: NodeId;
 }
@@ -58,6 +62,12 @@ export type ReadLevel = "linearizable" | "local";
 
 export interface ReadOptions {
   readonly level?: ReadLevel;
+  /** Reads a state that has applied this revision, if it gets there in time. */
+  readonly minRevision?: number;
+  /** On local reads: known to be current so many milliseconds ago at the most. */
+  readonly maxStaleMs?: number;
+  /** How long a read may wait for these two; default: a request's deadline. */
+  readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
 }
 
@@ -193,5 +203,7 @@ export interface ClientPort extends ClusterPort {
   atomic(operation: AtomicOperation, options?: WriteOptions): Promise<AtomicAnswer>;
   transact(transaction: Transaction, options?: WriteOptions): Promise<TransactionAnswer>;
   deleteRange(selection: Selection, options?: DeleteRangeOptions): Promise<DeleteRangeAnswer>;
+  /** Also to be called again where it is over, with the last revision that was given as a whole. */
+  watch(options: WatchOptions): Promise<WatchAnswer>;
   status(): Promise<Result<{ readonly status: Status }>>;
 }

@@ -88,9 +88,12 @@ export class ClusterRequests {
     for (const taken of [...this.#taken]) {
       const { place } = taken;
       if (place === null || log.commitIndex < place.index) continue;
-      const { committed } = configurations.newest;
-      const isOurs = committed.revision === place.index || log.term(place.index) === place.term;
-      this.#settled(taken, isOurs ? { ok: true, configuration: committed } : null);
+      const found = log.term(place.index);
+      // Another leader's entry stands there: ours was replaced and never counted.
+      if (found !== null && found !== place.term) this.#settled(taken, null);
+      // A snapshot covers the place, and does not say whose entry stood there.
+      else if (found === null) this.#settled(taken, unknown);
+      else this.#settled(taken, { ok: true, configuration: configurations.newest.committed });
     }
   }
 

@@ -20,8 +20,6 @@ import type {
   ListOptions,
   Match,
   PutAnswer,
-  ReadLevel,
-  ReadMeta,
   ReadOptions,
   Result,
   Selection,
@@ -41,12 +39,15 @@ import {
   silenceOf,
 } from "./http-exchange.ts";
 import { pathOfKey } from "./key-path.ts";
-import { badRequest, isFailureCode } from "./problem.ts";
+import { failureOf, jsonOf, metaOf, notOurs, parsedJson, revisionOf } from "./http-answers.ts";
+import { badRequest } from "./problem.ts";
 import { must } from "./raft/assert.ts";
 import { rowOfJson, type JsonRow } from "./json-row.ts";
 import { keyBytesMax, type Row } from "./state-machine/command.ts";
 import type { Transaction } from "./state-machine/transaction.ts";
 import { resultOfJson, transactionJson } from "./transaction-json.ts";
+import { HttpWatch } from "./watch/http-watch.ts";
+import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 
 /** Longer than a server holds a request: its answer says more than our giving up. */
 const timeoutMsDefault = 10_000;
@@ -64,65 +65,11 @@ function isPassing(failure: Failure): boolean {
   return passing && failure.outcome !== "unknown";
 }
 
-/** The object in the body; undefined where some proxy or the HTTP parser said something else. */
-function jsonOf({ body }: HttpAnswer): Record<string, unknown> | undefined {
-  const value = parsedJson(body);
-  if (typeof value !== "object" || value === null) return undefined;
-  return value as Record<string, unknown>;
-}
-
-function parsedJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
-}
-
-const notOurs: Failure = {
-  ok: false,
-  code: "internal",
-  detail: "the server's answer is not one of this store; look at the endpoints",
-};
-
-function failureOf(answer: HttpAnswer, write: boolean): Failure {
-  const { status, headers } = answer;
-  const fields: Partial<Record<keyof Failure, unknown>> = jsonOf(answer) ?? {};
-  const { code, detail, outcome, field, leader, revision } = fields;
-  const retryAfter = Number(headers["retry-after"]);
-  // An answer that is not ours says nothing about what happened behind it, unless it is a refusal.
-  const refused = status >= 400 && status < 500;
-  const known = outcome === "not_applied" || outcome === "unknown" ? outcome : undefined;
-  return {
-    ok: false,
-    code: isFailureCode(code) ? code : refused ? "bad_request" : "internal",
-    detail: typeof detail === "string" ? detail : `the server answered with status ${status}`,
-    ...(write ? { outcome: known ?? (refused ? "not_applied" : "unknown") } : {}),
-    ...(typeof field === "string" ? { field } : {}),
-    ...(typeof revision === "number" ? { revision } : {}),
-    ...(typeof leader === "number" ? { leader: leader as NonNullable<Failure["leader"]> } : {}),
-    ...(retryAfter > 0 ? { retryAfterSeconds: retryAfter } : {}),
-  };
-}
-
 function keyProblem(key: string): Failure | null {
   const bytes = Buffer.byteLength(key);
   if (bytes >= 1 && bytes <= keyBytesMax && !key.includes("\0") && key.isWellFormed()) return null;
   const failure = badRequest(`a key is 1 to ${keyBytesMax} bytes of text without NUL`, "key");
   return { ...failure, outcome: "not_applied" };
-}
-
-function revisionOf(answer: HttpAnswer): Row["revision"] | undefined {
-  const text = answer.headers["x-kv-revision"];
-  const isNumber = typeof text === "string" && /^\d{1,16}$/.test(text);
-  return isNumber ? (Number(text) as Row["revision"]) : undefined;
-}
-
-function metaOf(answer: HttpAnswer): ReadMeta {
-  const level: ReadLevel = answer.headers["x-kv-level"] === "local" ? "local" : "linearizable";
-  if (level === "linearizable") return { level };
-  const age = answer.headers["x-kv-age"];
-  return { level, ageMs: typeof age === "string" ? Number(age) : null };
 }
 
 interface Listing {
@@ -191,7 +138,7 @@ export class HttpClient implements ClientPort {
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
-    const path = pathOf(key) + queryOf({ level: options.level });
+    const path = pathOf(key) + queryOf(recency(options));
     const answer =
       keyProblem(key) ?? (await this.#ask({ method: "GET", path }, options.signal, [404]));
     if (isFailure(answer)) return answer;
@@ -209,10 +156,10 @@ export class HttpClient implements ClientPort {
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {
-    const { after, limit, keysOnly, reverse, level, delimiter } = options;
+    const { after, limit, keysOnly, reverse, delimiter } = options;
     const query = queryOf({
       ...selectionParameters(options),
-      level,
+      ...recency(options),
       delimiter,
       reverse: reverse === true ? "true" : undefined,
       limit: limit?.toString(),
@@ -232,7 +179,11 @@ export class HttpClient implements ClientPort {
   }
 
   async count(options: Selection & ReadOptions): Promise<CountAnswer> {
-    const query = queryOf({ ...selectionParameters(options), level: options.level, count: "true" });
+    const query = queryOf({
+      ...selectionParameters(options),
+      ...recency(options),
+      count: "true",
+    });
     const answer = await this.#ask({ method: "GET", path: `/v1/kv${query}` }, options.signal);
     if (isFailure(answer)) return answer;
     const count = jsonOf(answer)?.["count"];
@@ -273,6 +224,10 @@ export class HttpClient implements ClientPort {
       return { ...notOurs, outcome: "unknown" };
     }
     return { ok: true, deleted, revision };
+  }
+
+  watch(options: WatchOptions): Promise<WatchAnswer> {
+    return new HttpWatch(this.#endpoints, options).open(this.#preferred);
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
@@ -402,6 +357,15 @@ const ttlParameter = ({ ttlMs }: { readonly ttlMs?: number }): { ttl?: string } 
 
 const onceHeader = ({ idempotencyKey }: WriteOptions): Pick<Call, "idempotencyKey"> =>
   idempotencyKey === undefined ? {} : { idempotencyKey };
+const milliseconds = (ms: number | undefined): string | undefined =>
+  ms === undefined ? undefined : `${ms}ms`;
+
+const recency = ({ level, minRevision, maxStaleMs, timeoutMs }: ReadOptions) => ({
+  level,
+  min_revision: minRevision?.toString(),
+  max_stale: milliseconds(maxStaleMs),
+  timeout: milliseconds(timeoutMs),
+});
 
 const selectionParameters = ({ prefix, start, end }: Selection) => ({ prefix, start, end });
 

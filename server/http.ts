@@ -5,10 +5,13 @@ import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
-import { keyPathPrefix, pathOf, targetOf } from "./key-path.ts";
+import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { metricsContentType } from "./metrics.ts";
+import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
 import { answerRange } from "./range-routes.ts";
+import { answerWatch } from "./watch-routes.ts";
 import { answerTransaction } from "./transaction-routes.ts";
 import { admitOrigin, preflight, refusalOf, type WebGuardOptions } from "./web-guard.ts";
 
@@ -20,6 +23,8 @@ export interface HttpOptions extends WebGuardOptions {
   ready(): boolean;
   readonly version: string;
   readonly backups: Backups;
+  /** The text of `/metrics`. */
+  metrics(): Promise<string>;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -181,6 +186,7 @@ export function createApp(options: HttpOptions): HttpApp {
       return answer.ok ? json(answer.status) : problem(answer);
     }),
   );
+  route("/v1/watch", (request, { target }) => answerWatch(request, queryOf(target), store));
   route("/v1/txn", withBody(store, answerTransaction));
   route("/v1/members", withBody(store, answerMembers));
   route("/v1/members/*", withBody(store, answerMember));
@@ -196,6 +202,17 @@ export function createApp(options: HttpOptions): HttpApp {
   route(
     "/version",
     readOnly(() => json({ version: options.version })),
+  );
+  route(
+    "/metrics",
+    readOnly(async () => {
+      const headers = { "Content-Type": metricsContentType, "Cache-Control": "no-store" };
+      return new Response(await options.metrics(), { headers });
+    }),
+  );
+  route(
+    "/openapi.json",
+    readOnly(() => json(openApi(options.version))),
   );
   route(
     "/v1/backup",

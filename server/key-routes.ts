@@ -1,22 +1,22 @@
 /** `/v1/kv/<key>`: one row as an HTTP resource, its value the body and its revision the ETag. */
 
 import type { Answer, RequestHead } from "./answer.ts";
-import type { ClientPort, Failure, ReadMeta } from "./client-port.ts";
+import type { ClientPort, Failure, GetAnswer, ReadMeta, Result } from "./client-port.ts";
 import { answerAtomic } from "./atomic-routes.ts";
 import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
 import { onceOf } from "./idempotency.ts";
+import { defaultLimits } from "./limits.ts";
+import { getChanged, type Wait } from "./long-poll.ts";
 import { badRequest, refusal } from "./problem.ts";
-import { type KnownParameters, parseLevel, parseQuery, parseTtl } from "./query.ts";
+import { type KnownParameters, type Parameters, parseQuery, parseTtl } from "./query.ts";
+import { parseRevision, parseTime, readOptionsOf, readParameters } from "./read-parameters.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
 const putParameters: KnownParameters = { taken: ["ttl"], later: ["lease"] };
 const deleteParameters: KnownParameters = { taken: [], later: [] };
-const getParameters: KnownParameters = {
-  taken: ["level"],
-  later: ["min_revision", "max_stale", "wait", "after", "timeout"],
-};
+const getParameters: KnownParameters = { taken: [...readParameters, "wait", "after"], later: [] };
 
 const contentTypeDefault = "application/octet-stream";
 /** Printable ASCII only: it goes back out as a header. */
@@ -143,13 +143,37 @@ async function remove(
 async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
   const parsed = parseQuery(query, getParameters);
   if (!parsed.ok) return refusal(parsed);
-  const level = parseLevel(parsed.parameters);
-  if (!level.ok) return refusal(level);
+  const { parameters } = parsed;
+  const recent = readOptionsOf(parameters);
+  if (!recent.ok) return refusal(recent);
   if (head.headers.has("if-match")) return refusal(laterHeader("if-match"));
-  const answer = await store.get(key, { level: level.level });
+  const { options } = recent;
+  if (!parameters.has("wait")) {
+    if (parameters.has("after")) return refusal(badRequest("`after` goes with `wait`", "after"));
+    return getAnswer(head, await store.get(key, options));
+  }
+  const wait = waitOf(parameters);
+  if (!wait.ok) return refusal(wait);
+  const found = await getChanged(store, key, { wait: wait.wait, options });
+  if (found.kind === "answer") return getAnswer(head, found.answer, found.revision);
+  return { status: 304, headers: { "Cache-Control": "no-cache" }, body: null };
+}
+
+/** `revision`: of the change that was waited for. */
+function getAnswer(head: RequestHead, answer: GetAnswer, revision: number | null = null): Answer {
   if (!answer.ok) return refusal(answer);
-  if (answer.row === null) return refusal(notFound, { headers: readHeaders(answer) });
-  return rowAnswer(head, answer.row, readHeaders(answer));
+  const headers = readHeaders(answer);
+  if (answer.row !== null) return rowAnswer(head, answer.row, headers);
+  if (revision !== null) headers["X-KV-Revision"] = String(revision);
+  return refusal(notFound, { headers });
+}
+
+function waitOf(parameters: Parameters): Result<{ readonly wait: Wait }> {
+  const time = parseTime(parameters, "wait", defaultLimits.changeWaitMsMax);
+  if (!time.ok) return time;
+  const after = parseRevision(parameters, "after");
+  if (!after.ok) return after;
+  return { ok: true, wait: { ms: time.ms ?? 0, after: after.revision } };
 }
 
 async function post(

@@ -69,6 +69,16 @@ export interface Limits {
   readonly pendingWriteBytesMax: number;
   /** Reads that wait on this node. */
   readonly pendingReadsMax: number;
+  /** Watchers on this node, reads that wait for a change among them. */
+  readonly watchersMax: number;
+  /** Changes that this node remembers for watchers that come back, and their bytes. */
+  readonly watchChangesMax: number;
+  readonly watchBytesMax: number;
+  /** Between two signs to a watcher that nothing was left out. */
+  readonly watchProgressMs: number;
+  /** How long a read may wait for a change, and for a state that is recent enough. */
+  readonly changeWaitMsMax: number;
+  readonly recencyWaitMsMax: number;
   /** Entry bytes in one message to a peer. */
   readonly appendBytesMax: number;
   /** Appends to one peer without an answer. */
@@ -164,12 +174,18 @@ export const defaultLimits: Limits = {
   pendingWritesMax: 16_384,
   pendingWriteBytesMax: 64 << 20,
   pendingReadsMax: 65_536,
+  watchersMax: 1_000,
+  watchChangesMax: 65_536,
+  watchBytesMax: 16 << 20,
+  watchProgressMs: 5_000,
+  changeWaitMsMax: 600_000,
+  recencyWaitMsMax: 60_000,
   appendBytesMax: 1 << 20,
   inflightMessagesMax: 256,
   inflightBytesMax: 16 << 20,
   uncommittedBytesMax: 64 << 20,
   applyBytesMax: 2 << 20,
-  commitBytes: 4 << 20,
+  commitBytes: 2 << 20,
   commitMs: 5_000,
   commitRows: 256,
   checkpointBytes: 24 << 20,

@@ -48,7 +48,11 @@ import {
   transactionAnswer,
   type Executed,
 } from "./command-answers.ts";
+import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
+import { openWatch } from "./watch/node-watch.ts";
+import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
+import { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
 import { transactionOf, type Transaction } from "./state-machine/transaction.ts";
@@ -87,6 +91,8 @@ export class NodeClient implements ClientPort {
   #formed: { node: Node; clusterId: string } | null = null;
   /** Requests that wait for formation. */
   readonly #whenFormed = new Set<() => void>();
+  /** Of the node; begins with it, before it applies anything. */
+  #watches: Watches | null = null;
   readonly #listings = new Turnstile({ insideMax: listingsMax, waitingMax: waitingListingsMax });
 
   constructor(options: NodeClientOptions) {
@@ -96,6 +102,11 @@ export class NodeClient implements ClientPort {
 
   /** The cluster has formed, and this is our part of it: another one after it was mended. */
   formed(node: Node, clusterId: string): void {
+    this.#watches?.close();
+    const { clock, limits } = this.#options;
+    const { appliedIndex } = node.machine.applied;
+    this.#watches = new Watches({ clock, limits, appliedIndex });
+    node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
   }
@@ -204,6 +215,24 @@ export class NodeClient implements ClientPort {
     }
     assert(first !== null, "a range was counted");
     return { ok: true, ...first, count };
+  }
+
+  async watch(options: WatchOptions): Promise<WatchAnswer> {
+    const node = await this.#node();
+    const watches = this.#watches;
+    if (!node || !watches) return this.#noLeader();
+    const { since } = options;
+    // What this node does not know of yet may have been acknowledged elsewhere.
+    if (since === undefined || since > watches.appliedIndex) {
+      const answer = await new Promise<ReadAnswer>((resolve) => node.read(resolve));
+      if (!answer.ok) return this.#readFailure(answer);
+    }
+    return openWatch({ watches, clock: this.#options.clock }, options);
+  }
+
+  /** The node goes: whoever watches is sent elsewhere. */
+  endWatches(): void {
+    this.#watches?.close();
   }
 
   async status(): Promise<Result<{ readonly status: Status }>> {
@@ -350,11 +379,16 @@ export class NodeClient implements ClientPort {
 
   async #read(
     query: Query,
-    { level = "linearizable" }: ReadOptions,
+    options: ReadOptions,
   ): Promise<Result<{ answer: Answer; meta: ReadMeta; revision: ReturnType<typeof index> }>> {
     const waiting = this.#node();
     const node = waiting instanceof Promise ? await waiting : waiting;
     if (!node) return this.#noLeader();
+    const { level = "linearizable", minRevision, maxStaleMs } = options;
+    if (minRevision !== undefined || maxStaleMs !== undefined) {
+      const late = await this.#whenWithin(node, options);
+      if (late !== null) return late;
+    }
     if (level === "local" && node.mending?.state) {
       const detail = "this node's state was damaged and is being made anew; ask another one";
       return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
@@ -369,6 +403,14 @@ export class NodeClient implements ClientPort {
         resolve(this.#lookUp(node, query, { level }));
       });
     });
+  }
+
+  async #whenWithin(node: Node, options: ReadOptions): Promise<Failure | null> {
+    const { clock, limits } = this.#options;
+    const watches = this.#watches;
+    if (!watches) return this.#noLeader();
+    const timeoutMsDefault = limits.requestDeadlineMs;
+    return whenWithin({ clock, watches, ageMs: () => node.ageMs, timeoutMsDefault }, options);
   }
 
   #lookUp(

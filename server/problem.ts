@@ -13,6 +13,7 @@ const kinds: Readonly<Record<FailureCode, Kind>> = {
   forbidden: { status: 403, title: "Refused" },
   not_found: { status: 404, title: "Not found" },
   method_not_allowed: { status: 405, title: "This path does not take this method" },
+  compacted: { status: 410, title: "That is not remembered any more" },
   conflict: { status: 409, title: "That is not possible as things stand" },
   condition_failed: { status: 412, title: "The condition does not hold" },
   condition_required: { status: 428, title: "A condition is required" },
@@ -42,6 +43,8 @@ export interface ProblemOptions {
   /** Further headers; `Allow` belongs to 405. */
   readonly headers?: Readonly<Record<string, string>>;
 }
+
+export const failureCodes: readonly string[] = Object.keys(kinds);
 
 /** The HTTP status that stands for `code`. */
 export function statusOf(code: FailureCode): number {
@@ -83,6 +86,7 @@ export function refusal(failure: Failure, options: ProblemOptions = {}): Answer 
     outcome: outcomeOf(failure, options.write ?? false),
     field: failure.field,
     revision: failure.revision,
+    oldestRevision: failure.oldestRevision,
     leader: failure.leader,
   });
   return { status, headers, body };

@@ -22,10 +22,10 @@ import {
   type KnownParameters,
   parseCount,
   parseFlag,
-  parseLevel,
   parseQuery,
   type Parameters,
 } from "./query.ts";
+import { readOptionsOf, readParameters } from "./read-parameters.ts";
 import { rowLines } from "./row-lines.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 import { compareKeys } from "./state-machine/key-range.ts";
@@ -33,8 +33,11 @@ import { compareKeys } from "./state-machine/key-range.ts";
 const selecting = ["prefix", "start", "end"] as const;
 
 const listParameters: KnownParameters = {
-  taken: [...selecting, "limit", "cursor", "keys", "level", "reverse", "count", "delimiter"],
-  later: ["min_revision", "max_stale", "timeout"],
+  taken: [
+    ...[...selecting, ...readParameters],
+    ...["limit", "cursor", "keys", "reverse", "count", "delimiter"],
+  ],
+  later: [],
 };
 const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], later: [] };
 
@@ -147,7 +150,7 @@ async function remove(head: RequestHead, target: string, store: ClientPort): Pro
   return new Response(JSON.stringify({ deleted, revision }), { headers });
 }
 
-function selectionOf(parameters: Parameters): Result<{ readonly selection: Selection }> {
+export function selectionOf(parameters: Parameters): Result<{ readonly selection: Selection }> {
   const selection: { prefix?: string; start?: string; end?: string } = {};
   for (const name of selecting) {
     const text = parameters.get(name);
@@ -168,8 +171,8 @@ function selectionOf(parameters: Parameters): Result<{ readonly selection: Selec
 function listOptionsOf(parameters: Parameters): Result<{ readonly options: ListOptions }> {
   const selection = selectionOf(parameters);
   if (!selection.ok) return selection;
-  const level = parseLevel(parameters);
-  if (!level.ok) return level;
+  const recent = readOptionsOf(parameters);
+  if (!recent.ok) return recent;
   const keys = parseFlag(parameters, "keys");
   if (!keys.ok) return keys;
   const reverse = parseFlag(parameters, "reverse");
@@ -189,7 +192,7 @@ function listOptionsOf(parameters: Parameters): Result<{ readonly options: ListO
     limit: limit.count,
     keysOnly: keys.flag,
     reverse: reverse.flag,
-    level: level.level,
+    ...recent.options,
     ...(delimiter === undefined ? {} : { delimiter }),
   };
   return { ok: true, options };

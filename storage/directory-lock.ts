@@ -30,6 +30,9 @@ export class DirectoryLock {
       database.exec("PRAGMA journal_mode = MEMORY");
       // Never committed: the transaction is the lock.
       database.exec("BEGIN EXCLUSIVE");
+      // What may be read only is opened all the same, and its locks shut nobody out: a change that is
+      // never committed is refused there, and changes nothing elsewhere.
+      database.exec("PRAGMA user_version = 1");
       return new DirectoryLock(database);
     } catch (error) {
       database.close();

@@ -3,6 +3,7 @@
 import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { decodeConfiguration, type Configuration } from "../server/raft/configuration.ts";
 import { index } from "../server/raft/entry.ts";
 import type { Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
@@ -28,12 +29,16 @@ export interface GroupCheck {
   readonly term: number | null;
   readonly state: { readonly rowCount: number; readonly appliedIndex: number } | null;
   readonly log: FoundLog | null;
+  /** The newest there is, in the log or in the state; null: as the cluster was formed. */
+  readonly configuration: Configuration | null;
 }
 
 export interface FoundLog {
   readonly firstIndex: number;
   readonly lastIndex: number;
   readonly lastTerm: number;
+  /** The newest among its entries that are not applied; null: none of them brings one. */
+  readonly configuration: Configuration | null;
 }
 
 export interface GroupCheckOptions {
@@ -43,6 +48,9 @@ export interface GroupCheckOptions {
   readonly directory: string;
   readonly group: number;
 }
+
+/** Log entries read at a time. */
+const readBytes = 2 << 20;
 
 interface FoundState {
   readonly meta: StateMeta;
@@ -64,11 +72,13 @@ export function checkGroup(options: GroupCheckOptions): GroupCheck {
   }
   const state = checkState(options.driver, `${directory}/state.sqlite`, { note, term });
   const log = checkLog({ ...options, disk }, { state, term, note });
+  const applied = state?.meta.configuration;
   return {
     findings,
     term,
     state: state && { rowCount: state.rowCount, appliedIndex: state.meta.appliedIndex },
     log,
+    configuration: log?.configuration ?? (applied ? decodeConfiguration(applied) : null),
   };
 }
 
@@ -128,8 +138,22 @@ function checkLog(
     note(path, `entry ${at}, which is applied, is not there or not of term ${appliedTerm}`);
   }
   const { firstIndex: first, lastIndex } = log;
+  const configuration = newestConfiguration(log, state?.meta.appliedIndex ?? 0);
   log.close();
-  return { firstIndex: first, lastIndex, lastTerm };
+  return { firstIndex: first, lastIndex, lastTerm, configuration };
+}
+
+function newestConfiguration(log: RaftLog, appliedIndex: number): Configuration | null {
+  let newest: Configuration | null = null;
+  let from = Math.max(appliedIndex + 1, log.firstIndex);
+  while (from <= log.lastIndex) {
+    const entries = log.entries(index(from), log.lastIndex, readBytes);
+    for (const { kind, data } of entries) {
+      if (kind === "configuration") newest = decodeConfiguration(data);
+    }
+    from += entries.length;
+  }
+  return newest;
 }
 
 /** With bytes in a write-ahead log SQLite would change the file: then a copy is looked at. */

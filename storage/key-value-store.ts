@@ -10,10 +10,12 @@ import { crc32 } from "node:zlib";
 import { assert, must, unreachable } from "../server/raft/assert.ts";
 import { decodeConfiguration, encodeConfiguration } from "../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../server/state-machine/changes.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
 import { count, list } from "../server/state-machine/listing.ts";
+import type { Rows } from "../server/state-machine/rows.ts";
 import type {
   AppliedState,
   StateDigest,
@@ -88,6 +90,9 @@ export class KeyValueStore implements StateMachine {
   /** The same. */
   #requests: RequestTable;
   #sync: StateSync;
+  /** What entries work on: the rows, and who is told of their changes. */
+  #watched: Rows;
+  #sink: ChangeSink | null = null;
   #syncedIndex: Index | null = null;
   /** What is in the database. */
   #committed: Bookkeeping;
@@ -113,6 +118,7 @@ export class KeyValueStore implements StateMachine {
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
     this.#requests = new RequestTable(database, bookHash(meta));
     this.#sync = new StateSync(database, this.#statements);
+    this.#watched = this.#rows;
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#rows.timeMs = meta.appliedTimeMs;
@@ -181,6 +187,11 @@ export class KeyValueStore implements StateMachine {
       this.#rollBack();
       throw asDamage(this.#database.path, error);
     }
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
+    this.#watched = new WatchedRows(this.#rows, sink);
   }
 
   commit(): "done" | "full" {
@@ -396,6 +407,9 @@ export class KeyValueStore implements StateMachine {
     this.#syncedIndex = null;
     this.#walBytes = walBytes(path);
     this.#stateBytes = fileBytes(path);
+    if (this.#sink === null) this.#watched = this.#rows;
+    else this.watch(this.#sink);
+    this.#sink?.replaced(this.#applied.appliedIndex);
   }
 
   // ------------------------------------------------------------------ apply
@@ -487,6 +501,7 @@ export class KeyValueStore implements StateMachine {
       appliedTimeMs: entry.timeMs,
       configuration,
     };
+    this.#sink?.applied(entry.index);
     // A short entry may append to a long value.
     const writtenBytes = this.#rows.writtenBytes + this.#requests.writtenBytes - writtenBefore;
     this.#appliedBytes += Math.max(entry.data.byteLength, writtenBytes);
@@ -521,7 +536,7 @@ export class KeyValueStore implements StateMachine {
     }
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
-    const result = execute(this.#rows, this.#requests, { command, entry });
+    const result = execute(this.#watched, this.#requests, { command, entry });
     // What it came to is part of the history: the next one of this key is told the same.
     if (command.op === "once") this.#history = crc32(this.#requests.hash.toString(), this.#history);
     return result;

@@ -91,7 +91,13 @@ export class NodeDisk implements Disk {
       missing.unshift(above);
     }
     for (const directory of missing) {
-      call(directory, "mkdir", () => mkdirSync(directory, { mode: 0o700 }));
+      try {
+        call(directory, "mkdir", () => mkdirSync(directory, { mode: 0o700 }));
+      } catch (error) {
+        // Another node of the same parent, started at the same moment, was first.
+        const isThere = error instanceof DiskError && error.code === "EEXIST";
+        if (!isThere || !this.exists(directory)) throw error;
+      }
     }
   }
 

@@ -5,8 +5,8 @@
 
 import type { RowVersion } from "./state-verification.ts";
 
-/** Keys in each of the two halves; with keys of 20 bytes a half takes some 10 MB. */
-const halfMax = 1 << 16;
+/** Keys in each of the two halves; with keys of 20 bytes a half takes some 1.3 MB. */
+const halfMax = 1 << 13;
 
 export class RowVersions {
   #young = new Map<string, RowVersion | null>();

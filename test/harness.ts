@@ -16,6 +16,8 @@ export const endToEndTimeoutMs = 300_000;
 const endToEnd = /^test\/(?:e2e|faults|sim\/random-seeds)/;
 /** Those that look at memory and at times under pressure: one after the other. */
 const alone = /^test\/(?:faults\/overload|e2e\/(?:hostile|kill-leader))/;
+/** Takes longest, so it begins first: begun last it would be left over, alone. */
+const longest = /^test\/sim\/random-seeds/;
 const isEndToEnd = (path: string): boolean => endToEnd.test(path);
 
 /** Runs what is selected on one runtime. */
@@ -25,10 +27,13 @@ export async function runSelected(
   jobs: number,
 ): Promise<Tally> {
   const unit = selected.filter((path) => !isEndToEnd(path));
-  const waiting = selected.filter((path) => isEndToEnd(path) && !alone.test(path));
+  const waiting = selected
+    .filter((path) => isEndToEnd(path) && !alone.test(path))
+    .sort((a, b) => Number(longest.test(b)) - Number(longest.test(a)));
   const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
-  add(tally, await runFiles(waiting, { runtime, jobs, timeoutMs: endToEndTimeoutMs }));
+  // One more than there are cores: they wait more than they compute.
+  add(tally, await runFiles(waiting, { runtime, jobs: jobs + 1, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }

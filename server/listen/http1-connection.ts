@@ -37,6 +37,10 @@ export interface Http1Host {
   release(bytes: number): void;
   /** Never throws, and never rejects. `body` is the bytes, or why they were not read. */
   answer(head: Head, body: Uint8Array | Failure): Answer | Response | Promise<Answer | Response>;
+  /** Milliseconds that never go back. */
+  nowMs(): number;
+  /** The answer begins; `head` is null where there was none that could be understood. */
+  answered(head: Head | null, status: number, askedMs: number): void;
   /** Exactly once. */
   closed(connection: Http1Connection): void;
 }
@@ -74,6 +78,8 @@ export class Http1Connection implements SocketEvents {
   #input: Buffer = nothing;
   #isPaused = false;
   #head: Head | null = null;
+  /** When the request was there. */
+  #askedMs = 0;
   #body: BodyReader | null = null;
   #reservedBytes = 0;
   /** Nothing can be understood behind the request in hand, or its client wants no more. */
@@ -298,6 +304,7 @@ export class Http1Connection implements SocketEvents {
     this.#releaseBody();
     this.#phase = "answering";
     this.#sweeps = 0;
+    this.#askedMs = this.#host.nowMs();
     assert(this.#head !== null, "a request has a head");
     const answer = this.#host.answer(this.#head, body);
     if (answer instanceof Promise) void answer.then((later) => this.#send(later));
@@ -329,6 +336,7 @@ export class Http1Connection implements SocketEvents {
     this.#phase = "answering";
     this.#input = nothing;
     this.#head = null;
+    this.#askedMs = this.#host.nowMs();
     this.#isLast = true;
     this.#send(answer);
   }
@@ -341,6 +349,7 @@ export class Http1Connection implements SocketEvents {
       return;
     }
     if (this.#hasEnded || this.#host.isDraining) this.#isLast = true;
+    this.#host.answered(this.#head, answer.status, this.#askedMs);
     const form: AnswerForm = {
       date: this.#host.date,
       isHead: this.#head?.method === "HEAD",
@@ -392,9 +401,11 @@ export class Http1Connection implements SocketEvents {
         if (part.value.byteLength === 0) continue;
         this.#socket.write(framing === "chunks" ? encodeChunk(part.value) : part.value);
         if (this.#socket.waitingBytes > this.#host.limits.streamWaitingBytesMax) {
-          await new Promise<void>((resolve) => {
+          const drained = new Promise<void>((resolve) => {
             this.#whenDrained = resolve;
           });
+          // A source that fails meanwhile waits for nobody.
+          await Promise.race([drained, stream.closed]);
         }
       }
     } catch {

@@ -27,6 +27,8 @@ const full = refusal(
   { write: true, status: 503 },
 );
 
+const unread = { method: "", target: "" };
+
 const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {} };
 
 class Http1Server implements Http1Host, Listener {
@@ -103,6 +105,14 @@ class Http1Server implements Http1Host, Listener {
 
   release(bytes: number): void {
     this.#readingBytes -= bytes;
+  }
+
+  nowMs(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  answered(head: Head | null, status: number, askedMs: number): void {
+    this.#options.answered?.(head ?? unread, status, this.nowMs() - askedMs);
   }
 
   closed(connection: Http1Connection): void {

@@ -14,6 +14,12 @@ export interface ListenOptions {
    */
   direct(head: Head, body: Uint8Array | Failure): Answer | Promise<Answer> | null;
   fetch(request: Request, env: HttpEnv): Response | Promise<Response>;
+  /** Is told of every answer as it begins, `ms` after the request was there. */
+  answered?(
+    asked: { readonly method: string; readonly target: string },
+    status: number,
+    ms: number,
+  ): void;
   readonly hostname: string;
   /** 0 for any that is free. */
   readonly port: number;

@@ -30,7 +30,7 @@ function expire(rows: Rows): CommandResult {
   while (keys.length < expiredPerEntry) {
     const { next } = rows.deadlines;
     if (next === null || next.timeMs > rows.timeMs) break;
-    rows.remove(next.key);
+    rows.remove(next.key, "expire");
     keys.push(next.key);
   }
   return { op: "expired", keys };

@@ -6,6 +6,7 @@
 
 import type { Entry, Index, Term } from "../raft/entry.ts";
 import type { Configuration } from "../raft/configuration.ts";
+import type { ChangeSink } from "./changes.ts";
 import type { CommandResult, Query, Answer } from "./command.ts";
 
 /** How far a state machine has come; stored in the same transaction as the rows. */
@@ -78,6 +79,8 @@ export interface StateMachine {
    * silent divergence.
    */
   apply(entries: readonly Entry[]): (CommandResult | null)[];
+  /** From now on `sink`, and nobody else, is told what entries change while they are applied. */
+  watch(sink: ChangeSink): void;
   /**
    * Rows and applied index, in one transaction, out of this process's hands. "full": the disk has no
    * room for them; they still count for `lookup`, and wait for the next `commit`.

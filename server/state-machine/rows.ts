@@ -38,8 +38,8 @@ export interface NewRow {
 export interface Rows extends RowReader {
   /** Returns what was there before: a row that was there keeps its create revision. */
   put(row: NewRow, revision: Index): RowRevisions | null;
-  /** Returns what was there before. */
-  remove(key: string): RowRevisions | null;
+  /** Returns what was there before. `why` changes nothing but what those are told who watch. */
+  remove(key: string, why?: "delete" | "expire"): RowRevisions | null;
   /** A row that is there goes at another time; nothing else of it changes. */
   touch(key: string, expiresMs: number): void;
   readonly deadlines: Pick<Deadlines, "count" | "next" | "has">;

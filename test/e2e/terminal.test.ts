@@ -56,6 +56,21 @@ terminalScenario("what is put at one prompt is got at another, and over HTTP", a
   await type(three, "get typed", "by hand");
 });
 
+terminalScenario("watch shows changes until Ctrl-C, and then the prompt goes on", async () => {
+  const [node, other] = [cluster().node(1), cluster().node(2)];
+  const from = node.process.stdout.length;
+  node.process.write(`watch seen/${enter}`);
+  const revisions: number[] = [];
+  await until("a change is shown", 5_000, async () => {
+    revisions.push(await other.mustPut("seen/1", "x"));
+    const shown = node.process.screen(from);
+    return revisions.some((revision) => shown.includes(`${revision} put seen/1 = x`));
+  });
+  node.process.write(controlC);
+  await node.process.says(/\(\d+ changes?\)/, { from });
+  await type(node, "put after watching", "created, revision \\d+");
+});
+
 terminalScenario("Ctrl-C drops the line and not the node", async () => {
   const node = cluster().node(1);
   const from = node.process.stdout.length;

@@ -112,7 +112,8 @@ class Scene {
     return Array.from({ length: tape.below(5) }, (_, i) => {
       entryTerm = Math.min(termMax, Math.max(entryTerm, tape.pick([entryTerm, termMax])));
       const kind = tape.pick(["command", "command", "noop", "configuration"] as const);
-      const timeMs = tape.once(4) ? tape.edge() : 0;
+      // What our own encoder takes; that larger ones are refused is the codec's to show.
+      const timeMs = tape.once(4) ? Math.min(tape.edge(), Number.MAX_SAFE_INTEGER) : 0;
       return {
         index: index(first + i),
         term: term(entryTerm),
@@ -192,7 +193,8 @@ class Scene {
   }
 
   #append(now: Term): PeerMessage {
-    const previousIndex = this.#index();
+    // So that the entries behind it have numbers that our own encoder takes.
+    const previousIndex = Math.min(this.#index(), Number.MAX_SAFE_INTEGER - 16);
     const previousTerm = Math.min(now, this.#term());
     return {
       type: "append",

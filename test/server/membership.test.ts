@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { Limits } from "../../server/limits.ts";
 import type { ClusterAnswer, ClusterRequest } from "../../server/membership.ts";
 import { memberOf, voters } from "../../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
@@ -207,6 +208,61 @@ test("a change of members that are no longer those is refused", () => {
   assert.not(second.ok);
   assert.is(!second.ok && second.code, "condition_failed");
   assert.is(!second.ok && second.revision, nodes.node(leader).configuration.revision);
+});
+
+/** Cuts `id` off from all others. */
+function isolate(nodes: SimulatedNodes, id: NodeId): void {
+  nodes.onMessage = (from, to) => (from === id || to === id ? "lost" : 1);
+}
+
+/**
+ * A leader that is cut off takes a change; its successor takes another one, which comes to the same
+ * place in the log. Returns what the first was told, and the members then.
+ */
+function twoChangesAtOnePlace(limits: Partial<Limits>) {
+  const nodes = new SimulatedNodes({ count: 3, limits });
+  const old = nodes.awaitLeader();
+  put(nodes, old, "k", "v");
+  isolate(nodes, old);
+  const { revision } = nodes.node(old).configurations.committed;
+  const call: { answer: ClusterAnswer | null } = { answer: null };
+  // The successor's first entry takes the place of this one.
+  nodes.put(old, "k", "lost");
+  nodes.time.run(1);
+  const first = { kind: "add", ...address(nodeId(4)) } as const;
+  nodes.node(old).changeCluster({ kind: "change", change: first, revision }, (answer) => {
+    call.answer = answer;
+  });
+  nodes.time.until(() => nodes.node(old).configuration.revision !== revision, 1_000);
+  const others = nodes.ids.filter((id) => id !== old);
+  const isLeader = (id: NodeId): boolean => nodes.node(id).leadership.role === "leader";
+  nodes.time.until(() => others.some(isLeader), 10_000);
+  const leader = others.find(isLeader) ?? old;
+  assert.ok(change(nodes, leader, { kind: "add", ...address(nodeId(5)) }).ok);
+  assert.is(nodes.node(leader).configuration.revision, nodes.node(old).configuration.revision);
+  return { nodes, leader, call };
+}
+
+test("a change is not done because another leader's stands in its place", () => {
+  const { nodes, leader, call } = twoChangesAtOnePlace({ requestDeadlineMs: 60_000 });
+  nodes.onMessage = () => 1;
+  nodes.time.until(() => call.answer !== null, 10_000);
+  const { answer } = call;
+  assert.is(answer?.ok === false && answer.code, "condition_failed", JSON.stringify(answer));
+  const ids = nodes.node(leader).configuration.members.map(({ id }) => Number(id));
+  assert.equal(ids, [1, 2, 3, 5]);
+});
+
+test("whose change stood in a place that a snapshot covers is unknown", () => {
+  const limits = { requestDeadlineMs: 60_000, logEntriesMax: 2, logTailBytesMin: 1 };
+  const { nodes, leader, call } = twoChangesAtOnePlace({ ...limits, checkpointBytes: 1 });
+  for (let i = 0; i < 300; i++) put(nodes, leader, "k", `v${i}`);
+  nodes.time.run(1_000);
+  assert.ok(nodes.node(leader).firstLogIndex > nodes.node(leader).configuration.revision);
+  nodes.onMessage = () => 1;
+  nodes.time.until(() => call.answer !== null, 20_000);
+  const { answer } = call;
+  assert.is(answer?.ok === false && answer.outcome, "unknown", JSON.stringify(answer));
 });
 
 test("a removed leader hands over first", () => {

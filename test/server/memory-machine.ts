@@ -5,6 +5,7 @@ import { decodeConfiguration } from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes } from "../../server/state-machine/command-header.ts";
+import type { ChangeSink } from "../../server/state-machine/changes.ts";
 import type { Answer, CommandResult, Query } from "../../server/state-machine/command.ts";
 import type {
   AppliedState,
@@ -41,7 +42,12 @@ export class MemoryMachine implements StateMachine {
   /** Its disk has no room for anything more. */
   isFull = false;
   #syncedIndex = index(0);
+  #sink: ChangeSink | null = null;
   applied: AppliedState = nothing;
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
+  }
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
@@ -114,6 +120,7 @@ export class MemoryMachine implements StateMachine {
         assert(isFinished, "only what is whole is installed");
         this.rows = rows;
         this.applied = applied;
+        this.#sink?.replaced(applied.appliedIndex);
       },
       abandon: () => {},
     };
@@ -133,18 +140,28 @@ export class MemoryMachine implements StateMachine {
       kind === "configuration" ? decodeConfiguration(data) : this.applied.configuration;
     this.applied = { appliedIndex, appliedTerm, appliedTimeMs, configuration };
     this.unsyncedBytes += data.byteLength;
-    if (kind !== "command") return null;
+    const result = kind === "command" ? this.#applyCommand(data, appliedIndex) : null;
+    this.#sink?.applied(appliedIndex);
+    return result;
+  }
+
+  #applyCommand(data: Uint8Array, appliedIndex: Index): CommandResult {
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
     assert(command.op === "put" || command.op === "delete", "nobody sends others here");
     this.history.push(`${command.op} ${command.key}`);
-    const before = this.rows.get(command.key);
+    const { key } = command;
+    const before = this.rows.get(key);
+    const told = { key, revisionsBefore: before ?? null, rowBefore: null };
     if (command.op === "put") {
       const createRevision = before?.createRevision ?? appliedIndex;
-      this.rows.set(command.key, { value: command.value, revision: appliedIndex, createRevision });
+      const row = { value: command.value, revision: appliedIndex, createRevision };
+      this.rows.set(key, row);
+      this.#sink?.changed({ type: "put", row: { key, contentType: null, ...row }, ...told });
       return { op: "put", created: !before, revision: appliedIndex };
     }
-    this.rows.delete(command.key);
+    this.rows.delete(key);
+    if (before) this.#sink?.changed({ type: "delete", row: null, ...told });
     return { op: "delete", deleted: before ? 1 : 0, revision: appliedIndex };
   }
 }

@@ -24,6 +24,7 @@ function optionsOf(store: MapStore, options: Partial<HttpOptions> = {}): HttpOpt
     live: () => true,
     ready: () => true,
     version: "1.2.3",
+    metrics: async () => "up 1\n",
     backups: new Backups({ clock: systemClock, source: () => null }),
     hosts: new Set(["localhost", "127.0.0.1"]),
     origins: new Set(["https://friend.example"]),

@@ -30,6 +30,7 @@ import type {
   WriteOptions,
 } from "../../server/client-port.ts";
 import type { Index } from "../../server/raft/entry.ts";
+import type { WatchAnswer, WatchOptions } from "../../server/watch/watch-port.ts";
 import { rangeOf } from "../../server/selection.ts";
 import type { PlainCommand, Row } from "../../server/state-machine/command.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
@@ -102,6 +103,13 @@ export class RowsClient {
     return { ok: true, ...meta, rows, prefixes, more, last, revision: this.#revision as Index };
   }
 
+  /** What it gives is up to the test. */
+  watched: (options: WatchOptions) => Promise<WatchAnswer> = async () => nothingToWatch;
+
+  watch(options: WatchOptions): Promise<WatchAnswer> {
+    return this.watched(options);
+  }
+
   async count(options: Selection & ReadOptions): Promise<CountAnswer> {
     if (this.failure !== null) return this.failure;
     const query = { type: "count", range: rangeOf(options), limit: Infinity } as const;
@@ -123,6 +131,8 @@ export class RowsClient {
     return result.ok ? answerOf(result.result) : result;
   }
 }
+
+const nothingToWatch: Failure = { ok: false, code: "no_leader", detail: "nobody watches here" };
 
 const metaOf = ({ level }: ReadOptions): ReadMeta =>
   level === "local" ? { level, ageMs: 12.4 } : { level: "linearizable" };

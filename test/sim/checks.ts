@@ -13,51 +13,33 @@ import {
   type Index,
   type NodeId,
 } from "../../server/raft/entry.ts";
-import { majority } from "../../server/raft/quorum.ts";
+import type { Configuration, Member } from "../../server/raft/configuration.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
+import {
+  configurationIn,
+  inForceAt,
+  mayBeCommitted,
+  suffices,
+  type DatedConfiguration,
+  type Trail,
+} from "./electorates.ts";
 import type { AppliedPoint } from "./machine.ts";
+import { cutTrail, indexesMax, placeOf, type Shadow } from "./shadow.ts";
 import { claim } from "./trace.ts";
-
-/** What an observer remembers of one node's disk. Outlives the node's processes. */
-export interface Shadow {
-  /** By index; what stands behind `synced` may or may not be there after a crash. */
-  readonly terms: number[];
-  lastIndex: number;
-  /** Everything up to here survives whatever may happen to an undamaged disk. */
-  synced: number;
-  hardState: HardState;
-  /** Begun and perhaps not done: found after a crash, or not. */
-  attempted: HardState[];
-  term: number;
-  commitIndex: number;
-  /** Entries up to here were synced, and are known to have been lost to damage; 0: none. */
-  lostThrough: number;
-  /** Until it has everything again: then it has no vote. */
-  isRecovering: boolean;
-}
-
-export const emptyShadow = (): Shadow => ({
-  terms: [0],
-  lastIndex: 0,
-  synced: 0,
-  hardState: { term: 0 as HardState["term"], vote: null },
-  attempted: [],
-  term: 0,
-  commitIndex: 0,
-  lostThrough: 0,
-  isRecovering: false,
-});
 
 interface KnownEntry {
   readonly content: number;
   readonly previousTerm: number;
   readonly timeMs: number;
+  readonly configuration: Configuration | null;
 }
 
 interface Committed {
   readonly term: number;
   /** The term of the node that was first seen to have it committed. */
   readonly inTerm: number;
+  /** By whose majorities, as far as the node knew that was first seen to have it committed. */
+  readonly trail: Trail;
 }
 
 /** What the checks look at in a running node. */
@@ -66,6 +48,12 @@ export interface Observed {
   readonly term: number;
   readonly isLeader: boolean;
   readonly commitIndex: number;
+  /** What its state has made durable: all that a start knows to be committed. */
+  readonly durableIndex: number;
+  /** The one it goes by, on its disk or not yet. */
+  readonly configuration: Configuration;
+  /** It has nothing that found no room on its disk. */
+  readonly isWritten: boolean;
 }
 
 /** What a start finds. */
@@ -80,28 +68,47 @@ export interface FoundFiles {
   readonly isRecovering: boolean;
 }
 
-const indexesMax = 2 ** 24;
-
 const contentOf = (entry: Entry): number =>
   crc32(entry.data, (entry.kind.length * 31 + entry.timeMs) >>> 0);
 
 export class Checks {
-  readonly #shadows: ReadonlyMap<NodeId, Shadow>;
+  /** With the directories that they have now. */
+  readonly #nodes: () => readonly { readonly id: NodeId; readonly shadow: Shadow }[];
+  /** Of those that are gone as well, by incarnation. */
+  readonly #everyShadow = new Map<string, Shadow>();
   /** By index; the place before the first entry is there too. */
-  readonly #committed: Committed[] = [{ term: 0, inTerm: 0 }];
-  readonly #leaders = new Map<number, NodeId>();
+  readonly #committed: Committed[] = [{ term: 0, inTerm: 0, trail: [] }];
+  /** Those of the committed entries, oldest first. */
+  readonly #configurations: DatedConfiguration[];
+  /** By term: the directory's incarnation. */
+  readonly #leaders = new Map<number, string>();
   /** Every entry ever seen, by term and index. */
   readonly #entries = new Map<number, KnownEntry>();
   readonly #points: (AppliedPoint | undefined)[] = [];
-  /** By voter and term. */
-  readonly #votes = new Map<number, NodeId>();
+  /** By the voter's incarnation and term. */
+  readonly #votes = new Map<string, NodeId>();
 
-  constructor(shadows: ReadonlyMap<NodeId, Shadow>) {
-    this.#shadows = shadows;
+  /** `nodes` in the order of their ids, which count from 1. */
+  constructor(
+    nodes: () => readonly { readonly id: NodeId; readonly shadow: Shadow }[],
+    formed: Configuration,
+  ) {
+    this.#nodes = nodes;
+    this.#configurations = [{ index: 0, configuration: formed }];
   }
 
   get lastCommitted(): number {
     return this.#committed.length - 1;
+  }
+
+  /** The committed configurations, oldest first. */
+  get configurations(): Trail {
+    return this.#configurations;
+  }
+
+  /** A directory that nobody has used before. */
+  opened(shadow: Shadow): void {
+    this.#everyShadow.set(shadow.incarnation, shadow);
   }
 
   // ------------------------------------------------------------------ the disk
@@ -127,6 +134,13 @@ export class Checks {
     for (let at = first; at <= log.lastIndex; at++) {
       shadow.terms[at] = must(log.term(index(at)), "it is in the log");
     }
+    cutTrail(shadow, first);
+    for (let at = first; at <= log.lastIndex; at++) {
+      const known = this.#entries.get((shadow.terms[at] ?? 0) * indexesMax + at);
+      if (known?.configuration) {
+        shadow.trail.push({ index: at, configuration: known.configuration });
+      }
+    }
   }
 
   /** The log says that everything in it is durable. */
@@ -147,6 +161,7 @@ export class Checks {
     const shadow = this.#shadow(id);
     shadow.hardState = state;
     shadow.attempted = [];
+    this.#noteVote(id);
   }
 
   /** What a start found on the disk holds all that was ever promised. */
@@ -156,8 +171,11 @@ export class Checks {
     const base = firstIndex - 1;
     const last = entries[entries.length - 1]?.index ?? base;
     shadow.isRecovering = found.isRecovering;
+    if (this.#isReplaced(shadow, base, found.baseTerm)) shadow.synced = base;
     if (found.isRecovering && last < shadow.synced) {
-      shadow.lostThrough = Math.max(shadow.lostThrough, shadow.synced);
+      for (let at = last + 1; at <= shadow.synced; at++) {
+        shadow.lost.add(placeOf(must(shadow.terms[at], "it was synced"), at));
+      }
       shadow.synced = last;
     }
     claim(
@@ -174,14 +192,28 @@ export class Checks {
     }
     this.#checkMemory(id, hardState);
     shadow.lastIndex = base;
+    shadow.trail = [this.#configurationAt(base)];
     this.#record(id, entries, found.baseTerm);
     shadow.synced = shadow.lastIndex;
     shadow.hardState = hardState;
     shadow.attempted = [];
     shadow.term = hardState.term;
     shadow.commitIndex = 0;
+    this.#noteVote(id);
     const missing = found.isRecovering ? null : this.#missing(id);
     claim(missing === null, () => `node ${id} has forgotten that it lost entry ${missing}`);
+  }
+
+  /**
+   * A process died while a snapshot took the place of a log that contradicts it, after the switch and
+   * before `installed` was told. What another entry than the committed one leads up to can never be
+   * committed (log matching, leader completeness): no acknowledged write goes with it (promise 1), and
+   * the node has the entry that counts, so it can vouch for what it has (promise 3). A log that agrees
+   * with the snapshot's last entry has to keep all that stands behind it.
+   */
+  #isReplaced({ synced, terms }: Shadow, base: number, baseTerm: number): boolean {
+    const isCommitted = this.#committed[base]?.term === baseTerm;
+    return isCommitted && base < synced && terms[base] !== baseTerm;
   }
 
   /** A snapshot took the place of the log. */
@@ -190,6 +222,7 @@ export class Checks {
     claim(point.index > shadow.commitIndex, () => `node ${id} takes back what is committed`);
     this.#takeAsCommitted(id, point.index, point.term);
     this.applied(id, point);
+    shadow.trail = [this.#configurationAt(point.index)];
     shadow.lastIndex = point.index;
     shadow.synced = point.index;
     shadow.commitIndex = point.index;
@@ -205,19 +238,25 @@ export class Checks {
     const shadow = this.#shadow(id);
     shadow.isRecovering = false;
     // From here on it answers for all it holds, as everybody does.
-    shadow.lostThrough = 0;
+    shadow.lost.clear();
   }
 
   /** Damage has taken entries from it, and it has not said that it has them again. */
   hasLost(id: NodeId): boolean {
-    return this.#shadow(id).lostThrough > 0;
+    return this.#shadow(id).lost.size > 0;
   }
 
-  /** The first entry that is committed, was acknowledged here, and is not here now. */
+  /**
+   * An entry that is committed, was acknowledged here, and is not here now. What another leader put in
+   * the place of a lost entry is none: this node never had a word in it.
+   */
   #missing(id: NodeId): number | null {
-    const { lostThrough, synced, terms } = this.#shadow(id);
-    for (let at = 1; at <= Math.min(lostThrough, this.lastCommitted); at++) {
-      if (at > synced || terms[at] !== this.#committed[at]?.term) return at;
+    const { lost, synced, terms } = this.#shadow(id);
+    for (const place of lost) {
+      const at = place % indexesMax;
+      const term = this.#committed[at]?.term;
+      if (term === undefined || placeOf(term, at) !== place) continue;
+      if (at > synced || terms[at] !== term) return at;
     }
     return null;
   }
@@ -292,7 +331,16 @@ export class Checks {
       isWritten || hardState.term > term,
       () => `node ${voter} votes for ${candidate} in term ${term} before it is on disk`,
     );
-    const place = term * 16 + voter;
+    this.#voted(voter, candidate, term);
+  }
+
+  #noteVote(id: NodeId): void {
+    const { term, vote } = this.#shadow(id).hardState;
+    if (vote !== null) this.#voted(id, vote, term);
+  }
+
+  #voted(voter: NodeId, candidate: NodeId, term: number): void {
+    const place = `${this.#shadow(voter).incarnation} ${term}`;
     const known = this.#votes.get(place);
     claim(
       known === undefined || known === candidate,
@@ -304,19 +352,51 @@ export class Checks {
   // ------------------------------------------------------------------ what is known
 
   /** After every event of a node. */
-  observed({ id, term, isLeader, commitIndex }: Observed, voters: readonly NodeId[]): void {
+  observed(seen: Observed): void {
+    const { id, term, isLeader, commitIndex, durableIndex, configuration } = seen;
     const shadow = this.#shadow(id);
     if (term !== shadow.term) {
       claim(term > shadow.term, () => `the term of node ${id} goes back to ${term}`);
       shadow.term = term;
     }
-    if (isLeader && this.#leaders.get(term) !== id) this.#checkNewLeader(id, term);
-    if (commitIndex === shadow.commitIndex) return;
+    if (isLeader && this.#leaders.get(term) !== shadow.incarnation) this.#checkNewLeader(id, term);
+    const { trail } = shadow;
+    while ((trail[1]?.index ?? Infinity) <= durableIndex) trail.shift();
+    if (commitIndex === shadow.commitIndex) {
+      this.#checkChanges(seen);
+      return;
+    }
     claim(commitIndex > shadow.commitIndex, () => `the commit index of node ${id} goes back`);
     for (let at = shadow.commitIndex + 1; at <= commitIndex; at++) {
-      this.#checkCommitted(id, { at, term, voters });
+      this.#checkCommitted(id, { at, term, configuration });
     }
     shadow.commitIndex = commitIndex;
+    this.#checkChanges(seen);
+  }
+
+  /** One change at a time, none before the term's own entry, and what is cut off is not in force. */
+  #checkChanges({ id, isLeader, configuration, isWritten }: Observed): void {
+    const { trail, terms, lastIndex } = this.#shadow(id);
+    const { revision } = configuration;
+    const [base = 0] = trail.map(({ index: at }) => at);
+    if (isWritten && revision > base && revision <= lastIndex) {
+      claim(
+        trail.some(({ index: at }) => at === revision),
+        () => `node ${id} goes by configuration ${revision}, which is not in its log`,
+      );
+    }
+    if (trail.length < 2) return;
+    const pending = trail.filter(({ index: at }) => at > this.lastCommitted);
+    claim(pending.length < 2, () => `node ${id} has two changes of the members under way`);
+    const [change] = pending;
+    if (!change || !isLeader || terms[change.index] !== this.#shadow(id).term) return;
+    const inTerm = terms[change.index];
+    // Others may have a newer leader by now, and have committed what it brought.
+    const isEarlier = this.#committed.findLast(({ term }) => term <= (inTerm ?? 0));
+    claim(
+      isEarlier?.term === inTerm,
+      () => `node ${id} changes the members before an entry of its term is committed`,
+    );
   }
 
   applied(id: NodeId, point: AppliedPoint): void {
@@ -335,38 +415,44 @@ export class Checks {
   }
 
   /** A client was told that its write is done. */
-  acknowledged(id: NodeId, revision: Index, voters: readonly NodeId[]): void {
+  acknowledged(id: NodeId, revision: Index): void {
     const committed = this.#committed[revision];
     claim(committed !== undefined, () => `node ${id} acknowledges ${revision}, not committed`);
-    this.#checkDurable(id, { at: revision, term: committed.term, voters });
+    const { term, trail } = committed;
+    this.#checkDurable(id, { at: revision, term, trail });
   }
 
   #shadow(id: NodeId): Shadow {
-    return must(this.#shadows.get(id), "every node has a shadow");
+    return must(this.#nodes()[id - 1], "every node has a shadow").shadow;
   }
 
   /** Log matching, by induction: equal index and term have equal content and an equal predecessor. */
   #record(id: NodeId, entries: readonly Entry[], termBefore: number): void {
     const shadow = this.#shadow(id);
     let previousTerm = termBefore;
+    if (entries[0]) cutTrail(shadow, entries[0].index);
     for (const entry of entries) {
-      const place = entry.term * indexesMax + entry.index;
+      const place = placeOf(entry.term, entry.index);
       const content = contentOf(entry);
       const known = this.#entries.get(place);
       claim(entry.term >= previousTerm, () => `the terms in the log of node ${id} go back`);
       const { timeMs } = entry;
-      const before = this.#entries.get(previousTerm * indexesMax + entry.index - 1);
+      const before = this.#entries.get(placeOf(previousTerm, entry.index - 1));
       claim(
         timeMs >= (before?.timeMs ?? 0),
         () => `the time in the log of node ${id} goes back at ${entry.index}`,
       );
-      if (known === undefined) this.#entries.set(place, { content, previousTerm, timeMs });
-      else {
+      let configuration = known?.configuration ?? null;
+      if (known === undefined) {
+        configuration = configurationIn(entry);
+        this.#entries.set(place, { content, previousTerm, timeMs, configuration });
+      } else {
         claim(
           known.content === content && known.previousTerm === previousTerm,
           () => `entry ${entry.index} of term ${entry.term} exists twice, differently (node ${id})`,
         );
       }
+      if (configuration) shadow.trail.push({ index: entry.index, configuration });
       shadow.terms[entry.index] = entry.term;
       shadow.lastIndex = entry.index;
       previousTerm = entry.term;
@@ -376,9 +462,17 @@ export class Checks {
   /** Election safety and leader completeness (Raft figure 3). */
   #checkNewLeader(id: NodeId, term: number): void {
     const known = this.#leaders.get(term);
-    claim(known === undefined, () => `nodes ${known} and ${id} both lead term ${term}`);
-    this.#leaders.set(term, id);
     const shadow = this.#shadow(id);
+    const { incarnation, trail } = shadow;
+    claim(known === undefined, () => `${known} and ${incarnation} both lead term ${term}`);
+    this.#leaders.set(term, incarnation);
+    const hasVoted = (voter: Member): boolean =>
+      this.#votes.get(`${voter.incarnation} ${term}`) === id;
+    const newest = { place: trail.length - 1, committed: this.lastCommitted };
+    claim(
+      suffices(trail, newest, hasVoted),
+      () => `node ${id} leads term ${term} without the votes of a majority`,
+    );
     // What is committed in later terms does not bind a leader that was elected late. By log matching
     // the newest entry that does stands for all before it.
     for (let at = this.lastCommitted; at > 0; at--) {
@@ -392,7 +486,7 @@ export class Checks {
 
   #checkCommitted(
     id: NodeId,
-    { at, term, voters }: { at: number; term: number; voters: readonly NodeId[] },
+    { at, term, configuration }: { at: number; term: number; configuration: Configuration },
   ): void {
     const shadow = this.#shadow(id);
     claim(at <= shadow.lastIndex, () => `node ${id} commits entry ${at}, which it does not have`);
@@ -405,24 +499,86 @@ export class Checks {
       );
       return;
     }
-    this.#checkDurable(id, { at, term: entryTerm, voters });
-    this.#committed.push({ term: entryTerm, inTerm: term });
+    const trail = this.#judges(shadow, at, configuration);
+    this.#checkDurable(id, { at, term: entryTerm, trail });
+    this.#committed.push({ term: entryTerm, inTerm: term, trail });
+    const entry = this.#entries.get(entryTerm * indexesMax + at);
+    if (entry?.configuration) {
+      this.#configurations.push({ index: at, configuration: entry.configuration });
+    }
   }
 
-  #checkDurable(
-    id: NodeId,
-    { at, term, voters }: { at: number; term: number; voters: readonly NodeId[] },
-  ): void {
-    const holders = voters.filter((voter) => {
-      const shadow = this.#shadow(voter);
-      // Damage took it from there, after it had been acknowledged: of a minority it may.
-      if (shadow.lostThrough >= at) return true;
-      return shadow.synced >= at && shadow.terms[at] === term;
+  /**
+   * The configurations by which whoever committed `at` may have done so: this node's, and where the
+   * leader has ended before it could be looked at, those that only others have.
+   */
+  #judges({ trail }: Shadow, at: number, newest: Configuration): Trail {
+    const first = Math.max(0, trail.findLastIndex(({ index: place }) => place <= at) - 1);
+    const own = first === 0 ? [...trail] : trail.slice(first);
+    let last = own[own.length - 1]?.index ?? 0;
+    if (newest.revision > last) own.push({ index: newest.revision, configuration: newest });
+    last = Math.max(last, newest.revision);
+    for (const { shadow } of this.#nodes()) {
+      for (const dated of shadow.trail) if (dated.index > Math.max(at, last)) own.push(dated);
+      last = own[own.length - 1]?.index ?? 0;
+    }
+    return own;
+  }
+
+  /** In force behind a committed index. */
+  #configurationAt(at: number): DatedConfiguration {
+    return must(inForceAt(this.#configurations, at), "the cluster was formed with one");
+  }
+
+  /** The newest committed one, and whatever logs have beyond it, or with `all` do not know to be older. */
+  configurationsInForce(all: boolean): Configuration[] {
+    const found = [this.#configurationAt(this.lastCommitted).configuration];
+    for (const { shadow } of this.#nodes()) {
+      for (const { index: at, configuration } of shadow.trail) {
+        if (all || at > this.lastCommitted) found.push(configuration);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * The one that came after `revision`, and is committed whether or not a node has shown that yet: a
+   * leader whose disk is full commits what most of the others have on theirs, and may say so, while its
+   * own log lacks the entry; and what its own log lacks is not looked at.
+   */
+  configurationAfter(revision: number): Configuration | null {
+    const seen = this.#configurations.find(({ index: at }) => at > revision);
+    if (seen) return seen.configuration;
+    const { lastCommitted: committed } = this;
+    let next: DatedConfiguration | null = null;
+    for (const { shadow } of this.#nodes()) {
+      for (const dated of shadow.trail) {
+        const { index: at } = dated;
+        if (at <= committed || at >= (next?.index ?? Infinity)) continue;
+        const isHolder = this.#holders(at, must(shadow.terms[at], "it is in the log"));
+        if (mayBeCommitted(shadow.trail, { at, committed }, isHolder)) next = dated;
+      }
+    }
+    return next?.configuration ?? null;
+  }
+
+  #checkDurable(id: NodeId, { at, term, trail }: { at: number; term: number; trail: Trail }): void {
+    const isHolder = this.#holders(at, term);
+    claim(mayBeCommitted(trail, { at, committed: this.lastCommitted }, isHolder), () => {
+      const members = trail[trail.length - 1]?.configuration.members ?? [];
+      const holders = members.filter(isHolder).map((member) => member.id);
+      return `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`;
     });
-    claim(
-      holders.length >= majority(voters.length),
-      () =>
-        `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`,
-    );
+  }
+
+  /** Whether a member has that entry on its disk. */
+  #holders(at: number, term: number): (member: Member) => boolean {
+    return ({ incarnation }) => {
+      const shadow = this.#everyShadow.get(incarnation);
+      if (!shadow) return false;
+      // Damage took it from there, after it had been acknowledged: of a minority it may.
+      if (shadow.lost.has(placeOf(term, at))) return true;
+      return shadow.synced >= at && shadow.terms[at] === term;
+    };
   }
 }

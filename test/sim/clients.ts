@@ -280,7 +280,7 @@ export class Clients {
     const { result } = answer;
     if (!("revision" in result)) throw new Error(`our commands are done, and this is ${result.op}`);
     process.look();
-    checks.acknowledged(process.id, result.revision, process.voters);
+    checks.acknowledged(process.id, result.revision);
     asked.answered(result, time.nowMs);
     return "answered";
   }

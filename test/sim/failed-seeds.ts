@@ -29,4 +29,21 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1224389387,
     found: "after a failed sync a start left the newest vote in one slot, or in memory only",
   },
+  {
+    seed: 2026113948,
+    found: "a lost entry that was never committed was asked for when another had its place",
+  },
+  {
+    seed: 5049,
+    found: "a forward of a wiped directory was delivered twice, which no connection does",
+  },
+  {
+    seed: 1254954127,
+    found: "a crash while a snapshot replaced a contradicting log was called a loss of entries",
+  },
+  {
+    seed: 1254953791,
+    found:
+      "a leader with a full disk said that a change was done, and the check did not see it yet",
+  },
 ];

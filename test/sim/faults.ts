@@ -52,6 +52,10 @@ export interface FaultOptions {
   readonly trace: Trace;
   readonly network: SimNetwork;
   readonly processes: readonly SimProcess[];
+  /** Whether the cluster could go on without what this process has. */
+  readonly mayLose: (process: SimProcess) => boolean;
+  /** The same, and it is no learner that may become a voter with damaged files. */
+  readonly mayDamage: (process: SimProcess) => boolean;
   /** Not one that is to stay down. */
   readonly mayStart: (process: SimProcess) => boolean;
   /** Tells both ends that their connection broke. */
@@ -71,14 +75,15 @@ export class Faults {
 
   constructor(world: FaultOptions) {
     this.#world = world;
-    const { processes, random } = world;
+    const { processes, random, options } = world;
     for (const { id } of processes) {
       this.#trouble.set(id, noTrouble());
     }
-    const minority = Math.floor((processes.length - 1) / 2);
-    const first = random.below(processes.length);
+    const { nodeCount } = options;
+    const minority = Math.floor((nodeCount - 1) / 2);
+    const first = random.below(nodeCount);
     this.#victims = Array.from({ length: minority }, (_, i) =>
-      must(processes[(first + i) % processes.length], "it wraps around"),
+      must(processes[(first + i) % nodeCount], "it wraps around"),
     );
   }
 
@@ -134,6 +139,7 @@ export class Faults {
       if (trouble.rotSnapshotIn === 0) return { kind: "flip", bit: random.below(2 ** 20) };
     }
     if (operation === "write" && trouble.misdirectNext && !trouble.atRisk.has(path)) {
+      if (!this.#world.mayDamage(process)) return { kind: "none" };
       trouble.misdirectNext = false;
       trouble.atRisk.add(path);
       process.damaged();
@@ -361,7 +367,8 @@ export class Faults {
   #strikeDisk(kind: FaultKind, process: SimProcess, lastsMs: number): void {
     const { random, options } = this.#world;
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
-    const victim = this.#victims.length > 0 ? random.pick(this.#victims) : null;
+    const one = this.#victims.length > 0 ? random.pick(this.#victims) : null;
+    const victim = one && this.#world.mayDamage(one) ? one : null;
     switch (kind) {
       case "crashInDiskOperation":
         trouble.crashIn = 1 + random.below(random.pick([2, 12]));
@@ -423,14 +430,20 @@ export class Faults {
         if (victim.life) victim.kill(false);
         break;
       default:
-        if (victim && victim.refusal === null) {
-          if (victim.life) victim.wipe();
-          else {
-            victim.disk.wipe();
-            victim.machineFile.wipe();
-          }
-        }
+        this.#wipe();
     }
+  }
+
+  /** Whosever directory it is: as long as enough of the others have theirs. */
+  #wipe(): void {
+    const { random, processes, mayLose, network, options } = this.#world;
+    const chosen = processes.filter((process) => mayLose(process));
+    if (chosen.length === 0) return;
+    const process = random.pick(chosen);
+    // Of what the old directory said, the network still carries something.
+    network.sayAgain(process.id, options.limits.electionTimeoutMs * random.pick([1, 4, 10]));
+    process.wipe();
+    this.died(process);
   }
 
   #rot(victim: SimProcess): void {

@@ -12,6 +12,7 @@ import {
   type Configuration,
 } from "../../server/raft/configuration.ts";
 import { index, term, type Entry, type Index } from "../../server/raft/entry.ts";
+import { WatchedRows, type ChangeSink } from "../../server/state-machine/changes.ts";
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
@@ -168,6 +169,7 @@ export class SimMachine implements StateMachine {
   #committingBytes = 0;
   /** Calls until the sync that is under way has ended; null: none is. */
   #syncCallsLeft: number | null = null;
+  #sink: ChangeSink | null = null;
   applied: AppliedState;
   uncommittedBytes = 0;
   unsyncedBytes = 0;
@@ -192,6 +194,10 @@ export class SimMachine implements StateMachine {
 
   apply(entries: readonly Entry[]): (CommandResult | null)[] {
     return entries.map((entry) => this.#applyNext(entry));
+  }
+
+  watch(sink: ChangeSink): void {
+    this.#sink = sink;
   }
 
   commit(): "done" | "full" {
@@ -350,6 +356,7 @@ export class SimMachine implements StateMachine {
         this.#syncCallsLeft = null;
         this.uncommittedBytes = 0;
         this.applied = applied;
+        this.#sink?.replaced(applied.appliedIndex);
       },
       abandon: () => {},
     };
@@ -371,6 +378,7 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
+    this.#sink?.applied(at);
     this.#onApplied(this.point);
     return result;
   }
@@ -401,7 +409,9 @@ export class SimMachine implements StateMachine {
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
-    const result = execute(this.#reader(), this.#requests, { command, entry });
+    const rows = this.#reader();
+    const watched = this.#sink === null ? rows : new WatchedRows(rows, this.#sink);
+    const result = execute(watched, this.#requests, { command, entry });
     if (command.op === "once") this.#history = crc32(this.#requests.hash, this.#history);
     return result;
   }

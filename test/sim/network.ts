@@ -20,22 +20,44 @@ interface Link {
   lag: { readonly sinceMs: number; readonly factor: number } | null;
 }
 
+export interface Delivery {
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly message: PeerMessage;
+  /** The sender's, when it sent. */
+  readonly incarnation: string;
+}
+
+interface Sending {
+  readonly message: PeerMessage;
+  readonly sentAtMs: number;
+  /** Neither waits for what was sent before it, nor does anything wait for it. */
+  readonly isAlone?: boolean;
+}
+
 export interface NetworkOptions {
   readonly time: SimTime;
   readonly random: Random;
   readonly nodeCount: number;
   readonly latencyMs: number;
-  readonly deliver: (from: NodeId, to: NodeId, message: PeerMessage) => void;
+  /** Of the directory that the node has now. */
+  readonly incarnationOf: (id: NodeId) => string;
+  readonly deliver: (delivery: Delivery) => void;
 }
 
 /** One message in so many goes through the real codec. */
 const codecEvery = 16;
+
+/** Messages of each sender that can come again. */
+const rememberedMax = 6;
 
 export class SimNetwork {
   readonly #options: NetworkOptions;
   readonly #links: Link[];
   readonly #encoder = new PeerEncoder();
   #sent = 0;
+  /** By sender, its newest messages. */
+  readonly #last = new Map<NodeId, { readonly to: NodeId; readonly message: PeerMessage }[]>();
   dropRate = 0;
   duplicateRate = 0;
   reorderRate = 0;
@@ -67,8 +89,25 @@ export class SimNetwork {
     const message =
       this.#sent % codecEvery === 0 ? this.#throughCodec(sending.message) : sending.message;
     this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    const last = this.#last.get(from) ?? [];
+    this.#last.set(from, last);
+    last.push({ to, message });
+    if (last.length > rememberedMax) last.shift();
     if (random.float() < this.duplicateRate)
       this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+  }
+
+  /**
+   * What a node sent last comes a second time, long after. Not so what it passed on for a client: no
+   * connection carries it twice, and a leader need not know it again for ever.
+   */
+  sayAgain(from: NodeId, afterMs: number): void {
+    const { time, random } = this.#options;
+    for (const { to, message } of this.#last.get(from) ?? []) {
+      if (message.type === "forward") continue;
+      const sentAtMs = time.nowMs + afterMs * random.float();
+      this.#carry(from, to, { message, sentAtMs, isAlone: true });
+    }
   }
 
   /** Everything on the way between the two is gone, and there is no connection for a while. */
@@ -96,21 +135,20 @@ export class SimNetwork {
     }
   }
 
-  #carry(
-    from: NodeId,
-    to: NodeId,
-    { message, sentAtMs }: { message: PeerMessage; sentAtMs: number },
-  ): void {
-    const { time, random, latencyMs, deliver } = this.#options;
+  #carry(from: NodeId, to: NodeId, { message, sentAtMs, isAlone = false }: Sending): void {
+    const { time, random, latencyMs, deliver, incarnationOf } = this.#options;
     const link = this.link(from, to);
     const lagMs = link.lag ? (sentAtMs - link.lag.sinceMs) * link.lag.factor : 0;
     const arrivalMs = sentAtMs + lagMs + latencyMs * link.slowness * (0.5 + random.float());
-    const isOutOfOrder = random.float() < this.reorderRate;
+    const isOutOfOrder = random.float() < this.reorderRate || isAlone;
     const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
     if (!isOutOfOrder) link.lastArrivalMs = atMs;
     const { epoch } = link;
+    const incarnation = incarnationOf(from);
+    const expected = incarnationOf(to);
     time.at(atMs, () => {
-      if (link.epoch === epoch) deliver(from, to, message);
+      if (link.epoch !== epoch || incarnationOf(to) !== expected) return;
+      deliver({ from, to, message, incarnation });
     });
   }
 

@@ -43,7 +43,12 @@ const drawnApart = faultKinds.indexOf("isolatedLeaders");
 
 export interface SimOptions {
   readonly seed: number;
+  /** As the cluster is formed. */
   readonly nodeCount: number;
+  /** Machines with an empty directory that may become members. */
+  readonly spareCount: number;
+  /** Mean time between two things that the operator does; 0: nothing at all. */
+  readonly operatorEveryMs: number;
   readonly faults: ReadonlySet<FaultKind>;
   /** Mean time between two faults. */
   readonly faultEveryMs: number;
@@ -65,6 +70,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const random = new Random(seed);
   // What came later is drawn apart, so that older seeds still mean what they did.
   const other = new Random(seed ^ 0x5bd1e995);
+  const members = new Random(seed ^ 0x3c6ef372);
   const likelihood = random.pick([0.1, 0.25, 0.5, 0.8]);
   const faults = new Set<FaultKind>();
   const harsh = new Random(seed ^ 0x2c1b3c6d);
@@ -112,10 +118,14 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     diskReserveBytes: other.pick([0, 1_000]),
     commitMs: electionTimeoutMs * other.pick([0, 0.1, 3]),
     commitRows: other.pick([1, 3, 256]),
+    caughtUpEntries: members.pick([0, 20, defaultLimits.caughtUpEntries]),
+    knockKeptMs: electionTimeoutMs * members.pick([2, 6]),
   };
   return {
     seed,
     nodeCount: random.pick([1, 3, 3, 3, 3, 3, 5, 5]),
+    spareCount: members.pick([0, 0, 1, 2]),
+    operatorEveryMs: electionTimeoutMs * members.pick([0, 0, 1, 5]),
     faults,
     faultEveryMs: electionTimeoutMs * random.pick([0.5, 2, 5]),
     durationMs: electionTimeoutMs * random.pick([20, 40, 60]),

@@ -3,6 +3,8 @@
  * to the source. The simulator has to notice every one.
  */
 
+import { plantedMemberBugs } from "./planted-member-bugs.ts";
+
 export interface PlantedBug {
   readonly name: string;
   readonly file: string;
@@ -273,4 +275,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: "    this.#disk.rename(path, this.#path);\n    this.#disk.syncDirectory(this.#directory);\n",
     replace: "    this.#disk.rename(path, this.#path);\n",
   },
+  ...plantedMemberBugs,
 ];

@@ -3,15 +3,20 @@
  * The process is the real node over the real files' code; only the ports are the simulation's.
  */
 
-import { judgePeer } from "../../server/formation.ts";
+import { Formation, type Formed } from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
 import { Node } from "../../server/node.ts";
 import type { MendingNote } from "../../storage/mending-note.ts";
 import type { Clock, LogStore, MendingStore, Network, Timer } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
-import { must } from "../../server/raft/assert.ts";
-import { configuration, type Member } from "../../server/raft/configuration.ts";
+import {
+  configuration,
+  voters,
+  type Configuration,
+  type Member,
+} from "../../server/raft/configuration.ts";
 import { index, type NodeId } from "../../server/raft/entry.ts";
+import { Roster } from "../../server/roster.ts";
 import { DiskError } from "../../storage/disk.ts";
 import {
   createGroup,
@@ -21,11 +26,12 @@ import {
   type Suspect,
 } from "../../storage/group-files.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
-import { readIdentity, writeIdentity } from "../../storage/identity.ts";
+import { readIdentity, writeIdentity, type Identity } from "../../storage/identity.ts";
 import { LogDamaged } from "../../storage/log-damage.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
-import { emptyShadow, type Checks, type Shadow } from "./checks.ts";
+import type { Checks } from "./checks.ts";
+import { emptyShadow, type Shadow } from "./shadow.ts";
 import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
 import { MachineFile, SimMachine } from "./machine.ts";
@@ -40,12 +46,13 @@ export interface Surroundings {
   readonly trace: Trace;
   readonly coverage: Coverage;
   readonly checks: Checks;
+  /** As the cluster was formed. */
+  readonly formed: Configuration;
   readonly clusterId: string;
-  readonly members: readonly Member[];
   readonly send: (from: SimProcess, to: NodeId, message: PeerMessage) => boolean;
   readonly isConnected: (from: NodeId, to: NodeId) => boolean;
-  /** Identities of the nodes that run, for a start that has to introduce itself. */
-  readonly runningIdentities: () => PeerIdentity[];
+  /** Who this process is, or whom it lets in, has changed. */
+  readonly metOthers: () => void;
   /** Whether any node's files were damaged: then it may have lost what it acknowledged. */
   readonly isAnythingDamaged: () => boolean;
   readonly interfere: (process: SimProcess, operation: DiskOperation, path: string) => Interference;
@@ -60,6 +67,7 @@ export interface Life {
   readonly number: number;
   readonly log: LogStore;
   readonly contact: Contact;
+  readonly roster: Roster;
 }
 
 const directory = "node";
@@ -68,17 +76,22 @@ export class SimProcess {
   readonly id: NodeId;
   readonly disk: SimDisk;
   readonly machineFile = new MachineFile();
-  readonly shadow: Shadow = emptyShadow();
+  shadow: Shadow;
+  /** An empty directory waits until somebody takes it in; null: it is part of the cluster, or down. */
+  newcomer: { readonly identity: PeerIdentity; readonly formation: Formation } | null = null;
   readonly #world: Surroundings;
   readonly #random: Random;
   life: Life | null = null;
   /** Why it does not start any more; null: it does. */
   refusal: string | null = null;
   #wasDamaged = false;
+  /** A directory before this one was damaged and had not healed. */
+  hadDamage = false;
   /** The next end takes what was not synced along. */
   crashLosesPower = false;
   #suspect: Suspect | null = null;
   #lives = 0;
+  #directories = 0;
   #blockedUntilMs = 0;
   #backlog: (() => void)[] = [];
   /** When the backlog is looked at next; 0: nobody will. */
@@ -94,6 +107,7 @@ export class SimProcess {
     this.#world = world;
     this.#random = new Random(seed);
     this.disk = new SimDisk(this.#random);
+    this.shadow = emptyShadow(this.#nextIncarnation());
   }
 
   /** Its files were damaged, or are about to be: then finding damage is what it should do. */
@@ -114,12 +128,26 @@ export class SimProcess {
 
   /** Makes the files of a member of the cluster that has just formed. */
   format(): void {
-    const { clusterId, members } = this.#world;
+    const { clusterId, formed } = this.#world;
     this.disk.makeDirectory(directory);
+    this.#saveFormation({ clusterId, members: formed.members });
+  }
+
+  /** The group's files come first and the identity last, as in a real directory. */
+  #saveFormation({ clusterId, members }: Formed): Identity {
+    if (this.disk.exists(groupDirectory)) this.disk.remove(groupDirectory);
     this.disk.makeDirectory(groupDirectory);
     createGroup(this.#groupOptions());
-    const incarnation = members.find(({ id }) => id === this.id)?.incarnation ?? "";
-    writeIdentity(this.disk, directory, { nodeId: this.id, incarnation, clusterId, members });
+    this.disk.syncDirectory(directory);
+    const { incarnation } = this.shadow;
+    const identity = { nodeId: this.id, incarnation, clusterId, members };
+    writeIdentity(this.disk, directory, identity);
+    return identity;
+  }
+
+  #nextIncarnation(): string {
+    this.#directories++;
+    return incarnationOf(this.id, this.#directories);
   }
 
   // ------------------------------------------------------------------ starting and ending
@@ -129,10 +157,38 @@ export class SimProcess {
     if (this.refusal !== null) return;
     this.disk.interfere = (operation, path) => this.#world.interfere(this, operation, path);
     try {
-      if (this.#isWelcome()) this.#open();
+      const identity = this.#readIdentity();
+      if (identity && identity.clusterId !== null) this.#open(identity);
+      else if (identity) this.#wait();
     } catch (error) {
       this.#ended(error);
     }
+  }
+
+  /** Somebody has vouched for the cluster that counts this directory in. */
+  form(formed: Formed): void {
+    claim(
+      formed.clusterId === this.#world.clusterId,
+      () => `node ${this.id} forms another cluster, ${formed.clusterId}`,
+    );
+    this.newcomer = null;
+    try {
+      this.#open(this.#saveFormation(formed));
+    } catch (error) {
+      this.#ended(error);
+    }
+  }
+
+  /** Who this node says it is; null where it does not run. */
+  get identity(): PeerIdentity | null {
+    return this.life?.roster.identity ?? this.newcomer?.identity ?? null;
+  }
+
+  /** It has learned that its directory was removed from the cluster. */
+  leave(): void {
+    this.kill(false);
+    this.newcomer = null;
+    this.#refuse("retired");
   }
 
   /** kill -9, or with `losesPower` the machine too. */
@@ -141,10 +197,19 @@ export class SimProcess {
     this.#ended(new SimulatedCrash("killed"));
   }
 
+  /** The directory is gone; the next start makes another one. */
   wipe(): void {
-    this.kill(false);
+    this.hadDamage ||= this.isDamaged;
+    this.#wasDamaged = false;
+    if (this.life) this.kill(false);
+    this.newcomer = null;
+    this.refusal = null;
     this.disk.wipe();
+    this.disk.capacityBytes = Infinity;
     this.machineFile.wipe();
+    this.#suspect = null;
+    this.shadow = emptyShadow(this.#nextIncarnation());
+    this.#world.checks.opened(this.shadow);
   }
 
   /** The process stands still, its connections stay. */
@@ -158,31 +223,42 @@ export class SimProcess {
     if (this.life && this.#backlog.length > 0) this.#wakeLater(this.life);
   }
 
-  /** An empty directory introduces itself to those that run, as the transport's handshake does. */
-  #isWelcome(): boolean {
+  /** Null where it cannot be read. */
+  #readIdentity(): Identity | null {
     const found = readIdentity(this.disk, directory);
-    if (found.kind === "found") return true;
-    if (found.kind === "damaged") {
-      claim(this.isDamaged, () => `node ${this.id} finds its identity damaged`);
-      this.#refuse("identity");
-      return false;
+    switch (found.kind) {
+      case "found":
+        return found.identity;
+      case "damaged":
+        claim(this.isDamaged, () => `node ${this.id} finds its identity damaged`);
+        this.#refuse("identity");
+        return null;
+      case "none": {
+        const { incarnation } = this.shadow;
+        const identity = { nodeId: this.id, incarnation, clusterId: null, members: [] };
+        this.disk.makeDirectory(directory);
+        writeIdentity(this.disk, directory, identity);
+        return identity;
+      }
     }
-    const { members } = this.#world;
-    const stranger = {
-      nodeId: this.id,
-      incarnation: "wiped",
-      clusterId: null,
-      members,
-      revision: 0,
-    };
-    for (const peer of this.#world.runningIdentities()) {
-      claim(
-        judgePeer(peer, stranger)?.reason === "wiped",
-        () => `node ${peer.nodeId} lets the wiped node ${this.id} in`,
-      );
-    }
-    this.#refuse("wiped");
-    return false;
+  }
+
+  /** As one whose start was given the members that the cluster was formed with, and itself. */
+  #wait(): void {
+    if (this.newcomer) return;
+    const { formed, coverage, trace, time } = this.#world;
+    const { incarnation } = this.shadow;
+    const others = formed.members.filter(({ id }) => id !== this.id);
+    const members = [...others, memberNamed(this.id, "")].map((member) => ({
+      ...member,
+      incarnation: null,
+    }));
+    const identity = { nodeId: this.id, incarnation, clusterId: null, members, revision: 0 };
+    const formation = new Formation({ self: this.id, incarnation, plan: members });
+    this.newcomer = { identity, formation };
+    coverage.add("an empty directory waits to be taken in");
+    trace.note(time.nowMs, "waits with an empty directory", this.id, incarnation);
+    this.#world.metOthers();
   }
 
   #refuse(reason: string): void {
@@ -191,7 +267,7 @@ export class SimProcess {
     this.#world.trace.note(this.#world.time.nowMs, "refuses to start:", this.id, reason);
   }
 
-  #open(): void {
+  #open(identity: Identity): void {
     const { checks, coverage, trace, time } = this.#world;
     const opened = openGroup({
       ...this.#groupOptions(),
@@ -200,11 +276,11 @@ export class SimProcess {
           return { ok: false, damage: { path, detail: "a page is damaged" } };
         const onApplied = (point: Parameters<Checks["applied"]>[1]): void =>
           checks.applied(this.id, point);
-        const formed = configuration(this.#world.members);
+        const { formed } = this.#world;
         return { ok: true, store: new SimMachine(this.machineFile, { formed, onApplied }) };
       },
       setMachineAside: () => this.machineFile.wipe(),
-      hasPeers: this.#world.members.length > 1,
+      hasPeers: identity.members.length > 1,
       ...(this.#suspect && { suspect: this.#suspect }),
     });
     this.#suspect = null;
@@ -243,13 +319,19 @@ export class SimProcess {
     this.#backlog = [];
     const watched = { id: this.id, checks, coverage, disk: this.disk };
     const watchedLog = new WatchedLog({ ...watched, machine, log });
+    const node = this.#createNode({ ...opened.files, watchedLog, identity });
+    const { clusterId } = this.#world;
+    const { incarnation } = identity;
+    const { configurations } = node;
     const life: Life = {
-      node: this.#createNode({ ...opened.files, watchedLog }),
+      node,
+      roster: new Roster({ self: this.id, incarnation, clusterId, configurations }),
       number: this.#lives,
       log: watchedLog,
       contact: new Contact(this.id, this.#world.options.limits),
     };
     this.life = life;
+    this.#world.metOthers();
     this.enter(life, () => life.node.start());
   }
 
@@ -258,8 +340,9 @@ export class SimProcess {
     machine,
     note,
     watchedLog: log,
-  }: GroupFiles<SimMachine> & { watchedLog: WatchedLog }): Node {
-    const { options, checks, coverage, members, clusterId } = this.#world;
+    identity: { incarnation, members },
+  }: GroupFiles<SimMachine> & { watchedLog: WatchedLog; identity: Identity }): Node {
+    const { options, checks, coverage, clusterId } = this.#world;
     const formed = configuration(members);
     const snapshots = new SnapshotFiles({
       ...this.#groupOptions(),
@@ -273,11 +356,12 @@ export class SimProcess {
     const isCurrent = (): boolean => this.life?.number === number;
     return new Node({
       self: this.id,
-      incarnation: must(
-        members.find(({ id }) => id === this.id),
-        "it is a member",
-      ).incarnation,
-      configurationChanged: () => {},
+      incarnation,
+      configurationChanged: (now) => {
+        if (!isCurrent()) return;
+        this.life?.roster.update(now);
+        this.#world.metOthers();
+      },
       formed,
       limits: options.limits,
       clock: this.#clock(isCurrent),
@@ -322,21 +406,20 @@ export class SimProcess {
   #ended(error: unknown): void {
     const { time, trace, coverage } = this.#world;
     // Asked while it still lives: what has healed by now is no excuse any more.
-    const { isDamaged } = this;
+    const { isDamaged, life } = this;
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
     const isFoundDamage = isDamaged && error instanceof LogDamaged;
     if (!isFault && !isFoundDamage) throw error;
-    // Mending at a start needs room, and is begun again at the next one. A node that runs lives on.
-    const isMending = this.life === null && isDamaged;
+    // A start may need room, and is begun again at the next one. A node that runs lives on.
     claim(
-      isMending || !(error instanceof DiskError && error.code === "ENOSPC"),
+      life === null || !(error instanceof DiskError && error.code === "ENOSPC"),
       () => `node ${this.id} ends because its disk is full: ${error.message}`,
     );
     const name = error instanceof DiskError ? error.code : error.name;
     coverage.add(`ended by ${name}`);
     trace.note(time.nowMs, "ends:", this.id, error.message);
-    const { life } = this;
     this.life = null;
+    this.newcomer = null;
     this.disk.kill();
     // What a running node finds, its next start looks into.
     if (isFoundDamage) this.#suspect = { part: "log", detail: error.message };
@@ -379,12 +462,16 @@ export class SimProcess {
     const { term, role } = node.leadership;
     // What the core has taken in and not handed out yet is nobody's to see.
     const commitIndex = Math.min(node.commitIndex, this.shadow.lastIndex);
-    const isLeader = role === "leader";
-    this.#world.checks.observed({ id: this.id, term, isLeader, commitIndex }, this.voters);
-  }
-
-  get voters(): readonly NodeId[] {
-    return this.#world.members.map(({ id }) => id);
+    const { configuration: newest } = node;
+    this.#world.checks.observed({
+      id: this.id,
+      term,
+      isLeader: role === "leader",
+      commitIndex,
+      durableIndex: this.machineFile.syncedIndex,
+      configuration: newest,
+      isWritten: node.disk.room === "ok",
+    });
   }
 
   #wakeLater(life: Life): void {
@@ -450,7 +537,7 @@ export class SimProcess {
           next();
           const { life } = this;
           run();
-          if (life) life.contact.ticked(life.node.leadership, this.voters);
+          if (life) life.contact.ticked(life.node.leadership, voters(life.node.configuration));
         });
       };
       next();
@@ -483,3 +570,15 @@ export class SimProcess {
     };
   }
 }
+
+/** Names one directory of one machine: 32 hex digits, as a real one has. */
+export const incarnationOf = (id: NodeId, number: number): string =>
+  `${String(number).padStart(16, "0")}${String(id).padStart(16, "0")}`;
+
+export const memberNamed = (id: NodeId, incarnation: string): Member => ({
+  id,
+  role: "voter",
+  raft: `raft-${id}:1`,
+  http: `http-${id}:1`,
+  incarnation,
+});

@@ -50,7 +50,10 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "the disk is nearly full",
       "the disk is full",
       "the disk has room again",
-      "refused to start: wiped",
+      "an empty directory is told: wiped",
+      "an empty directory is taken in",
+      "refused to start: retired",
+      ...["add", "remove", "replace", "transfer"].map((what) => `members: ${what}: done`),
       "a call of unknown outcome",
       "a refused call",
     ],
@@ -58,6 +61,7 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
   {
     seeds: 400,
     names: [
+      "members: promote: done",
       "a torn tail was dropped",
       "appendAccepted to a follower",
       "appendAccepted to a candidate",

@@ -5,21 +5,23 @@
 
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
-import type { Member } from "../../server/raft/configuration.ts";
+import { configuration, memberOf, type Configuration } from "../../server/raft/configuration.ts";
 import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
 import type { Append } from "../../server/raft/message.ts";
-import { majority } from "../../server/raft/quorum.ts";
 import { checkHistory } from "../linearizability/checker.ts";
 import type { HistoryRecorder } from "../linearizability/history.ts";
 import type { Model } from "../linearizability/model.ts";
 import { compareAndSet, counter } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
-import { Checks, type Shadow } from "./checks.ts";
+import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
+import { isMajority } from "./electorates.ts";
 import { Faults } from "./faults.ts";
+import { Meetings } from "./meetings.ts";
 import { SimNetwork } from "./network.ts";
+import { Operator } from "./operator.ts";
 import { type FaultKind, type SimOptions } from "./options.ts";
-import { SimProcess, type Life } from "./process.ts";
+import { incarnationOf, memberNamed, SimProcess, type Life } from "./process.ts";
 import { SimTime } from "./time.ts";
 import { claim, Coverage, Trace } from "./trace.ts";
 
@@ -55,12 +57,15 @@ class Simulation {
   readonly #time = new SimTime();
   readonly #trace = new Trace();
   readonly #coverage = new Coverage();
-  readonly #members: readonly Member[];
+  /** The members at first. */
+  readonly #formed: Configuration;
   readonly #processes: readonly SimProcess[];
   readonly #network: SimNetwork;
   readonly #checks: Checks;
   readonly #clients: Clients;
   readonly #faults: Faults;
+  readonly #meetings: Meetings;
+  readonly #operator: Operator;
   #events = 0;
   /** After the healing: those that stay down, though they could start. */
   readonly #leftOut = new Set<NodeId>();
@@ -69,28 +74,23 @@ class Simulation {
   constructor(options: SimOptions) {
     this.#options = options;
     this.#random = new Random(options.seed ^ 0x5eed);
-    const ids = Array.from({ length: options.nodeCount }, (_, i) => nodeId(i + 1));
-    this.#members = ids.map((id) => ({
-      id,
-      role: "voter" as const,
-      raft: `raft-${id}:1`,
-      http: `http-${id}:1`,
-      incarnation: String(id).padStart(32, "0"),
-    }));
-    const shadows = new Map<NodeId, Shadow>();
-    this.#checks = new Checks(shadows);
+    const machineCount = options.nodeCount + options.spareCount;
+    const ids = Array.from({ length: machineCount }, (_, i) => nodeId(i + 1));
+    const first = ids.slice(0, options.nodeCount);
+    this.#formed = configuration(first.map((id) => memberNamed(id, incarnationOf(id, 1))));
+    this.#checks = new Checks(() => this.#processes, this.#formed);
     this.#network = new SimNetwork({
       time: this.#time,
       random: this.#random,
-      nodeCount: options.nodeCount,
+      nodeCount: machineCount,
       latencyMs: options.latencyMs,
-      deliver: (from, to, message) => {
+      incarnationOf: (id) => this.#process(id).shadow.incarnation,
+      deliver: ({ from, to, message, incarnation }) => {
         const process = this.#process(to);
         const { life } = process;
         if (!life) return;
         this.#trace.note(this.#time.nowMs, message.type, to, from);
         this.#coverage.add(`${message.type} to a ${life.node.leadership.role}`);
-        const { incarnation } = must(this.#members[from - 1], "ids count from 1");
         process.enter(life, () => {
           life.contact.heard(from);
           life.node.receive(from, message, incarnation);
@@ -100,7 +100,7 @@ class Simulation {
     this.#processes = ids.map(
       (id) => new SimProcess(id, this.#surroundings(), this.#random.below(2 ** 32)),
     );
-    for (const process of this.#processes) shadows.set(process.id, process.shadow);
+    for (const { shadow } of this.#processes) this.#checks.opened(shadow);
     const world = {
       options,
       time: this.#time,
@@ -110,9 +110,24 @@ class Simulation {
       processes: this.#processes,
     };
     this.#clients = new Clients({ ...world, checks: this.#checks });
+    this.#meetings = new Meetings({
+      ...world,
+      network: this.#network,
+      everyMs: options.limits.electionTimeoutMs / 4,
+    });
+    const mayLose = (process: SimProcess): boolean => this.#mayLose(process);
+    this.#operator = new Operator({
+      ...world,
+      random: new Random(options.seed ^ 0x517cc1b7),
+      checks: this.#checks,
+      mayLose,
+      couldLive: (members) => this.#couldLive(members, []),
+    });
     this.#faults = new Faults({
       ...world,
       network: this.#network,
+      mayLose,
+      mayDamage: (process) => this.#isVoter(process) && mayLose(process),
       mayStart: (process) => this.#isChosen(process),
       disconnected: (a, b) => this.#disconnected(a, b),
     });
@@ -143,11 +158,13 @@ class Simulation {
 
   #start(): void {
     for (const process of this.#processes) {
-      process.format();
+      if (process.id <= this.#options.nodeCount) process.format();
       process.start();
     }
+    this.#meetings.start();
     this.#clients.start();
     this.#faults.start();
+    this.#operator.start();
   }
 
   #runFor(ms: number): void {
@@ -160,7 +177,10 @@ class Simulation {
     const catchingUpMs = healingRoundTrips * 2 * latencyMs * callsMax;
     const endMs = this.#time.nowMs + healingTimeouts * limits.electionTimeoutMs + catchingUpMs;
     while (!isDone()) {
-      claim(this.#time.step(endMs), () => `a mended majority is stuck: ${what()}`);
+      claim(
+        this.#time.step(endMs),
+        () => `a mended majority is stuck: ${what()}; ${this.#describeVoters()}`,
+      );
       this.#events++;
       if (this.#lostCount !== this.#refusedCount) {
         this.#lostCount = this.#refusedCount;
@@ -181,14 +201,21 @@ class Simulation {
   #heal(): void {
     this.#trace.note(this.#time.nowMs, "the world is mended", 0);
     this.#faults.heal();
+    this.#operator.stop();
+    const { requestDeadlineMs } = this.#options.limits;
+    this.#runFor(this.#operator.isBusy ? 4 * requestDeadlineMs : 0);
     this.#chooseMajority();
     this.#clients.stop();
     this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",
     );
+    this.#runUntil(
+      () => this.#chosen.every((process) => !this.#isAwaited(process)),
+      () => `directories wait: ${this.#chosen.map((process) => describeNode(process)).join("; ")}`,
+    );
     for (const process of this.#processes) {
-      if (this.#isChosen(process)) this.#askUntilAnswered(process);
+      if (this.#isChosen(process) && this.#isMember(process)) this.#askUntilAnswered(process);
     }
     this.#runUntil(
       () => this.#haveConverged(),
@@ -204,31 +231,99 @@ class Simulation {
     return this.#processes.filter((process) => this.#isChosen(process));
   }
 
+  /** Whether the directory that the process has now is a member's. */
+  #isMember({ id, shadow }: SimProcess): boolean {
+    return memberOf(this.#newest, id)?.incarnation === shadow.incarnation;
+  }
+
+  #isVoter(process: SimProcess): boolean {
+    return this.#isMember(process) && memberOf(this.#newest, process.id)?.role === "voter";
+  }
+
+  /** It has the id of a member and is not, or not yet in the role that it is to have. */
+  #isAwaited(process: SimProcess): boolean {
+    const { members, successors } = this.#newest;
+    if (successors.some(({ id }) => id === process.id)) return true;
+    return members.some(({ id }) => id === process.id) && !this.#isMember(process);
+  }
+
+  get #newest(): Configuration {
+    const { configurations } = this.#checks;
+    return must(configurations[configurations.length - 1], "there is one").configuration;
+  }
+
+  /** Whether most of the voters have what they promised, those in `without` not counted. */
+  #couldLive(members: Configuration, without: readonly SimProcess[]): boolean {
+    return isMajority(members, ({ id, incarnation }) => {
+      const process = this.#process(id);
+      const isThere = process.refusal === null && !without.includes(process);
+      return isThere && !process.isDamaged && process.shadow.incarnation === incarnation;
+    });
+  }
+
   /**
-   * Whose files were damaged may have no vote for now, so a majority without them stays. (Some cluster
-   * may be left with one healthy node and one that recovers; it can only wait, and that is right.)
+   * Whichever configuration is in force for anybody, or comes in force, most of its voters are left
+   * without these. A leader that was lost may have been the only one to know that a change is committed.
+   */
+  #mayLose(...processes: SimProcess[]): boolean {
+    const all = this.#configurationsInForce(true);
+    return all.every((members) => this.#couldLive(members, processes));
+  }
+
+  #describeVoters(): string {
+    const members = this.#configurationsInForce(true).map((each) =>
+      each.members.map(
+        ({ id, role, incarnation }) => `${id} ${role} ${incarnation.replaceAll("0", "")}`,
+      ),
+    );
+    const processes = this.#processes.map((process) => {
+      const { id, refusal, shadow, isDamaged } = process;
+      return `${id} ${shadow.incarnation.replaceAll("0", "")} ${refusal} ${isDamaged ? "damaged" : ""}`;
+    });
+    return `${members.join(" | ")}; there are ${processes.join(", ")}`;
+  }
+
+  #configurationsInForce(all: boolean): Configuration[] {
+    const found = [...this.#checks.configurationsInForce(all), ...this.#operator.pending];
+    // What is not written yet may already have been sent.
+    for (const { life } of this.#processes) {
+      if (life && life.node.configurations.current.revision > this.#newest.revision) {
+        found.push(life.node.configurations.current);
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Whose files were damaged may have no vote for now, and whose directory is new has none yet, so a
+   * majority without them stays. (Some cluster may be left with one healthy node and one that recovers;
+   * it can only wait, and that is right.)
    */
   #chooseMajority(): void {
-    const needed = majority(this.#processes.length);
-    const able = this.#processes.filter(({ refusal }) => refusal === null);
-    const leavable = able.filter(({ isDamaged }) => isDamaged);
-    const healthy = able.filter(({ isDamaged }) => !isDamaged);
-    while (healthy.length > needed) leavable.push(must(healthy.pop(), "there are some"));
-    for (const { id, life } of leavable) {
-      if (this.#random.float() < 0.5) continue;
-      this.#leftOut.add(id);
-      if (life) this.#process(id).kill(false);
+    const leftOut: SimProcess[] = [];
+    for (const process of this.#processes) {
+      if (process.refusal !== null || this.#random.float() < 0.5) continue;
+      if (!this.#mayLose(process, ...leftOut)) continue;
+      leftOut.push(process);
+      this.#leftOut.add(process.id);
+      if (process.life) process.kill(false);
     }
     for (const process of this.#chosen) if (!process.life) process.start();
   }
 
   /** One that finds its files damaged only now does not count; somebody else has to help out. */
   #replaceLost(): void {
-    if (this.#chosen.length >= majority(this.#processes.length)) return;
-    const [substitute] = this.#leftOut;
-    claim(substitute !== undefined, () => "more than a minority cannot start");
-    this.#leftOut.delete(substitute);
-    this.#process(substitute).start();
+    const leftOut = this.#processes.filter(({ id }) => this.#leftOut.has(id));
+    if (this.#mayLose(...leftOut)) return;
+    const [substitute] = leftOut;
+    const isAlive = this.#configurationsInForce(false).every((each) => this.#couldLive(each, []));
+    if (!substitute && isAlive) return;
+    claim(
+      substitute !== undefined,
+      () => `more than a minority cannot start: ${this.#describeVoters()}`,
+    );
+    this.#leftOut.delete(substitute.id);
+    substitute.start();
   }
 
   /** A write through this node and a read of every key, however often they have to be asked. */
@@ -252,7 +347,8 @@ class Simulation {
   }
 
   #haveConverged(): boolean {
-    const digests = this.#chosen.map(({ life }) => life?.node.machine.digest());
+    const members = this.#chosen.filter((process) => this.#isMember(process));
+    const digests = members.map(({ life }) => life?.node.machine.digest());
     const [first] = digests;
     if (!first || first.appliedIndex < this.#checks.lastCommitted) return false;
     return digests.every((digest) => {
@@ -293,8 +389,9 @@ class Simulation {
       trace: this.#trace,
       coverage: this.#coverage,
       checks: this.#checks,
-      members: this.#members,
-      clusterId: clusterIdOf(this.#members),
+      formed: this.#formed,
+      clusterId: clusterIdOf(this.#formed.members),
+      metOthers: () => this.#meetings.changed(),
       isConnected: (from: NodeId, to: NodeId) => this.#isConnected(from, to),
       send: (from: SimProcess, to: NodeId, message: Parameters<Checks["sent"]>[2]) => {
         this.#checks.sent(from.id, to, message);
@@ -303,9 +400,8 @@ class Simulation {
         this.#network.send(from.id, to, { message, sentAtMs: from.nowMs });
         return true;
       },
-      runningIdentities: () =>
-        this.#processes.filter(({ life }) => life !== null).map(({ id }) => this.#identity(id)),
-      isAnythingDamaged: () => this.#processes.some(({ isDamaged }) => isDamaged),
+      isAnythingDamaged: () =>
+        this.#processes.some(({ isDamaged, hadDamage }) => isDamaged || hadDamage),
       interfere: (...operation: Parameters<Faults["interfere"]>) =>
         this.#faults.interfere(...operation),
       started: (process: SimProcess) => this.#faults.started(process),
@@ -338,19 +434,9 @@ class Simulation {
     this.#network.send(id, to, { message: other, sentAtMs: nowMs });
   }
 
-  #identity(id: NodeId) {
-    const { incarnation } = must(this.#members[id - 1], "ids count from 1");
-    return {
-      nodeId: id,
-      incarnation,
-      clusterId: clusterIdOf(this.#members),
-      members: this.#members,
-      revision: 0,
-    };
-  }
-
   #isConnected(from: NodeId, to: NodeId): boolean {
-    return this.#process(to).life !== null && this.#network.isUp(from, to);
+    const [a, b] = [this.#process(from), this.#process(to)];
+    return this.#network.isUp(from, to) && this.#meetings.areConnected(a, b);
   }
 
   #died(process: SimProcess, life: Life | null): void {

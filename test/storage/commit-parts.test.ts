@@ -5,7 +5,6 @@ import { setImmediate } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { count, list } from "../../server/state-machine/listing.ts";
-import { prefixRange } from "../../server/state-machine/key-range.ts";
 import {
   fingerprintBytes,
   type PlainCommand,
@@ -19,18 +18,7 @@ import { transactionOf } from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
-import { failing, opened, withScene, withSceneFor, type Scene } from "./store-scene.ts";
-
-const wholeQuery = {
-  type: "list",
-  range: prefixRange(""),
-  after: null,
-  reverse: false,
-  limit: 1000,
-  keysOnly: false,
-  bytesMax: 1 << 20,
-  groups: null,
-} as const;
+import { failing, opened, withScene, withSceneFor, type Scene, wholeQuery } from "./store-scene.ts";
 
 /** One by one, without ending the transaction. */
 function writeSome(scene: Scene, rows: number): void {
@@ -202,15 +190,20 @@ test("a checkpoint that nobody waits for leaves everything in the database file 
   });
 });
 
+/** One row is committed, and its checkpoint has been asked for so many steps. */
+async function inTheMidstOfACheckpoint(scene: Scene, steps: number): Promise<void> {
+  scene.put("a", "1");
+  scene.store.commit();
+  for (let step = 0; step < steps; step++) {
+    scene.store.syncSome();
+    await setImmediate();
+  }
+}
+
 test("a transaction in the midst of a checkpoint waits for it, and loses nothing", async () => {
   for (let steps = 1; steps <= 6; steps++) {
     await withSceneFor(async (scene) => {
-      scene.put("a", "1");
-      scene.store.commit();
-      for (let step = 0; step < steps; step++) {
-        scene.store.syncSome();
-        await setImmediate();
-      }
+      await inTheMidstOfACheckpoint(scene, steps);
       scene.put("b", "1");
       assert.is(scene.store.commit(), "done");
       const result = scene.crashed();
@@ -230,12 +223,7 @@ test("a transaction in the midst of a checkpoint waits for it, and loses nothing
 test("a store that is closed in the midst of a checkpoint has everything when it is opened", async () => {
   for (let steps = 1; steps <= 6; steps++) {
     await withSceneFor(async (scene) => {
-      scene.put("a", "1");
-      scene.store.commit();
-      for (let step = 0; step < steps; step++) {
-        scene.store.syncSome();
-        await setImmediate();
-      }
+      await inTheMidstOfACheckpoint(scene, steps);
       scene.reopen();
       assert.equal(scene.keys(), ["a"]);
     });

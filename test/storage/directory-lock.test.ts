@@ -2,7 +2,7 @@
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -31,9 +31,12 @@ function locked(directory: string): DirectoryLock {
 }
 
 /** Starts another process on this runtime and waits for what it says of the lock. */
-async function startHolder(directory: string): Promise<{ child: ChildProcess; said: string }> {
+async function startHolder(
+  directory: string,
+  ...user: "nobody"[]
+): Promise<{ child: ChildProcess; said: string }> {
   const isDeno = process.versions["deno"] !== undefined;
-  const args = [...(isDeno ? ["run", "--allow-all"] : []), holderPath, directory];
+  const args = [...(isDeno ? ["run", "--allow-all"] : []), holderPath, directory, ...user];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   const said = await new Promise<string>((resolve, reject) => {
     child.stdout?.once("data", (data: Uint8Array) => resolve(String(data).trim()));
@@ -99,6 +102,17 @@ test("another process is kept out", async () => {
     await kill(child);
     assert.is(said, "held");
     lock.release();
+  });
+});
+
+test("a lock file that may be read and not written is refused, and not taken for a lock", async () => {
+  await withDirectory(async (directory) => {
+    locked(directory).release();
+    chmodSync(directory, 0o755);
+    chmodSync(join(directory, "lock"), 0o444);
+    const { child, said } = await startHolder(directory, "nobody");
+    await kill(child);
+    assert.is(said, "SQLITE_READONLY");
   });
 });
 

@@ -88,7 +88,7 @@ test("what a kill leaves is whole, and stays as it is", () => {
     const { findings, state, log, term: inTerm } = check(path);
     assert.equal(findings, []);
     assert.equal(state, { rowCount: 200, appliedIndex: 200 });
-    assert.equal(log, { firstIndex: 1, lastIndex: 200, lastTerm: 1 });
+    assert.equal(log, { firstIndex: 1, lastIndex: 200, lastTerm: 1, configuration: null });
     assert.is(inTerm, 1);
   });
 });

@@ -33,6 +33,18 @@ import {
   type SqliteStatement,
 } from "../../storage/sqlite/port.ts";
 
+/** Every row there is, in a small store. */
+export const wholeQuery = {
+  type: "list",
+  range: prefixRange(""),
+  after: null,
+  reverse: false,
+  limit: 1000,
+  keysOnly: false,
+  bytesMax: 1 << 20,
+  groups: null,
+} as const;
+
 /** While `sql` is set, statements that begin with it fail as on a full disk. */
 export const failing: { sql: string | null } = { sql: null };
 export const driver = withFaults(await loadSqlite());

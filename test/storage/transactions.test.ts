@@ -18,7 +18,7 @@ import { requestKeptMs } from "../../server/state-machine/once.ts";
 import { Random } from "../raft/random.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
-import { withScene, utf8, type Scene } from "./store-scene.ts";
+import { withScene, utf8, type Scene, wholeQuery } from "./store-scene.ts";
 
 const names = ["a", "a/1", "a/2", "b", "b/\u{ffff}", "b/\u{1f41f}", "c"];
 
@@ -109,17 +109,6 @@ test("any transactions, done once or as often as they come, do on SQLite what th
     });
   }
 });
-
-const wholeQuery = {
-  type: "list",
-  range: prefixRange(""),
-  after: null,
-  reverse: false,
-  limit: 1000,
-  keysOnly: false,
-  bytesMax: 1 << 20,
-  groups: null,
-} as const;
 
 test("two stores have equal hashes after equal transactions, committed at different times", () => {
   const hashes = [0.1, 0.9].map((chance) => {

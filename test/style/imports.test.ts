@@ -83,6 +83,7 @@ const table: readonly Rule[] = [
     mayTypes: ["server/"],
   },
   { from: "cmd/", may: ["cmd/", "server/", "storage/", "repl/", "cac", "node:", "package.json"] },
+  { from: "client/", may: ["client/"] },
   { from: "test/", may: [""] },
   { from: ".ci/", may: ["node:"] },
 ];
@@ -165,6 +166,12 @@ test("the prompt may import the client port alone, and types", () => {
   assertAllowed("repl/repl.ts", `import type { Limits } from "../server/limits.ts";`);
   assertForbidden("repl/repl.ts", `import { Limits } from "../server/limits.ts";`);
   assertForbidden("repl/repl.ts", `import { Disk } from "../storage/disk.ts";`);
+});
+
+test("the client may import nothing but itself", () => {
+  assertAllowed("client/client.ts", `import { KvError } from "./error.ts";`);
+  assertForbidden("client/client.ts", `import { Buffer } from "node:buffer";`);
+  assertForbidden("client/client.ts", `import type { Row } from "../server/client-port.ts";`);
 });
 
 test("commands may import everything but tests", () => {

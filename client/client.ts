@@ -1,0 +1,377 @@
+/**
+ * The store as a program uses it: `connect` to some of its nodes, and put, get, delete, list, count,
+ * transact and watch, wherever the leader is. For Node, Bun, Deno and browsers.
+ */
+
+import { Asker, type Call, type Fetch, type Reply } from "./asker.ts";
+import { bytesOf, textOf, type Value } from "./bytes.ts";
+import { type Codec, TypedStore } from "./codec.ts";
+import { isDotKey, writeDotKey } from "./dot-keys.ts";
+import { Endpoints } from "./endpoints.ts";
+import { Entry, entryOfJson, isJsonRow } from "./entry.ts";
+import { KvError, objectIn } from "./error.ts";
+import { integerOf, type Integer } from "./integer.ts";
+import { millisecondsOf, type Duration } from "./time.ts";
+import { Transaction, type Selection } from "./transaction.ts";
+import { type Change, watch, type WatchSelection } from "./watch.ts";
+
+export { bytes, json, text, TypedStore } from "./codec.ts";
+export type { Codec, TypedChange, TypedEntry } from "./codec.ts";
+export { Entry } from "./entry.ts";
+export { KvError } from "./error.ts";
+export type { KvErrorCode, Outcome } from "./error.ts";
+export type { Integer } from "./integer.ts";
+export type { Duration } from "./time.ts";
+export type { Condition, Operation, OperationResult, Transaction } from "./transaction.ts";
+export type { Selection, TransactionResult } from "./transaction.ts";
+export type { Change, WatchSelection } from "./watch.ts";
+
+/** Longer than a server holds a request: its answer says more than our giving up. */
+const timeoutMsDefault = 10_000;
+const pageRowsDefault = 1_000;
+const pageRowsMax = 10_000;
+
+export interface ConnectOptions {
+  /** For one call, all tries together. Default 10 s. */
+  readonly timeout?: Duration;
+  /** Sent as a bearer token. */
+  readonly token?: string;
+  /** Ends every call, as `close()` does. */
+  readonly signal?: AbortSignal;
+  /**
+   * Whether every write carries a key by which the servers know it again, so that it is retried even
+   * where it may have been done. Default true.
+   */
+  readonly idempotencyKeys?: boolean;
+  /** In place of the runtime's own. */
+  readonly fetch?: Fetch;
+}
+
+interface CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+interface WriteOptions extends CallOptions {
+  /** The same key gives the same answer, however often it is sent; makes a retry safe. */
+  readonly idempotencyKey?: string;
+}
+
+export interface DeleteOptions extends WriteOptions {
+  /** Only if the row has this revision, or, `"*"`, any; otherwise `condition_failed`. */
+  readonly ifMatch?: number | "*";
+  /** Only if there is no row (`"*"`), or none of this revision. */
+  readonly ifNoneMatch?: number | "*";
+}
+
+export interface PutOptions extends DeleteOptions {
+  readonly contentType?: string;
+  /** The row goes by itself after this time. */
+  readonly ttl?: Duration;
+}
+
+export interface GetOptions extends CallOptions {
+  /** `local`: what the asked node has, which may be old. */
+  readonly level?: "linearizable" | "lease" | "local";
+  /** The answering node has applied this revision. */
+  readonly minRevision?: number;
+  /** How old a `local` answer may be. */
+  readonly maxStale?: Duration;
+}
+
+export interface ListOptions extends Selection, GetOptions {
+  /** From the greatest key down. */
+  readonly reverse?: boolean;
+  /** Entries altogether; without it, all. */
+  readonly limit?: number;
+}
+
+export interface IncrementOptions extends WriteOptions {
+  /** `conflict` where the result would leave these bounds. */
+  readonly min?: Integer;
+  readonly max?: Integer;
+  /** Applied where the counter is made. */
+  readonly ttl?: Duration;
+}
+
+/**
+ * Nothing is asked before the first call. Throws a TypeError where an endpoint is neither `host:port`
+ * nor a URL.
+ */
+export function connect(
+  endpoints: string | readonly string[],
+  options: ConnectOptions = {},
+): Client {
+  return new Client(endpoints, options);
+}
+
+/** Every promise rejects with a KvError, and no method throws anything else. */
+export class Client {
+  readonly #asker: Asker;
+  readonly #closing = new AbortController();
+  readonly #signal: AbortSignal;
+  readonly #idempotencyKeys: boolean;
+
+  /** As `connect`. */
+  constructor(endpoints: string | readonly string[], options: ConnectOptions) {
+    const { signal } = options;
+    const all = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
+    this.#signal = AbortSignal.any(all);
+    this.#idempotencyKeys = options.idempotencyKeys ?? true;
+    this.#asker = new Asker({
+      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      endpoints: new Endpoints(endpoints, () => performance.now()),
+      timeoutMs: millisecondsOf(options.timeout ?? timeoutMsDefault, "timeout"),
+      token: options.token ?? null,
+      signal: this.#signal,
+    });
+  }
+
+  /** Ends every call and watch. */
+  close(): void {
+    this.#closing.abort(new Error("the client was closed"));
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  async put(
+    key: string,
+    value: Value,
+    options: PutOptions = {},
+  ): Promise<{ readonly revision: number }> {
+    const { contentType, ttl } = options;
+    const body = bytesOf(value);
+    if (isDotKey(key)) {
+      const described = contentType === undefined ? {} : { contentType };
+      const lives = ttl === undefined ? {} : { ttl };
+      const put = { op: "put", key, value: body, ...described, ...lives } as const;
+      return writeDotKey(this.txn(), [put], options);
+    }
+    const headers = {
+      ...matchHeaders(options),
+      ...(contentType === undefined ? {} : { "Content-Type": contentType }),
+    };
+    const query = queryOf({ ttl: durationText(ttl, "ttl") });
+    const call = { method: "PUT", path: pathOf(key) + query, headers, body } as const;
+    return { revision: revisionOf(await this.#write(call, options), "unknown") };
+  }
+
+  /** Undefined where there is no such key. */
+  async get(key: string, options: GetOptions = {}): Promise<Entry | undefined> {
+    if (isDotKey(key)) {
+      // Nothing lies between a key and its continuation with the smallest character.
+      for await (const entry of this.list({ ...options, start: key, end: `${key}\u0001` })) {
+        return entry;
+      }
+      return undefined;
+    }
+    const path = pathOf(key) + queryOf(readParameters(options));
+    const reply = await this.#read({ path, also: [404] }, options);
+    if (reply.status === 404) return undefined;
+    const contentType = reply.headers.get("content-type") ?? undefined;
+    return new Entry({ key, value: reply.bytes, revision: revisionOf(reply), contentType });
+  }
+
+  async delete(
+    key: string,
+    options: DeleteOptions = {},
+  ): Promise<{ readonly deleted: boolean; readonly revision: number }> {
+    if (isDotKey(key)) {
+      const { results, revision } = await writeDotKey(this.txn(), [{ op: "delete", key }], options);
+      return { deleted: results[0]?.op === "delete" && results[0].deleted === 1, revision };
+    }
+    const call = { method: "DELETE", path: pathOf(key), headers: matchHeaders(options) } as const;
+    const reply = await this.#write(call, options);
+    return { deleted: jsonOf(reply)["deleted"] === 1, revision: revisionOf(reply, "unknown") };
+  }
+
+  /** In the order of the keys' bytes, page by page; what is written meanwhile may or may not be in it. */
+  async *list(options: ListOptions = {}): AsyncGenerator<Entry, void> {
+    const { limit = Infinity, reverse } = options;
+    let cursor: string | undefined;
+    for (let left = limit; left > 0;) {
+      const page = Number.isFinite(left) ? Math.min(left, pageRowsMax) : pageRowsDefault;
+      const query = queryOf({
+        ...selectionParameters(options),
+        ...readParameters(options),
+        reverse: reverse === true ? "true" : undefined,
+        limit: String(page),
+        cursor,
+      });
+      const json = jsonOf(await this.#read({ path: `/v1/kv${query}` }, options));
+      const rows = json["rows"];
+      if (!Array.isArray(rows) || !rows.every(isJsonRow)) throw notOurs();
+      for (const row of rows) yield entryOfJson(row);
+      left -= rows.length;
+      cursor = typeof json["cursor"] === "string" ? json["cursor"] : undefined;
+      if (cursor === undefined) return;
+    }
+  }
+
+  async count(selection: Selection & GetOptions = {}): Promise<number> {
+    const parameters = { ...selectionParameters(selection), ...readParameters(selection) };
+    const path = `/v1/kv${queryOf({ ...parameters, count: "true" })}`;
+    const { count } = jsonOf(await this.#read({ path }, selection)) as { count?: unknown };
+    if (typeof count !== "number") throw notOurs();
+    return count;
+  }
+
+  /** All of them or, where they are more than the servers delete at once, none. */
+  async deleteRange(
+    selection: Selection,
+    options: WriteOptions = {},
+  ): Promise<{ readonly deleted: number; readonly revision: number }> {
+    const path = `/v1/kv${queryOf(selectionParameters(selection))}`;
+    const reply = await this.#write({ method: "DELETE", path }, options);
+    return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
+  }
+
+  /** `conflict` where the value is no integer. A key without a row counts as 0. */
+  async incr(
+    key: string,
+    by: Integer = 1,
+    options: IncrementOptions = {},
+  ): Promise<{ readonly value: Integer; readonly revision: number }> {
+    const { min, max, ttl } = options;
+    if (isDotKey(key)) {
+      const bounds = {
+        ...(min === undefined ? {} : { min }),
+        ...(max === undefined ? {} : { max }),
+        ...(ttl === undefined ? {} : { ttl }),
+      };
+      const operation = { op: "incr", key, by, ...bounds } as const;
+      const { results, revision } = await writeDotKey(this.txn(), [operation], options);
+      return { value: results[0]?.op === "incr" ? results[0].value : 0, revision };
+    }
+    const query = queryOf({
+      op: "incr",
+      by: by.toString(),
+      min: min?.toString(),
+      max: max?.toString(),
+      ttl: durationText(ttl, "ttl"),
+    });
+    const reply = await this.#write({ method: "POST", path: pathOf(key) + query }, options);
+    return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
+  }
+
+  /** Gives a key another TTL and changes nothing else of it; undefined where there is no such key. */
+  async touch(key: string, ttl: Duration, options: WriteOptions = {}): Promise<Entry | undefined> {
+    const { results } = await this.txn().do({ op: "touch", key, ttl }).commit(options);
+    return results[0]?.op === "touch" ? results[0].entry : undefined;
+  }
+
+  /** What is there, deleted in the same instant; undefined where there is nothing. */
+  async getAndDelete(key: string, options: WriteOptions = {}): Promise<Entry | undefined> {
+    if (isDotKey(key)) {
+      const operations = [{ op: "get", key } as const, { op: "delete", key } as const];
+      const [found] = (await writeDotKey(this.txn(), operations, options)).results;
+      return found?.op === "get" ? found.entry : undefined;
+    }
+    const path = `${pathOf(key)}?op=getdel`;
+    const reply = await this.#write({ method: "POST", path, also: [404] }, options);
+    if (reply.status === 404) return undefined;
+    const contentType = reply.headers.get("content-type") ?? undefined;
+    return new Entry({
+      key,
+      value: reply.bytes,
+      revision: revisionOf(reply, "unknown"),
+      contentType,
+    });
+  }
+
+  txn(): Transaction {
+    return new Transaction(async (json, options) => {
+      const call = { method: "POST", path: "/v1/txn", headers: jsonHeaders } as const;
+      const reply = await this.#write({ ...call, body: JSON.stringify(json) }, options);
+      const answer = jsonOf(reply);
+      if (!Array.isArray(answer["results"])) throw notOurs("unknown");
+      return answer;
+    });
+  }
+
+  /**
+   * Every change once and in order, over changes of the leader and lost connections. It begins when it
+   * is first asked; `since` makes sure that nothing is missed before. Ends only with an error.
+   */
+  watch(selection: WatchSelection, options: CallOptions = {}): AsyncGenerator<Change, void> {
+    const { signal } = options;
+    return watch(this.#asker, selection, signal ? [this.#signal, signal] : [this.#signal]);
+  }
+
+  /** The keys under `prefix`, with values of one type. */
+  typed<T>(codec: Codec<T>, prefix = ""): TypedStore<T> {
+    return new TypedStore(this, codec, prefix);
+  }
+
+  #read(
+    call: { readonly path: string; readonly also?: readonly number[] },
+    { signal }: CallOptions,
+  ): Promise<Reply> {
+    return this.#asker.ask({ ...call, method: "GET", write: false, repeatable: true, signal });
+  }
+
+  #write(
+    call: Pick<Call, "method" | "path" | "headers" | "body" | "also">,
+    { signal, idempotencyKey: given }: WriteOptions,
+  ): Promise<Reply> {
+    const key = given ?? (this.#idempotencyKeys ? newIdempotencyKey() : undefined);
+    const headers = { ...call.headers, ...(key === undefined ? {} : { "Idempotency-Key": key }) };
+    const repeatable = key !== undefined;
+    return this.#asker.ask({ ...call, headers, write: true, repeatable, signal });
+  }
+}
+
+const jsonHeaders = { "Content-Type": "application/json" };
+
+function notOurs(outcome?: "unknown"): KvError {
+  return new KvError("protocol", "the answer is not one of this store", { outcome });
+}
+
+function jsonOf({ bytes: body }: Reply): Readonly<Record<string, unknown>> {
+  return objectIn(textOf(body));
+}
+
+/** `outcome`: of a write, nobody knows where the answer does not tell. */
+function revisionOf(reply: Reply, outcome?: "unknown"): number {
+  const revision = Number(reply.headers.get("x-kv-revision") ?? Number.NaN);
+  if (!Number.isSafeInteger(revision)) throw notOurs(outcome);
+  return revision;
+}
+
+function pathOf(key: string): string {
+  return `/v1/kv/${encodeURIComponent(key)}`;
+}
+
+function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {
+  const pairs = Object.entries(parameters).filter((pair) => pair[1] !== undefined);
+  const texts = pairs.map(([name, value = ""]) => `${name}=${encodeURIComponent(value)}`);
+  return texts.length === 0 ? "" : `?${texts.join("&")}`;
+}
+
+const durationText = (duration: Duration | undefined, field: string): string | undefined =>
+  duration === undefined ? undefined : `${millisecondsOf(duration, field)}ms`;
+
+function readParameters({ level, minRevision, maxStale }: GetOptions) {
+  return {
+    level,
+    min_revision: minRevision?.toString(),
+    max_stale: durationText(maxStale, "maxStale"),
+  };
+}
+
+const selectionParameters = ({ prefix, start, end }: Selection) => ({ prefix, start, end });
+
+function matchHeaders({ ifMatch, ifNoneMatch }: DeleteOptions): Record<string, string> {
+  const tag = (match: number | "*"): string => (match === "*" ? "*" : `"${match}"`);
+  return {
+    ...(ifMatch === undefined ? {} : { "If-Match": tag(ifMatch) }),
+    ...(ifNoneMatch === undefined ? {} : { "If-None-Match": tag(ifNoneMatch) }),
+  };
+}
+
+/** 128 random bits; `randomUUID` is missing on pages that come over plain HTTP. */
+function newIdempotencyKey(): string {
+  const bits = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bits, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

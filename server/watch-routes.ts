@@ -1,0 +1,117 @@
+/** `/v1/watch`: changes as they come, as server-sent events or one a line. */
+
+import { Buffer } from "node:buffer";
+import { responseOf, type RequestHead } from "./answer.ts";
+import type { ClientPort, Result } from "./client-port.ts";
+import { keyBytesMax } from "./state-machine/command.ts";
+import { methodNotAllowed } from "./key-routes.ts";
+import { badRequest, problem } from "./problem.ts";
+import { parseFlag, parseQuery, type KnownParameters, type Parameters } from "./query.ts";
+import { selectionOf } from "./range-routes.ts";
+import { parseRevision, revisionOfText } from "./read-parameters.ts";
+import { eventLines, serverSentEvents } from "./watch/watch-json.ts";
+import type { WatchBatches, WatchEvent, WatchOptions } from "./watch/watch-port.ts";
+
+const selecting = ["prefix", "start", "end"] as const;
+const watchParameters: KnownParameters = {
+  taken: ["key", ...selecting, "since", "prev"],
+  later: [],
+};
+
+export async function answerWatch(
+  head: RequestHead,
+  query: string,
+  store: ClientPort,
+): Promise<Response> {
+  // A head alone would tell nothing that is true a moment later.
+  if (head.method !== "GET") return responseOf(methodNotAllowed(head.method, "GET"));
+  const parsed = parseQuery(query, watchParameters);
+  if (!parsed.ok) return problem(parsed);
+  const asked = optionsOf(parsed.parameters, head);
+  if (!asked.ok) return problem(asked);
+  const given = new AbortController();
+  const answer = await store.watch({ ...asked.options, signal: given.signal });
+  if (!answer.ok) return problem(answer);
+  const isByLine = head.headers.get("accept")?.includes("application/x-ndjson") === true;
+  const encode = isByLine ? eventLines : serverSentEvents;
+  const withBefore = asked.options.before === true;
+  const body = bodyOf(answer.batches, (events) => encode(events, withBefore), given);
+  return new Response(body, {
+    headers: {
+      "Content-Type": isByLine ? "application/x-ndjson" : "text/event-stream",
+      "X-Content-Type-Options": "nosniff",
+      "Cross-Origin-Resource-Policy": "same-origin",
+      "Cache-Control": "no-store",
+      // A proxy that gathers answers would keep the changes to itself.
+      "X-Accel-Buffering": "no",
+    },
+  });
+}
+
+type Events = readonly WatchEvent[];
+
+/** Nothing is read ahead of what the client takes. */
+function bodyOf(
+  batches: WatchBatches,
+  encode: (events: Events) => string,
+  given: AbortController,
+): ReadableStream {
+  const encoder = new TextEncoder();
+  const source = batches[Symbol.asyncIterator]();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { value: batch, done } = await source.next();
+        const first = done === true ? undefined : batch[0];
+        if (done === true || first === undefined) controller.close();
+        else if (first.type !== "over") controller.enqueue(encoder.encode(encode(batch as Events)));
+        else if (first.failure.code === "no_leader") controller.close();
+        // Whoever lacks something is to see that the end is missing.
+        else controller.error(new Error(first.failure.detail));
+      },
+      cancel() {
+        given.abort();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+function optionsOf(
+  parameters: Parameters,
+  { headers }: RequestHead,
+): Result<{ readonly options: WatchOptions }> {
+  const selection = selectionOf(parameters);
+  if (!selection.ok) return selection;
+  const key = parameters.get("key");
+  if (key !== undefined) {
+    const other = selecting.find((name) => parameters.has(name));
+    if (other !== undefined) return badRequest(`\`${other}\` does not go with \`key\``, other);
+    const bytes = Buffer.byteLength(key);
+    if (bytes < 1 || bytes > keyBytesMax || key.includes("\0")) {
+      return badRequest(`\`key\` is 1 to ${keyBytesMax} bytes without NUL`, "key");
+    }
+  }
+  const prev = parseFlag(parameters, "prev");
+  if (!prev.ok) return prev;
+  const since = sinceOf(parameters, headers.get("last-event-id"));
+  if (!since.ok) return since;
+  const options = {
+    ...selection.selection,
+    ...(key === undefined ? {} : { key }),
+    ...(since.revision === undefined ? {} : { since: since.revision }),
+    before: prev.flag,
+  };
+  return { ok: true, options };
+}
+
+/** A browser that comes back sends the address of its beginning, and in a header how far it came. */
+function sinceOf(
+  parameters: Parameters,
+  lastEventId: string | null,
+): Result<{ readonly revision: number | undefined }> {
+  if (lastEventId === null || lastEventId === "") return parseRevision(parameters, "since");
+  const revision = revisionOfText(lastEventId);
+  if (revision !== null) return { ok: true, revision };
+  return badRequest("`Last-Event-ID` is the id of an event, a revision", "last-event-id");
+}

@@ -1,0 +1,159 @@
+/**
+ * A program that uses the client, run on each runtime against real nodes: the endpoints are its
+ * argument, `done` is its last word, and it has to end by itself.
+ */
+
+import { deepStrictEqual as same } from "node:assert";
+import { bytes, connect, json, KvError, text } from "../../client/client.ts";
+
+async function errorOf(promise: Promise<unknown>): Promise<KvError> {
+  const error: unknown = await promise.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  if (!KvError.is(error)) throw new Error(`not a KvError: ${String(error)}`);
+  return error;
+}
+
+const [endpoints = "", prefix = ""] = process.argv.slice(2);
+const kv = connect(endpoints.split(","));
+
+async function keys(): Promise<void> {
+  for (const key of ["plain", "a/b c", "ä😀", "a/../b", "..", ".", "+", "%2F", "end/:", "?#&="]) {
+    const { revision } = await kv.put(prefix + key, key);
+    const entry = await kv.get(prefix + key);
+    same([entry?.text(), entry?.revision], [key, revision], key);
+    same((await kv.delete(prefix + key)).deleted, true, `delete ${key}`);
+    same(await kv.get(prefix + key), undefined, `get deleted ${key}`);
+  }
+  const value = Uint8Array.from({ length: 256 }, (_, at) => at);
+  await kv.put(`${prefix}bytes`, value, { contentType: "image/png" });
+  const entry = await kv.get(`${prefix}bytes`);
+  same([...(entry?.value ?? [])], [...value], "bytes");
+  same(entry?.contentType, "image/png", "content type");
+}
+
+/** Names that a URL cannot end in, whole and without a prefix. */
+async function dotKeys(): Promise<void> {
+  for (const key of [".", ".."]) {
+    await kv.delete(key);
+    await kv.put(key, new Uint8Array([0, 255]), { ifNoneMatch: "*" });
+    same([...((await kv.get(key))?.value ?? [])], [0, 255], key);
+    const failed = await errorOf(kv.put(key, "x", { ifNoneMatch: "*" }));
+    same([failed.code, failed.outcome], ["condition_failed", "not_applied"], key);
+    await kv.put(key, "41");
+    same((await kv.incr(key)).value, 42, key);
+    same((await kv.getAndDelete(key))?.text(), "42", key);
+    same(await kv.get(key), undefined, key);
+  }
+}
+
+async function conditions(): Promise<void> {
+  const key = `${prefix}condition`;
+  const { revision } = await kv.put(key, "one", { ifNoneMatch: "*" });
+  const failed = await errorOf(kv.put(key, "two", { ifNoneMatch: "*" }));
+  same(
+    [failed.code, failed.status, failed.outcome, failed.revision],
+    ["condition_failed", 412, "not_applied", revision],
+    "ifNoneMatch",
+  );
+  await kv.put(key, "two", { ifMatch: revision });
+  same((await errorOf(kv.delete(key, { ifMatch: revision }))).code, "condition_failed", "ifMatch");
+  const odd = await errorOf(kv.put(key, "x", { ttl: "soon" }));
+  same([odd.code, odd.field], ["bad_request", "ttl"], "ttl");
+}
+
+async function ranges(): Promise<void> {
+  const names = Array.from(
+    { length: 25 },
+    (_, at) => `${prefix}range/${String(at).padStart(2, "0")}`,
+  );
+  await Promise.all(names.map((name) => kv.put(name, "x")));
+  const listed = [];
+  for await (const { key } of kv.list({ prefix: `${prefix}range/` })) listed.push(key);
+  same(listed, names, "list");
+  const some = [];
+  const selection = {
+    prefix: `${prefix}range/`,
+    start: `${prefix}range/05`,
+    reverse: true,
+    limit: 3,
+  };
+  for await (const { key } of kv.list(selection)) some.push(key);
+  same(some, names.slice(-3).toReversed(), "reverse");
+  same(await kv.count({ prefix: `${prefix}range/` }), 25, "count");
+  const { deleted } = await kv.deleteRange({ prefix: `${prefix}range/` });
+  same(deleted, 25, "deleteRange");
+}
+
+async function counters(): Promise<void> {
+  const key = `${prefix}counter`;
+  same((await kv.incr(key)).value, 1, "incr");
+  same((await kv.incr(key, 2n ** 60n)).value, 2n ** 60n + 1n, "bigint");
+}
+
+async function transactions(): Promise<void> {
+  const key = `${prefix}order`;
+  const run = () =>
+    kv
+      .txn()
+      .when({ key, exists: false })
+      .do({ op: "put", key, value: new Uint8Array([255]) }, { op: "incr", key: `${key}s` })
+      .otherwise({ op: "get", key })
+      .commit();
+  const first = await run();
+  same([first.succeeded, first.results.map(({ op }) => op)], [true, ["put", "incr"]], "then");
+  const second = await run();
+  const [got] = second.results;
+  same(second.succeeded, false, "else");
+  same(got?.op === "get" ? [...(got.entry?.value ?? [])] : null, [255], "its result");
+}
+
+async function types(): Promise<void> {
+  const users = kv.typed(json<{ name: string }>(), `${prefix}user/`);
+  await users.put("1", { name: "Ada" });
+  same((await users.get("1"))?.value.name, "Ada", "json");
+  same((await kv.get(`${prefix}user/1`))?.contentType, "application/json", "its type");
+  for await (const { key, value } of users.list()) same([key, value.name], ["1", "Ada"], "list");
+  await kv.typed(text).put(`${prefix}text`, "ä");
+  same((await kv.typed(text).get(`${prefix}text`))?.value, "ä", "text");
+  same((await kv.typed(bytes).get(`${prefix}text`))?.value.length, 2, "bytes");
+}
+
+async function watches(): Promise<void> {
+  const start = await kv.put(`${prefix}watched/0`, "0");
+  const ending = new AbortController();
+  const changes = kv.watch(
+    { prefix: `${prefix}watched/`, since: start.revision, prev: true },
+    { signal: ending.signal },
+  );
+  await kv.put(`${prefix}watched/1`, new Uint8Array([255]), { contentType: "image/png" });
+  await kv
+    .txn()
+    .do(
+      { op: "put", key: `${prefix}watched/0`, value: "new" },
+      { op: "delete", key: `${prefix}watched/1` },
+    )
+    .commit();
+  const seen = [];
+  for await (const { type, key, value, contentType, prev } of changes) {
+    seen.push([type, key.at(-1), value?.[0], contentType, prev?.value[0]]);
+    if (seen.length === 3) break;
+  }
+  const zero = "0".charCodeAt(0);
+  const expected = [
+    ["put", "1", 255, "image/png", undefined],
+    ["put", "0", "n".charCodeAt(0), undefined, zero],
+    ["delete", "1", undefined, undefined, 255],
+  ];
+  same(seen, expected, "changes");
+  const more = kv.watch({ key: `${prefix}watched/0` }, { signal: ending.signal });
+  const failed = errorOf(more.next());
+  ending.abort();
+  same((await failed).code, "aborted", "a signal ends a watch");
+}
+
+for (const part of [keys, dotKeys, conditions, ranges, counters, transactions, types, watches]) {
+  await part();
+}
+console.log("done");

@@ -1,0 +1,75 @@
+/** The README's programs do what their comments say, on every runtime. */
+
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Cluster, type ClusterNode } from "./cluster.ts";
+import { root } from "./executable.ts";
+import { freePorts } from "./ports.ts";
+import { KvProcess } from "./process.ts";
+import { scenario, shared } from "./scope.ts";
+
+const runtimes = { node: [], bun: [], deno: ["run", "-A"] } as const;
+
+interface Program {
+  readonly name: string;
+  readonly code: string;
+  /** The comments behind `console.log`, or on the lines after it. */
+  readonly prints: readonly string[];
+}
+
+function programsOf(markdown: string): Program[] {
+  const blocks = [...markdown.matchAll(/^```ts\n([\s\S]*?)^```$/gm)];
+  return blocks.map(({ 1: code = "" }, at) => ({
+    name: `${at + 1}`,
+    code,
+    prints: code.split("\n").flatMap((line) => {
+      const [, said] = /^(?:.*console\.log\(.*\); )?\/\/ (.*)$/.exec(line) ?? [];
+      return said === undefined ? [] : [said];
+    }),
+  }));
+}
+
+/** The code with the built-in cluster's addresses replaced by those of `nodes`. */
+function aimed(code: string, nodes: readonly ClusterNode[]): string {
+  return nodes.reduce(
+    (text, { id, httpPort }) => text.replaceAll(`localhost:800${id}`, `127.0.0.1:${httpPort}`),
+    code,
+  );
+}
+
+const programs = programsOf(readFileSync(join(root, "README.md"), "utf8"));
+
+test("the README has programs that say what they print", () => {
+  assert.ok(programs.length >= 4);
+  for (const { name, prints } of programs) assert.ok(prints.length > 0, `program ${name}`);
+});
+
+for (const [runtime, words] of Object.entries(runtimes)) {
+  const cluster = shared((scope) => Cluster.start(scope));
+
+  scenario(`the README's programs print on ${runtime} what they say`, async (scope) => {
+    const directory = scope.temporaryDirectory();
+    mkdirSync(join(directory, "node_modules"));
+    symlinkSync(root, join(directory, "node_modules/kv"));
+    const imports = { "kv/client": join(root, "client/client.ts") };
+    writeFileSync(join(directory, "deno.json"), JSON.stringify({ imports }));
+    const [nobodys = 0] = await freePorts(1);
+    for (const { name, code, prints } of programs) {
+      const path = join(directory, `program-${name}.ts`);
+      const elsewhere = code.replaceAll("localhost:8009", `127.0.0.1:${nobodys}`);
+      writeFileSync(path, aimed(elsewhere, cluster().nodes));
+      const child = new KvProcess(scope, {
+        name: `program ${name} on ${runtime}`,
+        command: [join(root, "node_modules/.bin", runtime), ...words, path],
+        directory,
+      });
+      const ending = await child.endsWithin(20_000);
+      assert.equal(ending, { code: 0, signal: null }, child.stderr);
+      assert.equal(child.stdout.trimEnd().split("\n"), prints, `program ${name}`);
+    }
+  });
+}
+
+test.run();

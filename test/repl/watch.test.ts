@@ -1,0 +1,58 @@
+/** `watch` at the prompt: a line for each change, until the person has seen enough. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { execute } from "../../repl/execute.ts";
+import { index } from "../../server/raft/entry.ts";
+import type { WatchBatches, WatchEvent, WatchOver } from "../../server/watch/watch-port.ts";
+import { MemoryStore } from "./memory-store.ts";
+
+const at = index(7);
+const row = {
+  ...{ key: "a b", value: new TextEncoder().encode("one\n"), contentType: null },
+  ...{ revision: at, createRevision: at },
+};
+const nothing = { before: null, revisionsBefore: null };
+const changes: WatchEvent[] = [
+  { type: "progress", revision: at },
+  { type: "put", key: "a b", row, revision: at, isLast: true, ...nothing },
+  { type: "delete", key: "c", row: null, revision: at, isLast: true, ...nothing },
+];
+
+async function watched(...batches: (readonly (WatchEvent | WatchOver)[])[]) {
+  const store = new MemoryStore();
+  const asked: (string | undefined)[] = [];
+  store.watched = async ({ prefix }) => {
+    asked.push(prefix);
+    const given = (async function* (): WatchBatches {
+      for (const batch of batches) yield batch;
+    })();
+    return { ok: true, batches: given };
+  };
+  const shown: string[] = [];
+  const { signal } = new AbortController();
+  const print = async (text: string): Promise<void> => void shown.push(text);
+  const { text } = await execute(store, "watch a", { columns: 80, signal, print });
+  return { asked, shown, text };
+}
+
+test("a line for each change, and their number at the end", async () => {
+  const { asked, shown, text } = await watched(changes, [{ type: "progress", revision: at }]);
+  assert.equal(asked, ["a"]);
+  assert.equal(shown, ['7 put "a b" = "one\\n"\n7 delete c']);
+  assert.is(text, "(2 changes)");
+});
+
+test("the reason why it is over is an error", async () => {
+  const failure = { ok: false, code: "no_leader", detail: "this node is stopping" } as const;
+  const { text } = await watched([{ type: "over", failure }]);
+  assert.is(text, "error: this node is stopping");
+});
+
+test("where nobody can end it, it does not begin", async () => {
+  const store = new MemoryStore();
+  const { text } = await execute(store, "watch", { columns: null });
+  assert.match(text ?? "", /^error: watch goes on until Ctrl-C/);
+});
+
+test.run();
