@@ -31,9 +31,6 @@ const timeoutMsDefault = 10_000;
 const pageRowsDefault = 1_000;
 const pageRowsMax = 10_000;
 
-/** Servers refuse the header until they keep what they have answered. */
-const idempotencyKeysDefault = false;
-
 export interface ConnectOptions {
   /** For one call, all tries together. Default 10 s. */
   readonly timeout?: Duration;
@@ -41,7 +38,10 @@ export interface ConnectOptions {
   readonly token?: string;
   /** Ends every call, as `close()` does. */
   readonly signal?: AbortSignal;
-  /** Whether every write carries a key by which the servers know it again, so that it is retried. */
+  /**
+   * Whether every write carries a key by which the servers know it again, so that it is retried even
+   * where it may have been done. Default true.
+   */
   readonly idempotencyKeys?: boolean;
   /** In place of the runtime's own. */
   readonly fetch?: Fetch;
@@ -116,7 +116,7 @@ export class Client {
     const { signal } = options;
     const all = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
     this.#signal = AbortSignal.any(all);
-    this.#idempotencyKeys = options.idempotencyKeys ?? idempotencyKeysDefault;
+    this.#idempotencyKeys = options.idempotencyKeys ?? true;
     this.#asker = new Asker({
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       endpoints: new Endpoints(endpoints, () => performance.now()),
@@ -238,6 +238,7 @@ export class Client {
       const bounds = {
         ...(min === undefined ? {} : { min }),
         ...(max === undefined ? {} : { max }),
+        ...(ttl === undefined ? {} : { ttl }),
       };
       const operation = { op: "incr", key, by, ...bounds } as const;
       const { results, revision } = await writeDotKey(this.txn(), [operation], options);
@@ -252,6 +253,12 @@ export class Client {
     });
     const reply = await this.#write({ method: "POST", path: pathOf(key) + query }, options);
     return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
+  }
+
+  /** Gives a key another TTL and changes nothing else of it; undefined where there is no such key. */
+  async touch(key: string, ttl: Duration, options: WriteOptions = {}): Promise<Entry | undefined> {
+    const { results } = await this.txn().do({ op: "touch", key, ttl }).commit(options);
+    return results[0]?.op === "touch" ? results[0].entry : undefined;
   }
 
   /** What is there, deleted in the same instant; undefined where there is nothing. */

@@ -1,7 +1,8 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
-import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
+import type { ClientPort, Failure, Outcome, Result, WriteOptions } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
+import { isIdempotencyKey } from "../server/idempotency.ts";
 import { parseJson } from "../server/json-fields.ts";
 import { rowJson } from "../server/json-row.ts";
 import { parseInteger } from "../server/state-machine/integer.ts";
@@ -32,6 +33,22 @@ export const clientFlags = {
   output: { usage: "-o, --output <FORMAT>", help: "text or json (default: text)" },
 } as const;
 
+/** Of the commands that change something. */
+export const writeFlags = {
+  "idempotency-key": {
+    usage: "--idempotency-key <KEY>",
+    help: "Do it once under this key, however often it is run",
+  },
+} as const;
+
+export const writeCommands: ReadonlySet<string> = new Set([
+  "put",
+  "del",
+  "incr",
+  "delrange",
+  "txn",
+]);
+
 export const clientCommands = {
   put: { usage: "put <key> <value>", help: "Store a value" },
   get: { usage: "get <key>", help: "Write a value to standard output" },
@@ -54,6 +71,7 @@ export type ClientCommandName = keyof typeof clientCommands;
 export interface ClientOptions {
   readonly endpoints: string | undefined;
   readonly output: string | undefined;
+  readonly idempotencyKey: string | undefined;
 }
 
 /** What a command has to say: text for people, a value for programs, and how it went. */
@@ -63,11 +81,15 @@ interface Said {
   readonly code: ExitCode;
 }
 
-type Command = (store: ClientPort, words: readonly string[]) => Promise<Said | Failure>;
+type Command = (
+  store: ClientPort,
+  words: readonly string[],
+  options: WriteOptions,
+) => Promise<Said | Failure>;
 
 const commands: Readonly<Record<Exclude<ClientCommandName, "watch">, Command>> = {
-  async put(store, [key = "", value = ""]) {
-    const answer = await store.put(key, new TextEncoder().encode(value));
+  async put(store, [key = "", value = ""], options) {
+    const answer = await store.put(key, new TextEncoder().encode(value), options);
     if (!answer.ok) return answer;
     const { created, revision } = answer;
     const text = `${created ? "created" : "replaced"}, revision ${revision}`;
@@ -81,8 +103,8 @@ const commands: Readonly<Record<Exclude<ClientCommandName, "watch">, Command>> =
     const text = process.stdout.isTTY ? renderGet(answer) : answer.row.value;
     return { text, json: rowJson(answer.row), code: exitCodes.done };
   },
-  async del(store, [key = ""]) {
-    const answer = await store.delete(key);
+  async del(store, [key = ""], options) {
+    const answer = await store.delete(key, options);
     if (!answer.ok) return answer;
     const { deleted, revision } = answer;
     if (deleted === 0) return notFound(key);
@@ -96,28 +118,28 @@ const commands: Readonly<Record<Exclude<ClientCommandName, "watch">, Command>> =
     const { isTTY, columns } = process.stdout;
     return { text: renderList(answer, isTTY ? columns : null), json, code: exitCodes.done };
   },
-  async incr(store, [key = "", text = "1"]) {
+  async incr(store, [key = "", text = "1"], options) {
     const by = parseInteger(text);
     if (by === null) throw new UsageError(`"${text}" is no integer of 64 bits`);
-    const answer = await store.atomic({ op: "incr", key, by, min: null, max: null });
+    const answer = await store.atomic({ op: "incr", key, by, min: null, max: null }, options);
     if (!answer.ok) return answer;
     const { result, revision } = answer;
     const json = { key, ...(resultJson(result) as object), revision };
     return { text: renderAtomic(answer), json, code: exitCodes.done };
   },
-  async delrange(store, [prefix = ""]) {
-    const answer = await store.deleteRange({ prefix });
+  async delrange(store, [prefix = ""], options) {
+    const answer = await store.deleteRange({ prefix }, options);
     if (!answer.ok) return answer;
     const { deleted, revision } = answer;
     const text = renderDeleteRange(answer);
     return { text, json: { deleted, revision }, code: exitCodes.done };
   },
-  async txn(store) {
+  async txn(store, _words, options) {
     const json = parseJson(await standardInput());
     if (!json.ok) throw new UsageError(json.detail.replace("the body", "standard input"));
     const read = transactionOfJson(json.value);
     if (!read.ok) throw new UsageError(read.detail);
-    const answer = await store.transact(read.value);
+    const answer = await store.transact(read.value, options);
     if (!answer.ok) return answer;
     const { succeeded, results, revision } = answer;
     // For a script it is a question with two answers, as a missing key is.
@@ -169,7 +191,7 @@ export async function runClientCommand(
   const store = new HttpClient(endpointsOf(options.endpoints));
   const said = await (name === "watch"
     ? runWatch(store, words[0] ?? "", format)
-    : commands[name](store, words));
+    : commands[name](store, words, writeOptions(options)));
   if (said === null) process.exit(exitCodes.done);
   if ("ok" in said) {
     const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
@@ -182,8 +204,9 @@ export async function runClientCommand(
   try {
     await write(process.stdout, typeof text === "string" ? `${text}\n` : text);
   } catch (error) {
-    const isWrite = name === "put" || name === "del";
-    throw isWrite && error instanceof OutputError ? error.afterWrite(String(said.text)) : error;
+    throw writeCommands.has(name) && error instanceof OutputError
+      ? error.afterWrite(String(said.text))
+      : error;
   }
   process.exit(said.code);
 }
@@ -191,6 +214,12 @@ export async function runClientCommand(
 export function parseFormat(format = "text"): "text" | "json" {
   if (format === "text" || format === "json") return format;
   throw new UsageError(`--output "${format}" is not one of text, json`);
+}
+
+function writeOptions({ idempotencyKey }: ClientOptions): WriteOptions {
+  if (idempotencyKey === undefined) return {};
+  if (isIdempotencyKey(idempotencyKey)) return { idempotencyKey };
+  throw new UsageError(`--idempotency-key "${idempotencyKey}" is not 1 to 255 ASCII characters`);
 }
 
 function notFound(key: string): Said {

@@ -1,7 +1,7 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
 import { benchFlags } from "./bench/bench.ts";
-import { clientCommands, clientFlags } from "./client-commands.ts";
+import { clientCommands, clientFlags, writeCommands, writeFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
 import { operatorCommands } from "./operator-commands.ts";
 import { UsageError } from "./arguments.ts";
@@ -50,7 +50,8 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
 
 const client = Object.entries(clientCommands).map(([name, { usage, help }]): [string, Command] => {
   const example = clientExamples[name as keyof typeof clientCommands];
-  return [name, { usage, help, flags: Object.values(clientFlags), example }];
+  const flags = writeCommands.has(name) ? { ...writeFlags, ...clientFlags } : clientFlags;
+  return [name, { usage, help, flags: Object.values(flags), example }];
 });
 
 /** By name; the start of a node has the empty one. */

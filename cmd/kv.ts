@@ -9,6 +9,7 @@ import {
   endpointsOf,
   parseFormat,
   runClientCommand,
+  writeFlags,
   type ClientCommandName,
   type ClientOptions,
 } from "./client-commands.ts";
@@ -70,7 +71,11 @@ function wantsBootstrap(options: Options): boolean {
 function clientOptions(options: Options, literal: LiteralArguments): ClientOptions {
   const text = (flag: string): string | undefined =>
     options[flag] === undefined ? undefined : literal.text(options[flag]);
-  return { endpoints: text("endpoints"), output: text("output") };
+  return {
+    endpoints: text("endpoints"),
+    output: text("output"),
+    idempotencyKey: text("idempotencyKey"),
+  };
 }
 
 const isOperatorCommand = (name: string): name is OperatorCommandName =>
@@ -166,7 +171,10 @@ function asUsageError(
 }
 
 const knownFlags: KnownFlags = {
-  values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
+  values: new Set([
+    ...[nodeFlags, clientFlags, writeFlags].flatMap((flags) => Object.keys(flags)),
+    ...benchValueFlags,
+  ]),
   bare: new Set([
     ...["no-repl", "bootstrap", "force", "help", "version"],
     ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),

@@ -60,6 +60,7 @@ function renderResult(result: OperationResult): string {
       return `deleted ${result.deleted}`;
     case "get":
     case "getdel":
+    case "touch":
       return result.row === null ? "not found" : renderValue(result.row.value);
     case "range": {
       const rows = result.rows.map((row) => renderRow(row));

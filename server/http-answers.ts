@@ -1,16 +1,10 @@
 /** What a server of ours says over HTTP, and what somebody else does. */
 
 import type { Buffer } from "node:buffer";
-import type { IncomingMessage } from "node:http";
 import type { Failure, ReadLevel, ReadMeta } from "./client-port.ts";
+import type { HttpAnswer } from "./http-exchange.ts";
 import { isFailureCode } from "./problem.ts";
 import type { Row } from "./state-machine/command.ts";
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: Buffer;
-}
 
 /** The object in the body; undefined where some proxy or the HTTP parser said something else. */
 export function jsonOf({ body }: HttpAnswer): Record<string, unknown> | undefined {
