@@ -5,6 +5,7 @@
 
 import { configuration, memberOf, retiredMax } from "./raft/configuration.ts";
 import { membersMax, voters, type Configuration, type Member } from "./raft/configuration.ts";
+import type { MemberRole } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 
 /** What a person asks for. `replace` is a removal whose second and third change follow by themselves. */
@@ -48,9 +49,11 @@ export function changed(
       return member || isAwaited(before, id) ? retire(before, id, null) : unknown(id);
     case "replace":
       if (!member) return unknown(id);
-      return replace(before, { ...placeFor(change, newcomer), role: member.role });
+      return replace(before, { ...placeFor(change, newcomer), role: finalRole(member) });
   }
 }
+
+const finalRole = ({ role }: Member): MemberRole => (role === "learner" ? "learner" : "voter");
 
 /** A newcomer fills the place where it says it is at that address. */
 function placeFor(
@@ -88,10 +91,15 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
 
 export function promote(before: Configuration, id: NodeId): Changed {
   const learner = memberOf(before, id);
-  if (learner?.role !== "learner") return refused(`node ${id} is a voter already`);
-  const members = [...others(before.members, id), { ...learner, role: "voter" as const }];
+  if (learner?.role === "voter") return refused(`node ${id} is a voter already`);
+  if (learner?.role !== "learner") return refused(`node ${id} is being promoted`);
+  const members = [...others(before.members, id), { ...learner, role: "promoted" as const }];
   return { ok: true, next: configuration(members, { ...before, successors: without(before, id) }) };
 }
+
+/** The second half of a promotion, after the first is committed. */
+const enfranchise = (before: Configuration, promoted: Member): Configuration =>
+  configuration([...others(before.members, promoted.id), { ...promoted, role: "voter" }], before);
 
 /** The member goes for good; the successor's turn comes with the changes after this one. */
 export function retire(before: Configuration, id: NodeId, successor: Member | null): Changed {
@@ -146,6 +154,8 @@ export interface Surroundings {
  * directory whose id has come back without its memory. Null where there is nothing to do, or not yet.
  */
 export function nextStep(before: Configuration, world: Surroundings): Configuration | null {
+  const promoted = before.members.find(({ role }) => role === "promoted");
+  if (promoted) return enfranchise(before, promoted);
   for (const successor of before.successors) {
     const step = followSuccessor(before, successor, world);
     if (step?.ok) return step.next;
@@ -183,5 +193,5 @@ function takeIn(before: Configuration, newcomer: Newcomer, world: Surroundings):
   const left = voters(before).filter((voter) => voter !== id);
   if (!world.isMajorityThere(left)) return null;
   const awaited = before.successors.find((successor) => successor.id === id);
-  return replace(before, { ...newcomer, role: awaited?.role ?? member.role });
+  return replace(before, { ...newcomer, role: awaited?.role ?? finalRole(member) });
 }

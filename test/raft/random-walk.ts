@@ -352,7 +352,9 @@ function changed(
   const others = before.members.filter((member) => member.id !== id);
   if (before.retired.includes(incarnation)) return null;
   const gone = before.members.find((member) => member.id === id)?.incarnation ?? "";
+  const name = incarnation || `${id}`;
   const hasVoter = others.some(({ role }) => role === "voter");
+  const isPromoted = before.members.some((member) => member.id === id && member.role !== "learner");
   switch (random.below(3)) {
     case 0:
       if (!hasVoter) return null;
@@ -361,10 +363,10 @@ function changed(
         retired: gone === "" ? before.retired : [...before.retired, gone],
       });
     case 1:
-      return configuration([...others, memberOf(incarnation || `${id}`)], before);
+      return configuration([...others, memberOf(`${isPromoted ? "" : "+"}${name}`)], before);
     default:
       if (!hasVoter) return null;
-      return configuration([...others, memberOf(`~${incarnation || id}`)], before);
+      return configuration([...others, memberOf(`~${name}`)], before);
   }
 }
 

@@ -154,6 +154,22 @@ test("what is left of a heal is done by the next leader", () => {
   assert.is(get(nodes, wiped, "k"), "v");
 });
 
+test("once a promotion is done, any one of three may be lost, whoever knew of it", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const wiped = follower(nodes, leader);
+  nodes.wipe(wiped);
+  // The others have the change in their logs, and have not heard that it is committed.
+  nodes.time.until(() => {
+    const member = memberOf(nodes.node(leader).configurations.committed, wiped);
+    return member?.role === "voter" && member.incarnation !== String(wiped);
+  }, healMs);
+  nodes.crash(leader);
+  nodes.awaitLeader();
+  assert.is(get(nodes, wiped, "k"), "v");
+});
+
 test("a retired directory does not come back", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();
