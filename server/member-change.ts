@@ -23,6 +23,16 @@ export interface Newcomer {
   readonly http: string;
 }
 
+/**
+ * A newcomer, and the directory that had its place when it was refused; null: none. Only that one is
+ * retired for it: a knock is known for a while, to a node that lags or is to lead, and the place may
+ * have been given to another one since. The entry that retires it follows from the configuration that
+ * still names it, and from no other.
+ */
+export interface Knock extends Newcomer {
+  readonly insteadOf: string | null;
+}
+
 /** The next configuration, or a sentence that says why there is none. */
 export type Changed =
   | { readonly ok: true; readonly next: Configuration }
@@ -141,7 +151,7 @@ const without = (config: Configuration, id: NodeId): readonly Member[] =>
 /** What the leader knows of the world, for the changes that nobody has to ask for. */
 export interface Surroundings {
   /** Directories that knocked lately and that the configuration does not name. */
-  readonly newcomers: readonly Newcomer[];
+  readonly newcomers: readonly Knock[];
   isConnected(id: NodeId): boolean;
   /** It answers, and lacks little of the log. */
   isCaughtUp(id: NodeId): boolean;
@@ -182,12 +192,14 @@ function followSuccessor(
   return member.incarnation !== "" && world.isCaughtUp(id) ? promote(before, id) : null;
 }
 
-function takeIn(before: Configuration, newcomer: Newcomer, world: Surroundings): Changed | null {
+function takeIn(before: Configuration, knock: Knock, world: Surroundings): Changed | null {
+  const { insteadOf, ...newcomer } = knock;
   const { id, incarnation, raft } = newcomer;
   const member = memberOf(before, id);
   if (!member || member.incarnation === incarnation) return null;
   if (before.retired.includes(incarnation)) return null;
   if (member.incarnation === "") return member.raft === raft ? identify(before, newcomer) : null;
+  if (member.incarnation !== insteadOf) return null;
   // The directory that we know is in use: two nodes claim one id.
   if (world.isConnected(id)) return null;
   const left = voters(before).filter((voter) => voter !== id);

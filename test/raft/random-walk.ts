@@ -297,16 +297,20 @@ function wipe(walk: RandomWalk): void {
   if (lists.every((list) => walk.hasMajority(list, victim))) cluster.wipe(victim);
 }
 
+const incarnationOf = ({ members }: Configuration, id: number): string | null =>
+  members.find((member) => member.id === id)?.incarnation ?? null;
+
 /** What a leader does by itself about directories that its configuration does not name. */
 function healStep(walk: RandomWalk): void {
   if (!walk.hasWipes) return;
   const nodes = [...walk.cluster.nodes.values()];
-  const newcomers = nodes.map(({ id, incarnation }) => ({
-    ...memberOf(incarnation || `${id}`),
-  }));
   walk.atLeader((raft) => {
     const { current, committed } = raft.configurations.newest;
     if (current !== committed) return;
+    const newcomers = nodes.map(({ id, incarnation }) => ({
+      ...memberOf(incarnation || `${id}`),
+      insteadOf: incarnationOf(current, id),
+    }));
     const next = nextStep(current, {
       newcomers,
       isConnected: (id) => raft.isNamed(id, walk.cluster.node(id).incarnation),

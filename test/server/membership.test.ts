@@ -138,6 +138,29 @@ test("a directory whose id is in use is not taken in", () => {
   assert.is(memberOf(nodes.node(leader).configuration, used)?.incarnation, String(used));
 });
 
+test("a knock for the place of a directory that is retired retires nobody else", () => {
+  const nodes = new SimulatedNodes({ count: 5, limits: { knockKeptMs: 60_000 } });
+  const leader = nodes.awaitLeader();
+  const wiped = follower(nodes, leader);
+  const behind = nodes.running.find((id) => id !== leader && id !== wiped) ?? leader;
+  isolate(nodes, behind);
+  nodes.wipe(wiped);
+  nodes.time.until(() => {
+    const member = memberOf(nodes.node(leader).configurations.committed, wiped);
+    return member?.role === "voter" && member.incarnation === nodes.host(wiped).incarnation;
+  }, healMs);
+  const { incarnation } = nodes.host(wiped);
+  // Between the two lives there was another one, which only the node that lags has met.
+  nodes.node(behind).knocked({ ...address(wiped), incarnation: "between" });
+  nodes.onMessage = () => 1;
+  awaitVoter(nodes, wiped);
+  assert.ok(ask(nodes, behind, { kind: "transfer", to: behind }).ok);
+  nodes.crash(wiped);
+  nodes.time.run(5_000);
+  assert.is(nodes.leader, behind);
+  assert.is(memberOf(nodes.node(behind).configuration, wiped)?.incarnation, incarnation);
+});
+
 test("what is left of a heal is done by the next leader", () => {
   const nodes = new SimulatedNodes({ count: 5 });
   const leader = nodes.awaitLeader();
