@@ -87,6 +87,10 @@ export const voters = (config: Configuration): NodeId[] =>
 export const learners = (config: Configuration): NodeId[] =>
   config.members.filter((member) => member.role === "learner").map((member) => member.id);
 
+/** Whether somebody else could lead, and give this node back what it has lost. */
+export const hasOtherVoter = ({ members }: Configuration, self: NodeId): boolean =>
+  members.some(({ id, role }) => role === "voter" && id !== self);
+
 export const memberOf = (config: Configuration, id: NodeId): Member | undefined =>
   config.members.find((member) => member.id === id);
 

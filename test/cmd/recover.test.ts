@@ -54,7 +54,7 @@ async function withNode(
     ...options,
     openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     setMachineAside: setStateAside,
-    hasPeers: true,
+    hasPeers: () => true,
   });
   if (!opened.ok) throw new Error(opened.damage.detail);
   const { log, machine, hardState } = opened.files;

@@ -340,6 +340,53 @@ test("a member is replaced by a machine at another address", () => {
   assert.is(get(nodes, old, "k"), "v");
 });
 
+/** The state's file is found damaged at a start, and the log does not reach back to its beginning. */
+function damageState(nodes: SimulatedNodes, id: NodeId): void {
+  nodes.crash(id);
+  nodes.host(id).stateDamage = "a page is damaged";
+}
+
+const compacting = { logEntriesMax: 2, logTailBytesMin: 1, checkpointBytes: 1 };
+
+function putMany(nodes: SimulatedNodes, at: NodeId): void {
+  for (let i = 0; i < 200; i++) put(nodes, at, "k", `v${i}`);
+  nodes.time.run(1_000);
+}
+
+test("a node that began alone and has others by now is given back by them what it lost", () => {
+  const nodes = new SimulatedNodes({ count: 1, limits: compacting });
+  const first = nodes.awaitLeader();
+  for (const id of [nodeId(2), nodeId(3)]) {
+    assert.ok(change(nodes, first, { kind: "add", ...address(id) }).ok);
+    nodes.add(id);
+    nodes.time.until(
+      () => nodes.host(id).node?.appliedIndex === nodes.node(first).appliedIndex,
+      healMs,
+    );
+    assert.ok(change(nodes, first, { kind: "promote", id }).ok);
+    awaitVoter(nodes, id);
+  }
+  putMany(nodes, first);
+  damageState(nodes, first);
+  nodes.start(first);
+  nodes.awaitLeader();
+  nodes.time.until(() => nodes.node(first).mending === null, healMs);
+  assert.is(get(nodes, first, "k"), "v199");
+});
+
+test("a node whose others were all removed keeps what is left, and does not wait for them", () => {
+  const nodes = new SimulatedNodes({ count: 3, limits: compacting });
+  const last = nodes.awaitLeader();
+  for (const id of nodes.running.filter((other) => other !== last)) {
+    assert.ok(change(nodes, last, { kind: "remove", id }).ok);
+    nodes.crash(id);
+  }
+  putMany(nodes, last);
+  damageState(nodes, last);
+  assert.throws(() => nodes.start(last), "a page is damaged");
+  assert.is(nodes.host(last).stateDamage, "a page is damaged", "it was left where it is");
+});
+
 test("five nodes go on without two, and take both in again", () => {
   const nodes = new SimulatedNodes({ count: 5 });
   const leader = nodes.awaitLeader();

@@ -28,7 +28,7 @@ function withNode(run: (path: string) => void): void {
     ...options,
     openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     setMachineAside: setStateAside,
-    hasPeers: true,
+    hasPeers: () => true,
   });
   if (!opened.ok) throw new Error(opened.damage.detail);
   const { log, machine, hardState } = opened.files;
