@@ -5,7 +5,7 @@ import type { Formed } from "../server/formation.ts";
 import type { DiskSpace } from "../server/ports.ts";
 import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
-import type { Configuration } from "../server/raft/configuration.ts";
+import { hasOtherVoter, type Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
@@ -20,6 +20,7 @@ import {
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
+import { MemberNote } from "../storage/member-note.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
 import { ReservedSpace } from "../storage/reserved-space.ts";
 import { SnapshotFiles } from "../storage/snapshot-files.ts";
@@ -120,24 +121,27 @@ export class NodeDirectory {
   }
 
   #openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
-    const { disk, driver, path } = this.#parts;
+    const { disk, driver, path, identity } = this.#parts;
+    const hasPeers = (newest: Configuration | null): boolean =>
+      hasOtherVoter(newest ?? formed, identity.nodeId);
+    const directory = groupDirectory(path);
     const opened = openGroup({
       disk,
-      directory: groupDirectory(path),
+      directory,
       group,
       drawSalt,
       logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
       setMachineAside: setStateAside,
-      hasPeers: this.#identity.members.length > 1,
+      hasPeers,
       ...(suspect && { suspect }),
     });
-    if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
+    if (!opened.ok) throw damaged(opened.damage, hasPeers(new MemberNote(disk, directory).noted));
     const { log, machine } = opened.files;
     const clusterId = must(this.#identity.clusterId, "a group belongs to a cluster");
     const snapshots = new SnapshotFiles({
       disk,
-      directory: groupDirectory(path),
+      directory,
       group,
       clusterId,
       drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
@@ -145,8 +149,10 @@ export class NodeDirectory {
       log,
       formed,
     });
-    const { directory } = snapshots;
-    const backups = new BackupFiles({ disk, driver, directory, clusterId, machine, formed });
+    const backups = new BackupFiles({
+      ...{ disk, driver, clusterId, machine, formed },
+      directory: snapshots.directory,
+    });
     const space = new ReservedSpace(disk, path);
     return { ...opened.files, snapshots, backups, space };
   }

@@ -457,12 +457,16 @@ class Server {
       mending: note,
       fatal: (error) => this.#failed(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
-      configurationChanged: (now) => this.#configurationChanged(now),
+      configurationChanged: (now) => {
+        group.members.save(now.committed);
+        this.#configurationChanged(now);
+      },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
     const { clusterId } = formed;
     const { configurations } = node;
+    group.members.save(configurations.committed);
     this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
     this.#dialMembers(this.#roster);
     node.start();

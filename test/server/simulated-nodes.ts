@@ -165,7 +165,10 @@ export class SimulatedNodes {
         this.crash(id);
       },
       leadershipChanged: () => {},
-      configurationChanged: (now) => host.roster?.update(now),
+      configurationChanged: (now) => {
+        files.members.save(now.committed);
+        host.roster?.update(now);
+      },
       warn: (text) => this.warnings.push(text),
     });
     host.meet(host.node.configurations);

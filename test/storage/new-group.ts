@@ -14,7 +14,7 @@ export function newGroup(directory: string) {
     ...options,
     openMachine: (file) => KeyValueStore.open({ driver, path: file }),
     setMachineAside: setStateAside,
-    hasPeers: true,
+    hasPeers: () => true,
   });
   if (!opened.ok) throw new Error(opened.damage.detail);
   return opened.files;

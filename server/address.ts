@@ -1,0 +1,34 @@
+/** `HOST:PORT`, as people, other nodes and the log of members write it: one rule for all of them. */
+
+import { isIP } from "node:net";
+
+export interface Address {
+  /** A name, an IPv4 address, or an IPv6 address without its brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A DNS name has no more (RFC 1035 §2.3.4). */
+const hostLengthMax = 253;
+/** Brackets of an IPv6 address, or the longest name; a colon and five digits. */
+export const addressLengthMax = hostLengthMax + 6;
+
+/**
+ * Null where `text` is no address. A host is a name in ASCII letters, digits, `.`, `-` and `_`, or an
+ * IPv4 address, or an IPv6 address in brackets; the port is from 1 to 65535, without leading zeros, so
+ * that an address is written in one way only.
+ */
+export function parseAddress(text: string): Address | null {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):([1-9]\d{0,4})$/.exec(text);
+  if (match === null) return null;
+  const [, six, name = ""] = match;
+  const port = Number(match[3]);
+  if (port > 65_535 || (six ?? name).length > hostLengthMax) return null;
+  if (six !== undefined && isIP(six) !== 6) return null;
+  return { host: six ?? name, port };
+}
+
+export const isAddressText = (text: string): boolean => parseAddress(text) !== null;
+
+export const formatAddress = ({ host, port }: Address): string =>
+  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
