@@ -1,5 +1,6 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
+import { formatAddress } from "../server/address.ts";
 import type { ClientPort, Failure, Outcome, Result, WriteOptions } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import { isIdempotencyKey } from "../server/idempotency.ts";
@@ -20,7 +21,7 @@ import {
 import { readMemberWords, readTransferWords } from "../repl/member-words.ts";
 import { renderLine } from "../repl/render.ts";
 import { UsageError } from "./arguments.ts";
-import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
+import { addressOf, builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
 import { runWatch } from "./watch.ts";
 import { OutputError, tell, write } from "./output.ts";
@@ -258,7 +259,7 @@ export function parseEndpoints(text: string | undefined, from: string): string[]
   }
   return text.split(",").map((part) => {
     const address = part.trim().replace(/^http:\/\/([^/]*)\/?$/, "$1");
-    const { host, port } = parseAddress(address, from);
+    const { host, port } = addressOf(address, from);
     const url = `http://${formatAddress({ host, port })}`;
     // Names of hosts have their own rules, which only a URL's parser knows.
     if (URL.canParse(url) && new URL(url).pathname === "/" && !/[@?#%\\]/.test(host)) return url;

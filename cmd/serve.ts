@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
+import { formatAddress, parseAddress } from "../server/address.ts";
 import { Backups } from "../server/backups.ts";
 import { Formation, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
@@ -20,11 +21,12 @@ import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { RequestCounts } from "../server/request-counts.ts";
 import { Roster } from "../server/roster.ts";
+import type { SocketAddress } from "../server/socket/socket.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
-import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
+import { addressOf, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
 import { connectionsWithin } from "./descriptors.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -255,7 +257,7 @@ class Server {
   #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
-    const own = [httpListen.host, parseAddress(advertised, "--cluster").host];
+    const own = [httpListen.host, addressOf(advertised, "--cluster").host];
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
@@ -288,7 +290,7 @@ class Server {
     const peers = new Map(
       plan
         .filter(({ id }) => id !== nodeId)
-        .map(({ id, raft }) => [id, parseAddress(raft, "--cluster")] as const),
+        .map(({ id, raft }) => [id, addressOf(raft, "--cluster")] as const),
     );
     return new PeerTransport({
       self: nodeId,
@@ -355,10 +357,13 @@ class Server {
   }
 
   #dialMembers(roster: Roster): void {
-    const peers = [...roster.addresses].map(
-      ([id, raft]) => [id, parseAddress(raft, `node ${id}`)] as const,
-    );
-    this.#transport.setPeers(new Map(peers));
+    const peers = new Map<NodeId, SocketAddress>();
+    for (const [id, raft] of roster.addresses) {
+      const address = parseAddress(raft);
+      if (address) peers.set(id, address);
+      else this.#log.warn(`node ${id} is not dialed: "${raft}" is no address; replace that member`);
+    }
+    this.#transport.setPeers(peers);
   }
 
   #connected(peer: PeerIdentity): void {

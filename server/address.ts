@@ -1,12 +1,7 @@
 /** `HOST:PORT`, as people, other nodes and the log of members write it: one rule for all of them. */
 
 import { isIP } from "node:net";
-
-export interface Address {
-  /** A name, an IPv4 address, or an IPv6 address without its brackets. */
-  readonly host: string;
-  readonly port: number;
-}
+import type { SocketAddress } from "./socket/socket.ts";
 
 /** A DNS name has no more (RFC 1035 §2.3.4). */
 const hostLengthMax = 253;
@@ -18,7 +13,7 @@ export const addressLengthMax = hostLengthMax + 6;
  * IPv4 address, or an IPv6 address in brackets; the port is from 1 to 65535, without leading zeros, so
  * that an address is written in one way only.
  */
-export function parseAddress(text: string): Address | null {
+export function parseAddress(text: string): SocketAddress | null {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):([1-9]\d{0,4})$/.exec(text);
   if (match === null) return null;
   const [, six, name = ""] = match;
@@ -30,5 +25,5 @@ export function parseAddress(text: string): Address | null {
 
 export const isAddressText = (text: string): boolean => parseAddress(text) !== null;
 
-export const formatAddress = ({ host, port }: Address): string =>
+export const formatAddress = ({ host, port }: SocketAddress): string =>
   host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

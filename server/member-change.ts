@@ -88,7 +88,10 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
   if (before.members.length >= membersMax) {
     return refused(`a cluster has at most ${membersMax} members; remove one first`);
   }
-  const taken = before.members.find((member) => member.raft === raft || member.http === http);
+  if (raft === http) return refused(`${raft} is there twice; peers and clients have a port each`);
+  const taken = before.members.find((member) =>
+    [raft, http].some((address) => address === member.raft || address === member.http),
+  );
   if (taken) return refused(`node ${taken.id} has one of these addresses; each is one member's`);
   if (before.retired.includes(incarnation)) {
     return refused(

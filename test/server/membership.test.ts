@@ -48,7 +48,7 @@ function change(
   return ask(nodes, at, { kind: "change", change: what, revision });
 }
 
-const address = (id: NodeId) => ({ id, raft: `raft-${id}`, http: `http-${id}` });
+const address = (id: NodeId) => ({ id, raft: `raft-${id}:1`, http: `http-${id}:1` });
 
 /** Waits until all that run agree that `id` votes in its present life. */
 function awaitVoter(nodes: SimulatedNodes, id: NodeId): void {
@@ -230,6 +230,22 @@ test("a new machine is added, promoted, and removed again", () => {
   const { identity } = nodes.host(four);
   assert.is(nodes.host(leader).roster?.judge(identity)?.reason, "retired");
   assert.is(voters(nodes.node(leader).configuration).length, 3);
+});
+
+test("an address is one member's, for peers or for clients", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const four = nodeId(4);
+  for (const [raft, http] of [
+    ["a:1", "a:1"],
+    ["raft-1:1", "a:2"],
+    ["http-1:1", "a:2"],
+    ["a:1", "raft-1:1"],
+  ] as const) {
+    const answer = change(nodes, leader, { kind: "add", id: four, raft, http });
+    assert.not(answer.ok, `${raft} ${http}`);
+    if (!answer.ok) assert.is(answer.code, "conflict");
+  }
 });
 
 test("a change of members that are no longer those is refused", () => {
