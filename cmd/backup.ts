@@ -1,8 +1,9 @@
 /** `kv backup`: fetches a backup from a node, verifies it, and gives it its name only then. */
 
-import { createWriteStream, existsSync, renameSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { get, type IncomingMessage } from "node:http";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { BackupReader } from "../storage/backup-file.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
@@ -26,20 +27,38 @@ const problemBytesMax = 64 << 10;
 
 export async function backup({ file, endpoints, replaces }: BackupOptions): Promise<Report> {
   const path = resolve(file);
-  if (existsSync(path) && !replaces) {
-    throw new StartError(`${path} exists already; give another name, or --force to replace it`);
-  }
+  if (existsSync(path) && !replaces) throw exists(path);
+  if (existsSync(path) && !statSync(path).isFile()) throw new StartError(`${path} is no file`);
   if (!existsSync(dirname(path))) throw new StartError(`${dirname(path)} does not exist`);
-  const temporary = `${path}.tmp`;
+  // Of this process alone: another backup to the same name does not write into it.
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
   try {
     await fetchFromAny(endpoints, temporary);
     const told = await verified(temporary);
-    renameSync(temporary, path);
+    if (replaces) renameSync(temporary, path);
+    else takeName(temporary, path);
     syncDirectory(dirname(path));
     return { lines: [`${path}: ${told}`], code: exitCodes.done };
   } catch (error) {
-    rmSync(temporary, { force: true });
     throw explained(error, path);
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+}
+
+const exists = (path: string): StartError =>
+  new StartError(`${path} exists already; give another name, or --force to replace it`);
+
+/** Unlike a rename it replaces nothing that came in the meantime. */
+function takeName(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST") throw exists(path);
+    // A file system without links.
+    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
+    renameSync(temporary, path);
   }
 }
 

@@ -251,8 +251,9 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
 
 function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
   const advice = hasPeers
-    ? "the others go on without it; keep its directory, and bring back the file if there is a copy"
-    : "there is no other node that has the data: bring back the directory from a copy";
+    ? "delete this node's directory and start it: the others give it everything again (an older copy " +
+      "of the file would make it break its promises)"
+    : "no other node has the data: restore a backup (kv restore)";
   return new StartError(
     `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,

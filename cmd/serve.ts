@@ -59,7 +59,8 @@ const mendingsMax = 8;
 const lostEntries =
   "log entries that this node has acknowledged are gone: it has no vote until a leader has given " +
   "them back; if no leader comes, start the nodes that are down, and where most of them have lost " +
-  "entries, bring back their directories from copies";
+  "entries, restore a backup (kv restore), or the directories of all nodes from copies that were " +
+  "taken at one moment, with every node stopped";
 
 export async function serve(config: NodeConfig): Promise<void> {
   const server = new Server(config);
