@@ -5,14 +5,10 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import type { PlannedMember } from "../server/formation.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
+import { parseAddressText, type Address } from "../server/member-text.ts";
 import { membersMax } from "../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
 import { UsageError } from "./arguments.ts";
-
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 export type LogFormat = "text" | "json";
@@ -217,14 +213,9 @@ function refuseRepeated(members: readonly PlannedMember[], from: string): void {
 }
 
 export function parseAddress(text: string, from: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]\s]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? "";
-  const port = Number(match?.[3]);
-  const isHost = match?.[1] === undefined ? host !== "" : isIP(host) === 6;
-  if (!match || !isHost || port < 1 || port > 65535) {
-    throw new UsageError(`${from}: "${text}" is not HOST:PORT with a port from 1 to 65535`);
-  }
-  return { host, port };
+  const address = parseAddressText(text);
+  if (address) return address;
+  throw new UsageError(`${from}: "${text}" is not HOST:PORT with a port from 1 to 65535`);
 }
 
 export const formatAddress = ({ host, port }: Address): string =>

@@ -13,6 +13,7 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
+import { parseAddressText, type Address } from "../server/member-text.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
@@ -355,10 +356,13 @@ class Server {
   }
 
   #dialMembers(roster: Roster): void {
-    const peers = [...roster.addresses].map(
-      ([id, raft]) => [id, parseAddress(raft, `node ${id}`)] as const,
-    );
-    this.#transport.setPeers(new Map(peers));
+    const peers = new Map<NodeId, Address>();
+    for (const [id, raft] of roster.addresses) {
+      const address = parseAddressText(raft);
+      if (address) peers.set(id, address);
+      else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
+    }
+    this.#transport.setPeers(peers);
   }
 
   #connected(peer: PeerIdentity): void {

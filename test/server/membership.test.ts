@@ -48,7 +48,7 @@ function change(
   return ask(nodes, at, { kind: "change", change: what, revision });
 }
 
-const address = (id: NodeId) => ({ id, raft: `raft-${id}`, http: `http-${id}` });
+const address = (id: NodeId) => ({ id, raft: `raft-${id}:1`, http: `http-${id}:1` });
 
 /** Waits until all that run agree that `id` votes in its present life. */
 function awaitVoter(nodes: SimulatedNodes, id: NodeId): void {

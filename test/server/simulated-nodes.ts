@@ -94,8 +94,8 @@ const knockEveryMs = 100;
 const memberNamed = (id: NodeId, incarnation: string): Member => ({
   id,
   role: "voter",
-  raft: `raft-${id}`,
-  http: `http-${id}`,
+  raft: `raft-${id}:1`,
+  http: `http-${id}:1`,
   incarnation,
 });
 
