@@ -19,9 +19,11 @@ import type { BackupStore } from "../server/ports.ts";
 import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { meaningOf, type Refused } from "../server/refusals.ts";
 import { RequestCounts } from "../server/request-counts.ts";
 import { Roster } from "../server/roster.ts";
 import type { SocketAddress } from "../server/socket/socket.ts";
+import { formationListenMs } from "../server/transport-limits.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
@@ -36,6 +38,7 @@ import { lastWords } from "./last-words.ts";
 import { nodeMetrics } from "./node-metrics.ts";
 import { NodeDirectory } from "./node-directory.ts";
 import { tell } from "./output.ts";
+import { foreignDirectory, portError } from "./start-errors.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
@@ -154,16 +157,18 @@ class Server {
         incarnation: identity.incarnation,
         plan: this.#config.plan,
       });
-      const formed = this.#formation.form();
-      if (this.#config.bootstrap) systemClock.after(bootstrapWaitMs, () => this.#bootstrap());
-      if (formed) this.#form(formed);
-      else this.#log.info(`waiting for ${namesOf(this.#formation.missing)} to form a cluster`);
+      const { missing } = this.#formation;
+      const waitMs = this.#config.bootstrap ? bootstrapWaitMs : formationListenMs;
+      systemClock.after(waitMs, () => this.#mayForm());
+      if (missing.length > 0) this.#log.info(`waiting for ${namesOf(missing)} to form a cluster`);
     }
     this.#transport.dial();
   }
 
-  #bootstrap(): void {
-    const formed = this.#formation?.bootstrap();
+  /** Whoever has a cluster has had the time to reach us. */
+  #mayForm(): void {
+    const listened = this.#formation?.listened();
+    const formed = listened ?? (this.#config.bootstrap ? this.#formation?.bootstrap() : null);
     if (formed) this.#form(formed);
   }
 
@@ -305,7 +310,7 @@ class Server {
         admit: (peer) => this.#admit(peer),
         connected: (peer) => this.#connected(peer),
         disconnected: (peer) => this.#disconnected(peer),
-        refused: (peer, refusal) => this.#refused(peer, refusal),
+        refused: (peer, refused) => this.#refused(peer, refused),
         message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
         warn: (text) => this.#log.warn(text),
       },
@@ -331,11 +336,15 @@ class Server {
       else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
       return refusal;
     }
-    const refusal = judgePeer(this.#identity(), peer);
+    const own = this.#identity();
+    const formation = this.#formation;
+    const refusal = formation ? formation.judge(own, peer) : judgePeer(own, peer);
     if (refusal) return refusal;
-    // A member that dials us and has formed already tells what we have missed.
-    const formed = this.#node ? null : this.#formation?.adopt(peer);
+    if (!formation || peer.clusterId === null) return null;
+    // A member that dials us and has formed already tells what we have missed, or that we were wiped.
+    const formed = formation.adopt(peer);
     if (formed) systemClock.soon(() => this.#form(formed));
+    else formation.metCluster(peer.nodeId);
     return null;
   }
 
@@ -362,7 +371,7 @@ class Server {
     for (const [id, raft] of roster.addresses) {
       const address = parseAddress(raft);
       if (address) peers.set(id, address);
-      else this.#log.warn(`node ${id} is not dialed: "${raft}" is no address; replace that member`);
+      else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
     }
     this.#transport.setPeers(peers);
   }
@@ -382,26 +391,31 @@ class Server {
     this.#node?.unreachable(peer);
   }
 
-  #refused(peer: NodeId, refusal: Refusal): void {
-    const isFormed = this.#node !== null;
-    // Whatever it holds against us, it is no empty node of our plan.
-    if (refusal.reason !== "differentMembers") this.#formation?.metCluster(peer);
-    if (refusal.reason === "wrongCluster" && isFormed) {
-      // One stranger among our own is his affair; strangers all around, and it is ours.
-      this.#foreignTo.add(peer);
-      if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
-      this.#die(foreignDirectory(this.#config, refusal.detail));
-    } else if (refusal.reason === "retired") {
-      this.#retired(refusal.detail);
-    } else if (!isFormed && (refusal.reason === "wiped" || refusal.reason === "unknownMember")) {
-      this.#warnOnce(
-        `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
-          `(${refusal.detail})`,
-      );
-    } else if (!isFormed && refusal.reason === "differentMembers") {
-      this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
-    } else {
-      this.#warnOnce(`node ${peer}: ${refusal.detail} (${refusal.reason})`);
+  #refused(peer: NodeId, refused: Refused): void {
+    const { identity, refusal } = refused;
+    const { reason, detail } = refusal;
+    switch (meaningOf(refused, this.#node !== null)) {
+      case "foreign":
+        // One stranger among our own is his affair; strangers all around, and it is ours.
+        this.#foreignTo.add(peer);
+        if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
+        this.#die(foreignDirectory(this.#config, detail));
+        return;
+      case "retired":
+        this.#retired(detail);
+        return;
+      case "waiting":
+        if (identity) this.#formation?.refusedBy(identity);
+        this.#warnOnce(
+          `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
+            `(${detail})`,
+        );
+        return;
+      case "differentMembers":
+        this.#die(new StartError(`${detail}; start all with the same --cluster`));
+        return;
+      case "strange":
+        this.#warnOnce(`node ${peer}: ${detail} (${reason})`);
     }
   }
 
@@ -569,25 +583,4 @@ function until(condition: () => boolean, limitMs: number): Promise<void> {
     };
     look();
   });
-}
-
-/** For what cannot be opened: whose port it is to be, and what to do. */
-function portError(error: unknown, address: string, purpose: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "EADDRINUSE") {
-    return new StartError(
-      `${address}, the address for ${purpose}, is in use: is this node running already?`,
-    );
-  }
-  const { message } = error as Error;
-  // For a name that nobody knows Bun gives no code.
-  if (code === undefined && !message.startsWith("Failed to listen")) return error;
-  const reason = code ?? "no such address";
-  return new StartError(`${address}, the address for ${purpose}, cannot be opened (${reason})`);
-}
-
-function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {
-  return new StartError(
-    `${directory} is another cluster's: ${detail}; use that cluster's addresses, or another --data-dir`,
-  );
 }

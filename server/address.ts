@@ -5,8 +5,6 @@ import type { SocketAddress } from "./socket/socket.ts";
 
 /** A DNS name has no more (RFC 1035 §2.3.4). */
 const hostLengthMax = 253;
-/** Brackets of an IPv6 address, or the longest name; a colon and five digits. */
-export const addressLengthMax = hostLengthMax + 6;
 
 /**
  * Null where `text` is no address. A host is a name in ASCII letters, digits, `.`, `-` and `_`, or an

@@ -1,6 +1,5 @@
 /** Requests about the cluster and their answers as JSON; what comes from a peer is checked. */
 
-import { isAddressText } from "./address.ts";
 import { isFailureCode } from "./problem.ts";
 import type { Failure } from "./client-port.ts";
 import { fieldsOf, isNodeId } from "./identity.ts";
@@ -44,8 +43,7 @@ function readChange(value: unknown): MemberChange | null {
     return kind === "promote" || kind === "remove" ? { kind, id: nodeId(id) } : null;
   }
   const [raft, http] = [fields?.["raft"], fields?.["http"]];
-  if (typeof raft !== "string" || !isAddressText(raft)) return null;
-  if (typeof http !== "string" || !isAddressText(http)) return null;
+  if (typeof raft !== "string" || typeof http !== "string") return null;
   return kind === "add" || kind === "replace" ? { kind, id: nodeId(id), raft, http } : null;
 }
 

@@ -1,7 +1,9 @@
 /**
  * The first start: when may empty nodes become a cluster? Only when every node of the list is there
  * and empty at the same time. Two empty nodes that meet while the third is away cannot know that it
- * does not hold acknowledged data. Where a person knows, he says so to one of them: it then forms the
+ * does not hold acknowledged data. And a cluster may have grown since: the nodes of the list may be those
+ * that were wiped, and the members that live are not on it. Those dial a wiped one again and again, so
+ * each node first listens for as long as that may take. Where a person knows, he says so to one of them: it then forms the
  * cluster with a majority, and the others follow it. Told to two nodes, it would make two clusters of
  * which at most one finds a majority, because every directory joins one cluster only.
  */
@@ -104,8 +106,11 @@ export class Formation {
   readonly #plan: readonly PlannedMember[];
   /** Empty nodes of our plan that are connected right now. */
   readonly #present = new Map<NodeId, string>();
-  /** Nodes of our plan that have a cluster already, in which this directory is not. */
+  /** Nodes that have a cluster already, in which this directory is not. */
   readonly #formed = new Set<NodeId>();
+  /** Empty nodes that say that they have met one of those. */
+  readonly #waiting = new Set<NodeId>();
+  #hasListened = false;
   #isMajorityEnough = false;
 
   constructor(options: { self: NodeId; incarnation: string; plan: readonly PlannedMember[] }) {
@@ -123,13 +128,40 @@ export class Formation {
     const adopted = this.adopt(peer);
     if (peer.clusterId !== null) this.metCluster(peer.nodeId);
     if (adopted || peer.clusterId !== null) return adopted;
+    this.#formed.delete(peer.nodeId);
+    this.#waiting.delete(peer.nodeId);
     this.#present.set(peer.nodeId, peer.incarnation);
+    return this.form();
+  }
+
+  /**
+   * Whether a peer may talk to us while we have no cluster. Once a member of one was met, no empty node
+   * may: it is to hear of that cluster as well, and forms none with us.
+   */
+  judge(own: PeerIdentity, peer: PeerIdentity): Refusal | null {
+    const [met] = this.#formed;
+    if (met === undefined || peer.clusterId !== null) return judgePeer(own, peer);
+    const detail =
+      `node ${own.nodeId} was reached by node ${met}, which has a cluster: ` +
+      `while that one lives, empty nodes wait for it and form no other`;
+    return { reason: "unknownMember", detail };
+  }
+
+  /** Who has a cluster has had the time to reach us. Returns what `form` does. */
+  listened(): Formed | null {
+    this.#hasListened = true;
     return this.form();
   }
 
   /** This node has a cluster, whether or not it lets us in: a word of a person does not undo that. */
   metCluster(peer: NodeId): void {
     this.#formed.add(peer);
+  }
+
+  /** A peer holds against us that there is a cluster without us: its own, or one that it has met. */
+  refusedBy({ nodeId: id, clusterId }: Pick<PeerIdentity, "nodeId" | "clusterId">): void {
+    if (clusterId === null) this.#waiting.add(id);
+    else this.metCluster(id);
   }
 
   disconnected(peer: NodeId): void {
@@ -161,12 +193,13 @@ export class Formation {
   }
 
   /**
-   * All are there and empty: the cluster. (A plan of one node needs nobody else.) After `bootstrap`,
-   * who is away is a learner whose machine has not come yet.
+   * All are there and empty, and nobody is known to have a cluster: then they are one. (A plan of one node
+   * needs nobody else.) After `bootstrap`, who is away is a learner whose machine has not come yet.
    */
   form(): Formed | null {
+    if (!this.#hasListened || this.#formed.size + this.#waiting.size > 0) return null;
     const isEnough = this.#isMajorityEnough
-      ? this.#formed.size === 0 && this.#present.size + 1 >= majority(this.#plan.length)
+      ? this.#present.size + 1 >= majority(this.#plan.length)
       : this.missing.length === 0;
     if (!isEnough) return null;
     const members = this.#plan.map(({ id, raft, http }): Member => {

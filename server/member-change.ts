@@ -3,6 +3,7 @@
  * it, or says why not. What a person wants may take several of them.
  */
 
+import { isAddressText } from "./address.ts";
 import { configuration, memberOf, retiredMax } from "./raft/configuration.ts";
 import { membersMax, voters, type Configuration, type Member } from "./raft/configuration.ts";
 import type { MemberRole } from "./raft/configuration.ts";
@@ -88,9 +89,14 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
   if (before.members.length >= membersMax) {
     return refused(`a cluster has at most ${membersMax} members; remove one first`);
   }
-  if (raft === http) return refused(`${raft} is there twice; peers and clients have a port each`);
+  // Who asks may be another node, or the newcomer itself: what stands in the log is for ever.
+  const wrong = [raft, http].find((text) => !isAddressText(text));
+  if (wrong !== undefined) return refused(`${JSON.stringify(wrong)} is not HOST:PORT`);
+  const own = [raft, http].map(comparable);
+  if (own[0] === own[1])
+    return refused(`${raft} is for peers or for HTTP; each has its own address`);
   const taken = before.members.find((member) =>
-    [raft, http].some((address) => address === member.raft || address === member.http),
+    [member.raft, member.http].some((address) => own.includes(comparable(address))),
   );
   if (taken) return refused(`node ${taken.id} has one of these addresses; each is one member's`);
   if (before.retired.includes(incarnation)) {
@@ -101,6 +107,8 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
   const members = [...before.members, { ...newcomer, role: "learner" as const }];
   return { ok: true, next: configuration(members, before) };
 }
+
+const comparable = (address: string): string => address.toLowerCase();
 
 export function promote(before: Configuration, id: NodeId): Changed {
   const learner = memberOf(before, id);

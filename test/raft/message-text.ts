@@ -46,9 +46,8 @@ export function memberOf(word: string): Member {
   const role = other ?? "voter";
   const id = Number(word.replaceAll(/[~+']/g, ""));
   assert(Number.isSafeInteger(id) && id > 0, `"${word}" is no member`);
-  const address = `node-${id}`;
   const incarnation = word.endsWith("'") ? word.replace(/[~+]/, "") : "";
-  return { id: nodeId(id), role, raft: address, http: address, incarnation };
+  return { id: nodeId(id), role, raft: `node-${id}:1`, http: `node-${id}:2`, incarnation };
 }
 
 /**

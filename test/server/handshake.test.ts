@@ -10,16 +10,13 @@ import {
   type DialerOptions,
   type HandshakeOptions,
   type HandshakeStep,
-  type PeerIdentity,
   type Refusal,
 } from "../../server/handshake.ts";
-import { addressLengthMax, isAddressText } from "../../server/address.ts";
 import { judgePeer } from "../../server/formation.ts";
 import { must } from "../../server/raft/assert.ts";
-import { membersMax } from "../../server/raft/configuration.ts";
 import { nodeId } from "../../server/raft/entry.ts";
 import { Random } from "../raft/random.ts";
-import { hexId, identityOf } from "./peer-identities.ts";
+import { identityOf } from "./peer-identities.ts";
 
 const secret = new TextEncoder().encode("a secret between three nodes");
 const random = new Random(42);
@@ -108,28 +105,23 @@ test("two members meet, and each learns who the other is", () => {
   }
 });
 
+test("the most members with the longest addresses fit into it", () => {
+  const host = "h".repeat(253);
+  const members = Array.from({ length: 16 }, (_, i) => ({
+    id: nodeId(2 ** 32 - 16 + i),
+    raft: `${host}:65535`,
+    http: `${host}:65534`,
+    incarnation: "f".repeat(32),
+  }));
+  const identity = { ...identityOf(2), members };
+  const judge = (): Refusal => ({ reason: "wiped", detail: "x".repeat(2_000) });
+  assertRefused(meet(dialer(), acceptor({ identity: () => identity, judge })).dialed, "wiped");
+});
+
 test("without a secret on both sides they meet too", () => {
   const { dialed, accepted } = meet(dialer({ secret: null }), acceptor({ secret: null }));
   assert.is(dialed.state, "accepted");
   assert.is(accepted.state, "accepted");
-});
-
-test("as many members as there may be, with the longest addresses, meet each other", () => {
-  const longest = (name: string): string => `${name.padEnd(addressLengthMax - 6, "x")}:65535`;
-  const members = Array.from({ length: membersMax }, (_, i) => {
-    const id = nodeId(2 ** 32 - 1 - i);
-    return { id, raft: longest(`r${i}`), http: longest(`h${i}`), incarnation: hexId(i % 10) };
-  });
-  const [one, other] = members;
-  assert.ok(one && other && isAddressText(one.raft));
-  const own = ({ id, incarnation }: typeof one): PeerIdentity => ({
-    ...{ ...identityOf(1), nodeId: id, incarnation, members, revision: Number.MAX_SAFE_INTEGER },
-  });
-  const { dialed, accepted } = meet(
-    dialer({ self: one.id, to: other.id, identity: () => own(one), judge: () => null }),
-    acceptor({ self: other.id, identity: () => own(other), judge: () => null }),
-  );
-  assert.equal([dialed.state, accepted.state], ["accepted", "accepted"]);
 });
 
 test("another secret: both sides say so, and neither shows who it is", () => {

@@ -1,0 +1,78 @@
+/** When empty nodes may become a cluster, and when they may not. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Formation } from "../../server/formation.ts";
+import type { PeerIdentity } from "../../server/handshake.ts";
+import { nodeId } from "../../server/raft/entry.ts";
+import { defaultTransportLimits, formationListenMs } from "../../server/transport-limits.ts";
+
+const place = (id: number) => ({ id: nodeId(id), raft: `r${id}:1`, http: `h${id}:1` });
+const incarnationOf = (id: number): string => `${id}`.repeat(32).slice(0, 32);
+
+function formation(...ids: number[]): Formation {
+  const plan = ids.map(place);
+  return new Formation({ self: nodeId(1), incarnation: incarnationOf(1), plan });
+}
+
+/** Node `id`: empty, or with a cluster whose members these are. */
+function peer(id: number, members: readonly number[] = []): PeerIdentity {
+  const isFormed = members.length > 0;
+  return {
+    nodeId: nodeId(id),
+    incarnation: incarnationOf(id),
+    clusterId: isFormed ? "c".repeat(32) : null,
+    members: (isFormed ? members : [1, 2]).map((each) => ({
+      ...place(each),
+      incarnation: isFormed ? (each === 1 ? "0".repeat(32) : incarnationOf(each)) : null,
+    })),
+    revision: isFormed ? 9 : 0,
+  };
+}
+
+test("all that are planned, present and empty are a cluster, once all could have been heard", () => {
+  const early = formation(1, 2);
+  assert.is(early.connected(peer(2)), null);
+  assert.is(early.listened()?.members.length, 2);
+  const late = formation(1, 2);
+  assert.is(late.listened(), null);
+  assert.is(late.connected(peer(2))?.members.length, 2);
+});
+
+test("a node that is planned alone waits to hear of a cluster as well", () => {
+  const alone = formation(1);
+  assert.is(alone.form(), null);
+  assert.ok(alone.listened());
+});
+
+test("whoever hears of a cluster forms none, be all that are planned there and empty", () => {
+  for (const isBootstrap of [false, true]) {
+    const met = formation(1, 2);
+    // Node 4 came later: the plan does not name it, and it knows node 1 by the directory before.
+    met.metCluster(nodeId(4));
+    met.connected(peer(2));
+    assert.is(met.listened(), null);
+    if (isBootstrap) assert.is(met.bootstrap(), null);
+  }
+});
+
+test("and tells it to other empty nodes by refusing them", () => {
+  const met = formation(1, 2);
+  assert.is(met.judge(peer(1), peer(2)), null);
+  met.connected(peer(4, [1, 2, 4]));
+  assert.is(met.judge(peer(1), peer(2))?.reason, "unknownMember");
+  assert.is(met.judge(peer(1), peer(4, [1, 2, 4])), null);
+});
+
+test("a node that had a cluster and comes back empty does not stand in the way", () => {
+  const both = formation(1, 2);
+  both.listened();
+  both.metCluster(nodeId(2));
+  assert.ok(both.connected(peer(2)));
+});
+
+test("a member dials a wiped node again within the time for which that one listens", () => {
+  assert.ok(defaultTransportLimits.redialMaxMs * 1.5 < formationListenMs);
+});
+
+test.run();
