@@ -112,7 +112,7 @@ scenario(
     writeFileSync(`${file}.tmp`, "precious");
     const same = join(directory, "same");
     const rivals = await Promise.all([1, 2, 3].map(() => backUp(scope, cluster, same)));
-    assert.equal(rivals.map(({ code }) => code).sort(), [0, 1, 1], "one of them takes the name");
+    assert.is(rivals.filter(({ code }) => code === 0).length, 1, "one of them takes the name");
     assert.is(readFileSync(same).subarray(0, 15).toString(), "SQLite format 3");
     await cluster.killAll();
     const nobody = await backUp(scope, cluster, join(directory, "other"));
