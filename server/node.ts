@@ -269,6 +269,11 @@ export class Node {
     return this.#raft.log.lastIndex;
   }
 
+  /** What lies beyond is in memory only, or on its way to the disk. */
+  get stableLogIndex(): Index {
+    return this.#raft.log.stableIndex;
+  }
+
   /** This node's own disk. */
   get disk(): { readonly freeBytes: number; readonly room: Room } {
     return { freeBytes: this.#disk.freeBytes, room: this.#disk.own };
