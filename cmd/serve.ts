@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
 import { Backups } from "../server/backups.ts";
-import { Formation, judgePeer, type Formed } from "../server/formation.ts";
+import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
@@ -16,7 +16,6 @@ import { assert } from "../server/raft/assert.ts";
 import { parseAddressText, type Address } from "../server/member-text.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
-import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { meaningOf, type Refused } from "../server/refusals.ts";
@@ -61,7 +60,7 @@ const mendingsMax = 8;
 const lostEntries =
   "log entries that this node has acknowledged are gone: it has no vote until a leader has given " +
   "them back; if no leader comes, start the nodes that are down, and where most of them have lost " +
-  "entries, bring back their directories from copies";
+  "entries, go on with one of them alone (kv recover), or from a backup (kv restore)";
 
 export async function serve(config: NodeConfig): Promise<void> {
   const server = new Server(config);
@@ -453,7 +452,7 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const members = configuration(formed.members);
+    const members = formedConfiguration(formed);
     const group = directory.openGroup(members, this.#config.limits, suspect);
     const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);

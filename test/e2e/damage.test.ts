@@ -319,7 +319,7 @@ scenario("with all logs damaged, the nodes wait and say what to do", async (scop
   });
   for (const node of lost.nodes) {
     assert.ok((await node.status()).mending?.log);
-    assert.match(node.process.stderr, /bring back their directories from copies/);
+    assert.match(node.process.stderr, /kv recover/);
     const answer = await node.get("row-1");
     assert.is(answer.status, 503);
     assert.match(answer.text, /lost log entries/);
@@ -343,7 +343,7 @@ scenario("a single node with a damaged log refuses and touches nothing", async (
   node.start();
   await until("it refuses", formationMs, () => !node.isRunning);
   assertRefusal(node, file);
-  assert.match(node.process.stderr, /bring back the directory from a copy/);
+  assert.match(node.process.stderr, /restore a backup/);
   assert.ok(readFileSync(file).equals(before));
   assert.not.ok(existsSync(join(dirname(dirname(file)), "mending")));
 });

@@ -110,9 +110,10 @@ scenario(
     assert.is(forced.code, 0, forced.stderr);
     assert.is(readFileSync(file).subarray(0, 15).toString(), "SQLite format 3");
     await cluster.killAll();
+    writeFileSync(join(directory, "other.tmp"), "mine");
     const nobody = await backUp(scope, cluster, join(directory, "other"));
     assert.is(nobody.code, 3, nobody.stderr);
-    assert.equal(readdirSync(directory), ["backup"]);
+    assert.equal(readdirSync(directory), ["backup", "other.tmp"]);
     const bytes = readFileSync(file);
     bytes[bytes.indexOf("1".repeat(1_000))] = 0x32;
     writeFileSync(file, bytes);
