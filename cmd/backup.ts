@@ -27,39 +27,41 @@ const problemBytesMax = 64 << 10;
 
 export async function backup({ file, endpoints, replaces }: BackupOptions): Promise<Report> {
   const path = resolve(file);
-  if (existsSync(path) && !replaces) throw exists(path);
-  if (existsSync(path) && !statSync(path).isFile()) throw new StartError(`${path} is no file`);
+  if (existsSync(path) && !replaces) {
+    throw new StartError(`${path} exists already; give another name, or --force to replace it`);
+  }
   if (!existsSync(dirname(path))) throw new StartError(`${dirname(path)} does not exist`);
-  // Of this process alone: another backup to the same name does not write into it.
+  if (existsSync(path) && !statSync(path).isFile()) {
+    throw new StartError(`${path} is no ordinary file; give another name`);
+  }
+  // A name of its own: another backup to the same place may be under way.
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
   try {
     await fetchFromAny(endpoints, temporary);
     const told = await verified(temporary);
+    // A file may have come there meanwhile.
     if (replaces) renameSync(temporary, path);
-    else takeName(temporary, path);
+    else placeAnew(temporary, path);
     syncDirectory(dirname(path));
     return { lines: [`${path}: ${told}`], code: exitCodes.done };
   } catch (error) {
-    throw explained(error, path);
-  } finally {
     rmSync(temporary, { force: true });
+    throw explained(error, path);
   }
 }
 
-const exists = (path: string): StartError =>
-  new StartError(`${path} exists already; give another name, or --force to replace it`);
-
-/** Unlike a rename it replaces nothing that came in the meantime. */
-function takeName(temporary: string, path: string): void {
+/** Throws EEXIST where something is there already. */
+function placeAnew(temporary: string, path: string): void {
   try {
     linkSync(temporary, path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "EEXIST") throw exists(path);
-    // A file system without links.
-    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
+    // Not every file system has links.
+    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP") throw error;
     renameSync(temporary, path);
+    return;
   }
+  rmSync(temporary);
 }
 
 /** Whether another node may be asked after this. */
@@ -155,5 +157,6 @@ function explained(error: unknown, path: string): unknown {
   }
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof StartError || typeof code !== "string") return error;
+  if (code === "EEXIST") return new StartError(`${path} has come meanwhile; give another name`);
   return new StartError(`${path} cannot be written (${code})`);
 }

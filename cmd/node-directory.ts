@@ -249,11 +249,21 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
   return identity;
 }
 
-function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
-  const advice = hasPeers
-    ? "delete this node's directory and start it: the others give it everything again (an older copy " +
-      "of the file would make it break its promises)"
-    : "no other node has the data: restore a backup (kv restore)";
+/**
+ * An older copy of a file is no advice: with term and vote of before, the node would vote a second time
+ * in a term, and nothing would show it.
+ */
+function adviceFor(isMendable: boolean, hasPeers: boolean): string {
+  if (!isMendable) return "start it with the version that has written it";
+  if (!hasPeers) return "there is no other node that has the data: restore a backup (kv restore)";
+  return (
+    "the others go on without it: delete this node's directory and start it, and while most of the " +
+    "others run they give it everything again"
+  );
+}
+
+function damaged({ path, detail, isMendable = true }: FileDamage, hasPeers = true): StartError {
+  const advice = adviceFor(isMendable, hasPeers);
   return new StartError(
     `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,

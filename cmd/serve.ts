@@ -5,7 +5,7 @@ import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/
 import { lineBytesMax } from "../repl/words.ts";
 import { formatAddress, parseAddress } from "../server/address.ts";
 import { Backups } from "../server/backups.ts";
-import { Formation, judgePeer, type Formed } from "../server/formation.ts";
+import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
@@ -16,7 +16,6 @@ import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
-import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { meaningOf, type Refused } from "../server/refusals.ts";
@@ -455,7 +454,7 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const members = configuration(formed.members);
+    const members = formedConfiguration(formed);
     const group = directory.openGroup(members, this.#config.limits, suspect);
     const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);

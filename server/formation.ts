@@ -10,8 +10,9 @@
 
 import { createHash } from "node:crypto";
 import type { PeerIdentity, Refusal } from "./handshake.ts";
+import type { PeerMember } from "./identity.ts";
 import { assert } from "./raft/assert.ts";
-import type { Member } from "./raft/configuration.ts";
+import { configuration, type Configuration, type Member } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 import { majority } from "./raft/quorum.ts";
 
@@ -24,6 +25,14 @@ export interface Formed {
   readonly clusterId: string;
   readonly members: readonly Member[];
 }
+
+/** Whoever was away when the cluster formed is to vote like the others once its machine has come. */
+export const formedConfiguration = ({ members }: Pick<Formed, "members">): Configuration =>
+  configuration(members, {
+    successors: members
+      .filter(({ incarnation }) => incarnation === "")
+      .map((member) => ({ ...member, role: "voter" })),
+  });
 
 /**
  * All nodes derive the id from the same incarnations, so nobody has to hand it out: an incarnation is
@@ -72,10 +81,22 @@ function judgeByCluster(own: Judge, peer: PeerIdentity): Refusal | null {
     const detail = `node ${id} is not a member of cluster ${own.clusterId}`;
     return { reason: "unknownMember", detail };
   }
+  const expected = own.members.find((member) => member.id === id);
+  if (expected?.incarnation === null) return { reason: "wiped", detail: awaited(expected, peer) };
   const detail =
     `node ${id} has an empty or different data directory, but cluster ${own.clusterId} ` +
     `(seen on node ${own.nodeId}) knows it with another one: it may have forgotten what it promised`;
   return { reason: "wiped", detail };
+}
+
+/** A machine that was added and has not come yet: it is known by where it says it is. */
+function awaited({ id, raft }: PeerMember, { members }: PeerIdentity): string {
+  const said = members.find((member) => member.id === id)?.raft;
+  if (said === undefined || said === raft) return `node ${id} is new, and is about to be taken in`;
+  return (
+    `node ${id} is expected at ${raft} and calls itself ${said}: ` +
+    `start it with the address that it was added with`
+  );
 }
 
 /** Whether the peer goes by a newer configuration than ours, in which both of us are members. */

@@ -279,7 +279,7 @@ function sendAppend(
 
 function sendSnapshot(raft: Raft, id: NodeId, progress: Progress): boolean {
   // Asked in this order: a snapshot may be made because it is asked for.
-  const snapshot = progress.recentlyActive ? raft.options.latestSnapshot() : null;
+  const snapshot = progress.recentlyActive ? raft.options.latestSnapshot(id) : null;
   if (!snapshot) return false;
   raft.send(id, { type: "snapshot", term: raft.term, ...snapshot });
   progress.becomeSnapshot(snapshot.lastIndex);

@@ -120,7 +120,7 @@ export interface RaftOptions {
   /** Entry bytes a leader holds uncommitted before it refuses proposals. */
   readonly uncommittedBytesMax: number;
   /** The newest snapshot there is to send, or null; asked for while a follower that answers needs one. */
-  readonly latestSnapshot: () => Omit<Snapshot, "type" | "term"> | null;
+  readonly latestSnapshot: (to: NodeId) => Omit<Snapshot, "type" | "term"> | null;
   /**
    * The log time of the newest applied entry, kept with the state machine; asked for where compaction
    * has left no entry that would tell. 0 where it is left out.

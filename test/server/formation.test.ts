@@ -2,8 +2,15 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { clusterIdOf, Formation, type Formed } from "../../server/formation.ts";
+import {
+  clusterIdOf,
+  Formation,
+  formedConfiguration,
+  judgePeer,
+  type Formed,
+} from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
+import { must } from "../../server/raft/assert.ts";
 import { nodeId } from "../../server/raft/entry.ts";
 import { defaultTransportLimits, formationListenMs } from "../../server/transport-limits.ts";
 
@@ -62,6 +69,35 @@ test("and tells it to other empty nodes by refusing them", () => {
   met.connected(peer(4, [1, 2, 4]));
   assert.is(met.judge(peer(1), peer(2))?.reason, "unknownMember");
   assert.is(met.judge(peer(1), peer(4, [1, 2, 4])), null);
+});
+
+test("whoever was away at the formation is to vote once it has come", () => {
+  const formed = formation(1, 2, 3);
+  formed.connected(peer(2));
+  formed.listened();
+  const { members, successors } = formedConfiguration(must(formed.bootstrap(), "two of three"));
+  assert.equal(
+    members.map(({ role }) => role),
+    ["voter", "voter", "learner"],
+  );
+  assert.equal(
+    successors.map(({ id, role }) => [id, role]),
+    [[3, "voter"]],
+  );
+});
+
+test("a machine that calls itself by another address than it was added with is told so", () => {
+  const member = peer(4, [1, 2, 4]);
+  const members = member.members.map((each) =>
+    each.id === 1 ? { ...each, incarnation: null } : each,
+  );
+  const judge = (raft: string): string | undefined => {
+    const own = peer(1);
+    const said = own.members.map((each) => (each.id === 1 ? { ...each, raft } : each));
+    return judgePeer({ ...member, members }, { ...own, members: said })?.detail;
+  };
+  assert.match(judge("elsewhere:1") ?? "", "expected at r1:1 and calls itself elsewhere:1");
+  assert.match(judge("r1:1") ?? "", "about to be taken in");
 });
 
 test("a node that had a cluster and comes back empty does not stand in the way", () => {
