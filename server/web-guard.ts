@@ -65,11 +65,15 @@ export function admitOrigin(request: Request, response: Response, options: WebGu
   response.headers.append("Vary", "Origin");
 }
 
+/** `Authorization` is asked for here and never needed for the question itself, which carries none. */
+const allowedHeaders =
+  "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-TTL";
+
 /** The answer to a browser's question before it sends what is not a simple request. */
 export function preflight(methods: string): Response {
   const headers = {
     "Access-Control-Allow-Methods": methods,
-    "Access-Control-Allow-Headers": "Content-Type, If-Match, If-None-Match, Idempotency-Key",
+    "Access-Control-Allow-Headers": allowedHeaders,
     "Access-Control-Max-Age": "600",
   };
   return new Response(null, { status: 204, headers });
