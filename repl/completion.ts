@@ -69,7 +69,7 @@ export function completer(
 
 function offeredFor({ words, text }: PartialWord): readonly string[] | "keys" {
   const [command] = words;
-  if (command === undefined) return commandNames;
+  if (command === undefined) return commandsFrom(text);
   if (words.length === 1) {
     if (Object.hasOwn(choices, command)) return choices[command] ?? [];
     if (needsKey.has(command)) return "keys";
@@ -81,6 +81,13 @@ function offeredFor({ words, text }: PartialWord): readonly string[] | "keys" {
   if (!text.startsWith("--") || !Object.hasOwn(commandFlags, command)) return [];
   const flags = Object.keys(commandFlags[command] ?? {}).map((flag) => `--${flag}`);
   return flags.filter((flag) => !words.includes(flag));
+}
+
+/** `get` is meant by its own letters, and `getdel` by one more. */
+function commandsFrom(start: string): readonly string[] {
+  const found = commandNames.filter((name) => name.startsWith(start));
+  const whole = found.find((name) => start !== "" && found.every((each) => each.startsWith(name)));
+  return whole === undefined ? found : [whole];
 }
 
 interface PartialWord {

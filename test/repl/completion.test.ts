@@ -22,6 +22,8 @@ async function completed(store: MemoryStore, before: string): Promise<string> {
 const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["a command's name", [], "sta", "status "],
   ["a command's name after blanks", [], "  pu", "  put "],
+  ["a command that another begins with", [], "ge", "get "],
+  ["the other one by a letter more", [], "getd", "getdel "],
   ["the topic of help", [], "help ex", "help exit "],
   ["nothing for an unknown command", ["k1"], "frob k", "frob k"],
   ["a key", ["greeting"], "get gr", "get greeting "],
