@@ -31,9 +31,6 @@ const timeoutMsDefault = 10_000;
 const pageRowsDefault = 1_000;
 const pageRowsMax = 10_000;
 
-/** Servers refuse the header until they keep what they have answered. */
-const idempotencyKeysDefault = false;
-
 export interface ConnectOptions {
   /** For one call, all tries together. Default 10 s. */
   readonly timeout?: Duration;
@@ -41,7 +38,10 @@ export interface ConnectOptions {
   readonly token?: string;
   /** Ends every call, as `close()` does. */
   readonly signal?: AbortSignal;
-  /** Whether every write carries a key by which the servers know it again, so that it is retried. */
+  /**
+   * Whether every write carries a key by which the servers know it again, so that it is retried even
+   * where it may have been done. Default true.
+   */
   readonly idempotencyKeys?: boolean;
   /** In place of the runtime's own. */
   readonly fetch?: Fetch;
@@ -116,7 +116,7 @@ export class Client {
     const { signal } = options;
     const all = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
     this.#signal = AbortSignal.any(all);
-    this.#idempotencyKeys = options.idempotencyKeys ?? idempotencyKeysDefault;
+    this.#idempotencyKeys = options.idempotencyKeys ?? true;
     this.#asker = new Asker({
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       endpoints: new Endpoints(endpoints, () => performance.now()),
@@ -169,8 +169,10 @@ export class Client {
     const path = pathOf(key) + queryOf(readParameters(options));
     const reply = await this.#read({ path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({ key, value: reply.bytes, revision: revisionOf(reply), contentType });
+    const revision = revisionOf(reply);
+    // Left out where it is the same.
+    const createRevision = Number(reply.headers.get("x-kv-create-revision") ?? revision);
+    return entryOf(key, reply, { revision, createRevision });
   }
 
   async delete(
@@ -238,6 +240,7 @@ export class Client {
       const bounds = {
         ...(min === undefined ? {} : { min }),
         ...(max === undefined ? {} : { max }),
+        ...(ttl === undefined ? {} : { ttl }),
       };
       const operation = { op: "incr", key, by, ...bounds } as const;
       const { results, revision } = await writeDotKey(this.txn(), [operation], options);
@@ -254,6 +257,12 @@ export class Client {
     return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
   }
 
+  /** Gives a key another TTL and changes nothing else of it; undefined where there is no such key. */
+  async touch(key: string, ttl: Duration, options: WriteOptions = {}): Promise<Entry | undefined> {
+    const { results } = await this.txn().do({ op: "touch", key, ttl }).commit(options);
+    return results[0]?.op === "touch" ? results[0].entry : undefined;
+  }
+
   /** What is there, deleted in the same instant; undefined where there is nothing. */
   async getAndDelete(key: string, options: WriteOptions = {}): Promise<Entry | undefined> {
     if (isDotKey(key)) {
@@ -264,13 +273,7 @@ export class Client {
     const path = `${pathOf(key)}?op=getdel`;
     const reply = await this.#write({ method: "POST", path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({
-      key,
-      value: reply.bytes,
-      revision: revisionOf(reply, "unknown"),
-      contentType,
-    });
+    return entryOf(key, reply, { revision: revisionOf(reply, "unknown") });
   }
 
   txn(): Transaction {
@@ -330,6 +333,19 @@ function revisionOf(reply: Reply, outcome?: "unknown"): number {
   const revision = Number(reply.headers.get("x-kv-revision") ?? Number.NaN);
   if (!Number.isSafeInteger(revision)) throw notOurs(outcome);
   return revision;
+}
+
+function entryOf(
+  key: string,
+  { headers, bytes: value }: Reply,
+  revisions: { readonly revision: number; readonly createRevision?: number },
+): Entry {
+  const seconds = headers.get("x-ttl");
+  return new Entry({
+    ...{ key, value, ...revisions },
+    contentType: headers.get("content-type") ?? undefined,
+    ttlMs: seconds === null ? undefined : Math.round(1000 * Number(seconds)),
+  });
 }
 
 function pathOf(key: string): string {

@@ -4,7 +4,7 @@ import type { Failure, Outcome } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import { parseJson } from "../server/json-fields.ts";
 import { transactionOfJson } from "../server/transaction-json.ts";
-import type { GivenFlags } from "../repl/flags.ts";
+import { readFlags, type GivenFlags } from "../repl/flags.ts";
 import { modes, type Mode } from "../repl/mode.ts";
 import { parseWords, type Question, type ReplCommand } from "../repl/parser.ts";
 import { renderLine } from "../repl/render.ts";
@@ -35,6 +35,7 @@ export const clientCommands = {
   min: { usage: "min <key> <number>", help: "Lower a number to this one at the most" },
   append: { usage: "append <key> <value>", help: "Put this behind the value that is there" },
   getdel: { usage: "getdel <key>", help: "Write a value to standard output, and delete it" },
+  touch: { usage: "touch <key> [time]", help: "Let a row go after that time" },
   delrange: { usage: "delrange [prefix]", help: "Delete all keys that begin with a prefix" },
   watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
@@ -100,19 +101,21 @@ async function commandOf(
   words: readonly string[],
   flags: GivenFlags,
 ): Promise<ClientCommand> {
-  if (name === "txn") return transactionCommand();
+  if (name === "txn") return transactionCommand(flags);
   const parsed = parseWords(name, words, flags);
   if (!parsed.ok) throw new UsageError(`${parsed.detail}; ${parsed.advice}`);
   // The names here are those of questions.
   return parsed.command as ClientCommand;
 }
 
-async function transactionCommand(): Promise<ClientCommand> {
+async function transactionCommand(given: GivenFlags): Promise<ClientCommand> {
+  const flags = readFlags(given, (reader) => reader.once());
+  if (!flags.ok) throw new UsageError(`${flags.detail}; ${flags.advice}`);
   const json = parseJson(await standardInput());
   if (!json.ok) throw new UsageError(json.detail.replace("the body", "standard input"));
   const read = transactionOfJson(json.value);
   if (!read.ok) throw new UsageError(read.detail);
-  return { name: "txn", transaction: read.value, options: {} };
+  return { name: "txn", transaction: read.value, options: flags.options };
 }
 
 /** Into a pipe go a value's bytes and nothing else; a terminal is spared control characters. */

@@ -1,6 +1,6 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
-import { commandFlags } from "../repl/flags.ts";
+import { shellFlags } from "../repl/flags.ts";
 import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
@@ -46,6 +46,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   min: "kv min lowest -3",
   append: "kv append log ' and more'",
   getdel: "kv getdel job/7",
+  touch: "kv touch job/7 30s",
   delrange: "kv delrange user/",
   watch: "kv watch user/ --since 12 -o json",
   txn: "kv txn < transaction.json",
@@ -56,7 +57,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
 
 /** As the prompt has them too. */
 const ownFlags = (name: string): Flag[] =>
-  Object.entries(commandFlags[name] ?? {}).map(([flag, { value, meaning }]) => ({
+  Object.entries(shellFlags[name] ?? {}).map(([flag, { value, meaning }]) => ({
     usage: value === null ? `--${flag}` : `--${flag} <${value}>`,
     help: meaning,
   }));

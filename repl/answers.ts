@@ -61,6 +61,7 @@ function renderResult(result: OperationResult): string {
       return `deleted ${result.deleted}`;
     case "get":
     case "getdel":
+    case "touch":
       return result.row === null ? "not found" : renderValue(result.row.value);
     case "range": {
       const rows = result.rows.map((row) => renderRow(row));
@@ -195,6 +196,13 @@ function renderDuration(seconds: number): string {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Of what is left of a row's time: exact where it is short. */
+export function renderTime(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(ms % 1000 === 0 ? 0 : 1)} s`;
+  const days = Math.floor(ms / 86_400_000);
+  return days > 1 ? `${days} days` : renderDuration(ms / 1000);
 }
 
 /** One line, `error: what happened, and what to do; what became of it`. */

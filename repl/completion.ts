@@ -35,7 +35,7 @@ const choices: Readonly<Record<string, readonly string[]>> = {
 };
 
 const needsKey: ReadonlySet<string> = new Set<CommandName>([
-  ...(["put", "get", "del", "incr", "max", "min", "append", "getdel"] as const),
+  ...(["put", "get", "del", "incr", "max", "min", "append", "getdel", "touch"] as const),
 ]);
 const takesPrefix: ReadonlySet<string> = new Set<CommandName>([
   ...(["list", "count", "delrange", "watch"] as const),

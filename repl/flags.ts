@@ -3,7 +3,7 @@
 import type { DeleteRangeOptions, ListOptions, Match } from "../server/client-port.ts";
 import type { ReadLevel, ReadOptions, Selection, WriteOptions } from "../server/client-port.ts";
 import { parseDuration } from "../server/duration.ts";
-import { keyBytesMax } from "../server/state-machine/command.ts";
+import { keyBytesMax, requestKeyBytesMax } from "../server/state-machine/command.ts";
 import { parseInteger, revisionOfText } from "../server/state-machine/integer.ts";
 import { compareKeys } from "../server/state-machine/key-range.ts";
 import type { WatchOptions } from "../server/watch/watch-port.ts";
@@ -35,9 +35,14 @@ const bounds: Flags = {
   end: { value: "KEY", meaning: "Keys before this one" },
 };
 
+const once: Flags = {
+  "idempotency-key": { value: "KEY", meaning: "Do it once under this key, however often" },
+};
 const put: Flags = {
+  ttl: { value: "TIME", meaning: "The row goes by itself after it, such as 30s" },
   ...conditions,
   "content-type": { value: "TYPE", meaning: "What the value is, as HTTP says it" },
+  ...once,
 };
 const list: Flags = {
   ...bounds,
@@ -51,6 +56,8 @@ const list: Flags = {
 const incr: Flags = {
   min: { value: "NUMBER", meaning: "Refused where the result would be less" },
   max: { value: "NUMBER", meaning: "Refused where the result would be more" },
+  ttl: { value: "TIME", meaning: "The row goes after it, from when it is made" },
+  ...once,
 };
 const watch: Flags = {
   key: { value: "KEY", meaning: "Of this key alone" },
@@ -63,13 +70,21 @@ const watch: Flags = {
 export const commandFlags: Readonly<Record<string, Flags>> = {
   put,
   get: reading,
-  del: conditions,
+  del: { ...conditions, ...once },
   list,
   count: { ...bounds, ...reading },
   incr,
-  delrange: { ...bounds, limit: { value: "COUNT", meaning: "So many rows at the most" } },
+  max: once,
+  min: once,
+  append: once,
+  getdel: once,
+  touch: { ttl: { value: "TIME", meaning: "As the word behind the key" }, ...once },
+  delrange: { ...bounds, limit: { value: "COUNT", meaning: "So many rows at the most" }, ...once },
   watch,
 };
+
+/** In a shell, where the JSON of a transaction is no word, there is room for a flag of its own. */
+export const shellFlags: typeof commandFlags = { ...commandFlags, txn: once };
 
 /** What is wrong with the flag of that name, and what would be right. */
 export interface WrongFlag {
@@ -113,10 +128,21 @@ export class FlagReader {
 
   write(): WriteOptions {
     return {
+      ...this.once(),
+      ...this.ttl(),
       ...this.#value("if-match", "ifMatch", matchOf, "a revision, such as 12, or *"),
       ...this.#value("if-none-match", "ifNoneMatch", matchOf, "a revision, such as 12, or *"),
       ...this.#value("content-type", "contentType", typeOf, "such as text/plain"),
     };
+  }
+
+  once(): { readonly idempotencyKey?: string } {
+    const form = `1 to ${requestKeyBytesMax} printable ASCII characters`;
+    return this.#value("idempotency-key", "idempotencyKey", requestKeyOf, form);
+  }
+
+  ttl(): { readonly ttlMs?: number } {
+    return this.#value("ttl", "ttlMs", parseDuration, "a time such as 500ms or 30s");
   }
 
   read(): ReadOptions {
@@ -155,16 +181,20 @@ export class FlagReader {
   }
 
   deleteRange(): DeleteRangeOptions {
-    return this.#limit();
+    return { ...this.#limit(), ...this.once() };
   }
 
-  increment(): { readonly min: bigint | null; readonly max: bigint | null } {
+  increment(): {
+    readonly min: bigint | null;
+    readonly max: bigint | null;
+    readonly ttlMs?: number;
+  } {
     const { min = null } = this.#value("min", "min", parseInteger, anyInteger);
     const { max = null } = this.#value("max", "max", parseInteger, anyInteger);
     if (min !== null && max !== null && min > max) {
       throw new WrongFlagError("max", "--max is below --min", "no number lies between them");
     }
-    return { min, max };
+    return { min, max, ...this.ttl() };
   }
 
   watch(): WatchOptions {
@@ -211,6 +241,9 @@ function limitOf(text: string): number | null {
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;
   return limit >= 1 && limit <= limitMax ? limit : null;
 }
+
+const requestKeyOf = (text: string): string | null =>
+  text.length <= requestKeyBytesMax && /^[ -~]+$/.test(text) ? text : null;
 
 const matchOf = (text: string): Match | null => (text === "*" ? text : revisionOfText(text));
 

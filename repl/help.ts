@@ -13,6 +13,7 @@ export const commandNames = [
   "min",
   "append",
   "getdel",
+  "touch",
   "delrange",
   "watch",
   "txn",
@@ -60,6 +61,11 @@ const helps: Readonly<Record<CommandName, Help>> = {
     example: "append log ' and more'",
   },
   getdel: { usage: "getdel KEY", meaning: "show a value and delete it", example: "getdel job/7" },
+  touch: {
+    usage: "touch KEY TIME",
+    meaning: "let it go after that time",
+    example: "touch job/7 30s",
+  },
   delrange: {
     usage: "delrange PREFIX",
     meaning: "delete keys that begin so",
@@ -147,6 +153,8 @@ const synonyms: ReadonlyMap<string, CommandName> = new Map([
   ["scan", "list"],
   ["decr", "incr"],
   ["pop", "getdel"],
+  ["expire", "touch"],
+  ["ttl", "touch"],
   ["mode", ".mode"],
   ["timing", ".timing"],
   ["multi", "txn"],

@@ -12,6 +12,7 @@ import type { MemberChange } from "../server/member-change.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import { valueBytesMax } from "../server/state-machine/command.ts";
+import { parseDuration } from "../server/duration.ts";
 import { parseInteger } from "../server/state-machine/integer.ts";
 import type { Transaction } from "../server/state-machine/transaction.ts";
 import { transactionOfJson } from "../server/transaction-json.ts";
@@ -102,6 +103,8 @@ function parseCommand(words: WordArguments): Parsed {
       return parseBound(words, name);
     case "append":
       return parseAppend(words);
+    case "touch":
+      return parseTouch(words);
     case "list":
       return ofPrefix(words, (flags, prefix) => ({ name, options: { ...flags.list(), prefix } }));
     case "count":
@@ -171,7 +174,7 @@ function ofPrefix(
 const atomic = (flags: FlagReader, operation: AtomicOperation): ReplCommand => ({
   name: "atomic",
   operation,
-  options: flags.write(),
+  options: flags.once(),
 });
 
 function integerAt(words: WordArguments, position: number): bigint | Problem {
@@ -208,6 +211,24 @@ function parseAppend(words: WordArguments): Parsed {
   const value = words.bytes(1);
   if (value === null) return words.missing("append needs a value", exampleOf("append"));
   return withFlags(words, 2, (flags) => atomic(flags, { op: "append", key, value }));
+}
+
+/** The time is the word behind the key, or the flag that other commands have. */
+function parseTouch(words: WordArguments): Parsed {
+  const key = words.key();
+  if (typeof key !== "string") return key;
+  const text = words.texts()[1];
+  const given = text === undefined ? undefined : parseDuration(text);
+  if (given === null) {
+    return words.problem(1, ["this is no time", `for example: ${exampleOf("touch")}`]);
+  }
+  if ((given === undefined) !== words.flags.has("ttl")) {
+    return words.missing("touch needs one time after the key", exampleOf("touch"));
+  }
+  return withFlags(words, 2, (flags) => {
+    const { ttlMs = given ?? 0 } = flags.ttl();
+    return atomic(flags, { op: "touch", key, ttlMs });
+  });
 }
 
 function parseDeleteRange(words: WordArguments): Parsed {

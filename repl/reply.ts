@@ -2,6 +2,7 @@
 
 import type {
   AtomicAnswer,
+  AtomicOperation,
   ClientPort,
   Failure,
   GetAnswer,
@@ -9,7 +10,7 @@ import type {
   TransactionAnswer,
 } from "../server/client-port.ts";
 import type { MembersAnswer } from "../server/cluster-port.ts";
-import { keyJson, rowJson } from "../server/json-row.ts";
+import { keyJson, rowJson, valueJson } from "../server/json-row.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { resultJson } from "../server/transaction-json.ts";
@@ -23,6 +24,7 @@ import {
   renderMembers,
   renderPut,
   renderStatus,
+  renderTime,
   renderTransaction,
   renderTransfer,
 } from "./answers.ts";
@@ -93,7 +95,7 @@ export async function ask(
     case "atomic": {
       const { operation, options } = question;
       const answer = await store.atomic(operation, { ...options, ...until });
-      return answer.ok ? atomicReply(operation.key, answer) : answer;
+      return answer.ok ? atomicReply(operation, answer) : answer;
     }
     case "txn": {
       const answer = await store.transact(question.transaction, { ...question.options, ...until });
@@ -130,7 +132,11 @@ const notFound = (key: string): Reply =>
 function getReply(key: string, answer: Good<GetAnswer>): Reply {
   const { row } = answer;
   if (row === null) return notFound(key);
-  return reply(() => renderGet(answer), rowJson(row), {
+  const { ttlMs } = row;
+  // A reader that is no person takes what is printed for the value.
+  const goes = ttlMs === undefined ? "" : `\n(goes in ${renderTime(ttlMs)})`;
+  const text: Reply["text"] = (columns) => renderGet(answer) + (columns === null ? "" : goes);
+  return reply(text, rowJson(row), {
     table: () => tableOf([row]),
     bytes: row.value,
   });
@@ -161,21 +167,39 @@ function tableOf(
     prefixes = [],
   }: { readonly keysOnly?: boolean; readonly prefixes?: readonly string[] } = {},
 ): Table {
-  const header = ["key", ...(keysOnly ? [] : ["value"]), "revision"];
-  const cells = rows.map((row) => [
-    renderKey(row.key),
-    ...(keysOnly ? [] : [renderListedValue(row.value)]),
-    String(row.revision),
+  const isAnyLeaving = rows.some(({ ttlMs }) => ttlMs !== undefined);
+  const header = [
+    "key",
+    ...(keysOnly ? [] : ["value"]),
+    "revision",
+    ...(isAnyLeaving ? ["goes in"] : []),
+  ];
+  const cells = rows.map(({ key, value, revision, ttlMs }) => [
+    renderKey(key),
+    ...(keysOnly ? [] : [renderListedValue(value)]),
+    String(revision),
+    ...(ttlMs === undefined ? [] : [renderTime(ttlMs)]),
   ]);
   return { header, rows: [...prefixes.map((prefix) => [renderKey(prefix)]), ...cells] };
 }
 
-function atomicReply(key: string, answer: Good<AtomicAnswer>): Reply {
+function atomicReply(operation: AtomicOperation, answer: Good<AtomicAnswer>): Reply {
+  const { key } = operation;
   const { result, revision } = answer;
+  if (operation.op === "touch" && result.op === "touch") {
+    if (result.row === null) return notFound(key);
+    const { ttlMs } = operation;
+    return reply(() => `goes in ${renderTime(ttlMs)}`, {
+      key,
+      revision: result.row.revision,
+      ttlMs,
+    });
+  }
   if (result.op === "getdel") {
     const { row } = result;
     if (row === null) return notFound(key);
-    const json = { ...rowJson(row), deleted: 1 };
+    const contentType = row.contentType ?? undefined;
+    const json = { key, ...valueJson(row.value), contentType, deleted: 1, revision };
     return reply(() => renderAtomic(answer), json, {
       table: () => tableOf([row]),
       bytes: row.value,

@@ -29,6 +29,7 @@ const wordsNeeded: Readonly<Partial<Record<CommandName, number>>> = {
   del: 1,
   getdel: 1,
   incr: 1,
+  touch: 1,
 };
 
 export class WordArguments {

@@ -7,12 +7,22 @@ import type {
   Failure,
   Match,
   PutAnswer,
+  Result,
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
 import { assert } from "./raft/assert.ts";
 import type { Index } from "./raft/entry.ts";
-import type { CommandResult, DeleteCommand, PutCommand } from "./state-machine/command.ts";
+import { fingerprintOf } from "./idempotency.ts";
+import { encodeCommand } from "./state-machine/codec.ts";
+import type {
+  Command,
+  CommandResult,
+  DeleteCommand,
+  MismatchResult,
+  PlainCommand,
+  PutCommand,
+} from "./state-machine/command.ts";
 import {
   transactionOf,
   type Condition,
@@ -20,7 +30,44 @@ import {
   type Transaction,
 } from "./state-machine/transaction.ts";
 
-type Executed = Exclude<CommandResult, { readonly op: "refused" }>;
+/** What was executed, now or under its idempotency key before. */
+export type Executed = Exclude<CommandResult, { readonly op: "refused" | "mismatch" | "expired" }>;
+
+/** As it goes into the log: to be done once, where it comes under an idempotency key. */
+export function commandOf(
+  command: PlainCommand,
+  { idempotencyKey: requestKey, fingerprint }: WriteOptions,
+): Command {
+  if (requestKey === undefined) return command;
+  const own = fingerprint ?? fingerprintOf(encodeCommand(command));
+  return { op: "once", requestKey, fingerprint: own, command };
+}
+
+/** The rest of what may come of a command is a failure whatever was asked. */
+export function executedIn(result: CommandResult): Result<{ readonly result: Executed }> {
+  if (result.op === "mismatch") return mismatches[result.why];
+  assert(result.op !== "expired", "nobody asks for it");
+  if (result.op !== "refused") return { ok: true, result };
+  return { ok: false, code: "bad_request", detail: result.detail, outcome: "not_applied" };
+}
+
+const mismatch = (detail: string): Failure => ({
+  ok: false,
+  code: "idempotency_mismatch",
+  detail,
+  field: "idempotency-key",
+  outcome: "not_applied",
+});
+
+const mismatches: Readonly<Record<MismatchResult["why"], Failure>> = {
+  "other request": mismatch(
+    "another request has used this idempotency key; nothing was done, take a new key",
+  ),
+  expired: mismatch(
+    "the request of this idempotency key was executed too long ago to be answered again; " +
+      "nothing was done now",
+  ),
+};
 
 export const isConditional = ({ ifMatch, ifNoneMatch }: WriteOptions): boolean =>
   ifMatch !== undefined || ifNoneMatch !== undefined;
@@ -40,7 +87,10 @@ export function conditionally(
 const conditionOf = (key: string, match: Match, not: boolean): Condition =>
   match === "*" ? { kind: "exists", key, not } : { kind: "revision", key, not, revision: match };
 
-export function conditionalPutAnswer(executed: Executed): PutAnswer {
+export function putAnswer(executed: Executed): PutAnswer {
+  if (executed.op === "put") {
+    return { ok: true, created: executed.created, revision: executed.revision };
+  }
   const done = oneResult(executed);
   if ("ok" in done) return done;
   const { result, revision } = done;
@@ -49,7 +99,10 @@ export function conditionalPutAnswer(executed: Executed): PutAnswer {
   return { ok: true, created: result.created, revision };
 }
 
-export function conditionalDeleteAnswer(executed: Executed): DeleteAnswer {
+export function deleteAnswer(executed: Executed): DeleteAnswer {
+  if (executed.op === "delete") {
+    return { ok: true, deleted: executed.deleted, revision: executed.revision };
+  }
   const done = oneResult(executed);
   if ("ok" in done) return done;
   const { result, revision } = done;

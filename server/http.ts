@@ -177,7 +177,7 @@ export function createApp(options: HttpOptions): HttpApp {
     const answer = guarded(options, answerer);
     app.all(path, (c) => answer(c.req.raw, knownIn(c)));
   };
-  route("/v1/kv", (request, { target }) => answerRange(request, queryOf(target), store));
+  route("/v1/kv", (request, { target }) => answerRange(request, target, store));
   route("/v1/kv/*", (request, env) => answerKeyResponse(request, env, store));
   route(
     "/v1/status",

@@ -9,6 +9,12 @@ export const text = { type: "string" } as const;
 export const flag = { type: "boolean" } as const;
 export const index = { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
 
+export const duration = {
+  type: "string",
+  pattern: "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?$",
+  examples: ["500ms", "30s"],
+};
+
 interface ObjectOptions {
   /** Names that may be missing. */
   readonly optional?: readonly string[];
@@ -50,15 +56,19 @@ function operation(op: string | readonly string[], fields: Readonly<Record<strin
 
 const limit = { type: "integer", minimum: 1, maximum: rangeRowsMax } as const;
 
+const ttl = { oneOf: [duration, { type: "number" }] };
+
 const operations = [
   operation("put", {
     ...keyFields,
     ...valueFields,
     contentType: { type: "string", maxLength: contentTypeBytesMax },
+    ttl,
   }),
   operation(["get", "delete"], keyFields),
   operation(["range", "deleteRange"], { ...boundFields, limit }),
-  operation("incr", { ...keyFields, by: integer, min: integer, max: integer }),
+  operation("incr", { ...keyFields, by: integer, min: integer, max: integer, ttl }),
+  operation("touch", { ...keyFields, ttl }),
   operation(["max", "min"], { ...keyFields, value: integer }),
   operation("append", { ...keyFields, ...valueFields }),
 ];
@@ -93,14 +103,21 @@ const member = {
   http: text,
 };
 
-const optionalRow = ["value", "valueBase64", "contentType", "createRevision"];
+const optionalRow = ["value", "valueBase64", "contentType", "createRevision", "ttlMs"];
 const nullableText = { type: ["string", "null"] };
 const side = list(ref("Operation"), { maxItems: operationsMax });
 
 export const schemas = {
   Integer: integer,
   Row: object(
-    { key: text, ...valueFields, contentType: text, revision: index, createRevision: index },
+    {
+      key: text,
+      ...valueFields,
+      contentType: text,
+      revision: index,
+      createRevision: index,
+      ttlMs: { ...index, description: "What is left of its TTL." },
+    },
     { optional: optionalRow },
   ),
   Listing: object(

@@ -1,8 +1,9 @@
 /** `/openapi.json`: every route of the HTTP interface, as OpenAPI 3.1 describes one. */
 
 import { defaultLimits } from "./limits.ts";
-import { flag, index, ref, schemas, text } from "./openapi-schemas.ts";
-import { keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
+import { atomicOperations } from "./atomic-routes.ts";
+import { duration, flag, index, ref, schemas, text } from "./openapi-schemas.ts";
+import { keyBytesMax, requestKeyBytesMax, valueBytesMax } from "./state-machine/command.ts";
 
 type Method = "get" | "put" | "post" | "delete";
 
@@ -87,12 +88,21 @@ const read = {
   },
 };
 
+const readRow = {
+  ...read,
+  ETag: etagHeader,
+  "X-KV-Create-Revision": {
+    schema: index,
+    description: "Of the write that made the key, where it is another one.",
+  },
+  "X-TTL": { schema: { type: "number" }, description: "Seconds until the key goes; if it does." },
+};
+
 const level = query(
   "level",
   { enum: ["linearizable", "lease", "local"], default: "linearizable" },
   "`local` answers from what this node has, which may be old.",
 );
-const duration = { type: "string", pattern: "^[0-9]+(ms|s|m|h|d)?$", examples: ["500ms", "30s"] };
 const reading = [
   level,
   query("min_revision", index, "503 `stale` where this revision is not reached in time."),
@@ -101,8 +111,20 @@ const reading = [
 ];
 const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
+const once = header(
+  "Idempotency-Key",
+  "Whoever sends the same request under the same key again hears the same answer, and nothing more is done.",
+  { type: "string", pattern: "^[ -~]+$", minLength: 1, maxLength: requestKeyBytesMax },
+);
+const ttl = query("ttl", duration, "The key goes after this time; in `X-TTL` as well.");
+const ttlHeader = header("X-TTL", "As `ttl`.", duration);
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
+const mismatch = [
+  422,
+  "The idempotency key stands for another request, or for an old one.",
+] as const;
+const tooLarge = [413, "The value is too large."] as const;
 const missing = [404, "There is no such key."] as const;
 const mediaType = [415, "The body is not `application/json`."] as const;
 
@@ -131,7 +153,7 @@ const keyPath: PathItem = {
     responses: {
       200: {
         description: "The bytes, with the content type they were stored with.",
-        headers: { ...read, ETag: etagHeader },
+        headers: readRow,
         content: { "*/*": anyBytes },
       },
       304: { description: "It has not changed." },
@@ -141,7 +163,7 @@ const keyPath: PathItem = {
   put: {
     operationId: "put",
     summary: "Stores a value",
-    parameters: [contentType, ifMatch, ifNoneMatch],
+    parameters: [contentType, ttl, ttlHeader, ifMatch, ifNoneMatch, once],
     requestBody: {
       description: `The value, ${valueBytesMax} bytes at the most.`,
       content: { "*/*": anyBytes },
@@ -149,21 +171,21 @@ const keyPath: PathItem = {
     responses: {
       200: answer("Replaced.", ref("Written"), written),
       201: answer("Created.", ref("Written"), written),
-      ...refusals(condition, [413, "The value is too large."], [507, "A disk is full."]),
+      ...refusals(condition, tooLarge, mismatch, [507, "A disk is full."]),
     },
   },
   delete: {
     operationId: "delete",
     summary: "Deletes a key",
-    parameters: [ifMatch, ifNoneMatch],
-    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(condition) },
+    parameters: [ifMatch, ifNoneMatch, once],
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(condition, mismatch) },
   },
   post: {
     operationId: "change",
     summary: "Changes a value where it is",
     parameters: [
       {
-        ...query("op", { enum: ["incr", "max", "min", "append", "getdel"] }, "What is done."),
+        ...query("op", { enum: atomicOperations }, "What is done."),
         required: true,
       },
       query("by", { ...integer64, default: 1 }, "Of `incr`: what is added."),
@@ -174,6 +196,13 @@ const keyPath: PathItem = {
       ),
       query("min", integer64, "Of `incr`: refused where the result would be below."),
       query("max", integer64, "Of `incr`: refused where the result would be above."),
+      query(
+        "ttl",
+        duration,
+        "Of `touch`, and of `incr` where it makes the key: it goes after this time.",
+      ),
+      ttlHeader,
+      once,
     ],
     requestBody: { description: "Of `append`: the bytes.", content: { "*/*": anyBytes } },
     responses: {
@@ -183,8 +212,9 @@ const keyPath: PathItem = {
         content: { "application/json": { schema: ref("Changed") }, "*/*": anyBytes },
       },
       ...refusals(
-        [404, "`getdel` found no such key."],
+        [404, "`getdel` or `touch` found no such key."],
         [409, "It cannot be done on what is there."],
+        mismatch,
       ),
     },
   },
@@ -237,8 +267,9 @@ const rangePath: PathItem = {
         { type: "integer", minimum: 1, maximum: defaultLimits.rangeRowsMax },
         "Rows at the most.",
       ),
+      once,
     ],
-    responses: { 200: answer("Done.", ref("Deleted")), ...refusals() },
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
   },
 };
 
@@ -365,12 +396,13 @@ export const paths: Paths = {
     post: {
       operationId: "transact",
       summary: "Conditions and operations over any keys: all of a side, or nothing",
+      parameters: [once],
       requestBody: bodyOf("Transaction"),
       responses: {
         200: answer("Whichever side was done.", ref("TransactionResult"), {
           "X-KV-Revision": revisionHeader,
         }),
-        ...refusals([409, "An operation cannot be done on what is there."], mediaType),
+        ...refusals([409, "An operation cannot be done on what is there."], mediaType, mismatch),
       },
     },
   },

@@ -10,6 +10,7 @@ import {
   valueOfJson,
   type JsonRow,
 } from "./json-row.ts";
+import { durationForm } from "./duration.ts";
 import { Fields, reading } from "./json-fields.ts";
 import { unreachable } from "./raft/assert.ts";
 import type { Index } from "./raft/entry.ts";
@@ -83,7 +84,7 @@ function readComparison(
   }
 }
 
-const operationNames = "put, get, delete, deleteRange, range, incr, max, min, append";
+const operationNames = "put, get, delete, deleteRange, range, incr, max, min, append, touch";
 
 function readOperation(fields: Fields): Operation {
   const operation = operationIn(fields);
@@ -116,7 +117,12 @@ function operationIn(fields: Fields): Operation {
       const bound = (name: string): bigint | null =>
         fields.has(name) ? fields.integer(name) : null;
       const by = fields.integer("by", 1n);
-      return { op, key: fields.key(), by, min: bound("min"), max: bound("max") };
+      const incr = { op, key: fields.key(), by, min: bound("min"), max: bound("max") } as const;
+      return withTtl(incr, fields);
+    }
+    case "touch": {
+      const key = fields.key();
+      return { op, key, ttlMs: fields.duration("ttl") ?? fields.fail("ttl", durationForm) };
     }
     case "max":
     case "min":
@@ -131,15 +137,19 @@ function operationIn(fields: Fields): Operation {
 const limits = { min: 1, max: rangeRowsMax };
 
 function readPut(fields: Fields): Operation {
-  for (const name of ["ttl", "lease"]) {
-    if (fields.has(name)) fields.fail(name, "is not implemented yet", "not_implemented");
-  }
+  if (fields.has("lease")) fields.fail("lease", "is not implemented yet", "not_implemented");
   const contentType = fields.has("contentType") ? fields.text("contentType") : null;
   const isRight = contentType === null || contentTypeForm.test(contentType);
   if (!isRight || (contentType?.length ?? 0) > contentTypeBytesMax) {
     fields.fail("contentType", `is 1 to ${contentTypeBytesMax} printable ASCII characters`);
   }
-  return { op: "put", key: fields.key(), value: fields.value(), contentType };
+  const put = { op: "put", key: fields.key(), value: fields.value(), contentType } as const;
+  return withTtl(put, fields);
+}
+
+function withTtl<T extends Operation>(operation: T, fields: Fields): T {
+  const ttlMs = fields.duration("ttl");
+  return ttlMs === undefined ? operation : { ...operation, ttlMs };
 }
 
 /** `prefix`, or `start` and `end`, or both. */
@@ -181,12 +191,16 @@ function conditionJson(condition: Condition): object {
   }
 }
 
+const ttlJson = ({ ttlMs }: { readonly ttlMs?: number }): { ttl?: string } =>
+  ttlMs === undefined ? {} : { ttl: `${ttlMs}ms` };
+
 function operationJson(operation: Operation): object {
   const { op } = operation;
   switch (op) {
     case "put": {
       const { key, value, contentType } = operation;
-      return { op, key, valueBase64: inBase64(value), contentType: contentType ?? undefined };
+      const type = contentType ?? undefined;
+      return { op, key, valueBase64: inBase64(value), contentType: type, ...ttlJson(operation) };
     }
     case "append":
       return { op, key: operation.key, valueBase64: inBase64(operation.value) };
@@ -195,8 +209,11 @@ function operationJson(operation: Operation): object {
       return { op, key: operation.key, value: operation.value.toString() };
     case "incr": {
       const { key, by, min, max } = operation;
-      return { op, key, by: by.toString(), min: min?.toString(), max: max?.toString() };
+      const bounds = { min: min?.toString(), max: max?.toString() };
+      return { op, key, by: by.toString(), ...bounds, ...ttlJson(operation) };
     }
+    case "touch":
+      return { op, key: operation.key, ...ttlJson(operation) };
     case "range":
     case "deleteRange": {
       const { range, limit } = operation;
@@ -220,6 +237,7 @@ export function resultJson(result: OperationResult): unknown {
       return { revision: result.revision };
     case "get":
     case "getdel":
+    case "touch":
       return result.row && rowJson(result.row);
     case "delete":
     case "deleteRange":
@@ -257,7 +275,9 @@ export function resultOfJson(
   revision: Index,
 ): OperationResult | null {
   if (typeof json !== "object") return null;
-  if (op === "get" || op === "getdel") return { op, row: json && rowOfJson(json as JsonRow) };
+  if (op === "get" || op === "getdel" || op === "touch") {
+    return { op, row: json && rowOfJson(json as JsonRow) };
+  }
   if (json === null) return null;
   const found = json as Readonly<Record<string, unknown>>;
   switch (op) {

@@ -2,6 +2,7 @@
 
 import type { Answer, RequestHead } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
+import { onceOf } from "./idempotency.ts";
 import { queryOf } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { refusedHeader } from "./later-headers.ts";
@@ -40,7 +41,9 @@ export async function answerTransaction(
   if (!json.ok) return refusal(json, asWrite);
   const read = transactionOfJson(json.value);
   if (!read.ok) return refusal(read, asWrite);
-  const answer = await store.transact(read.value);
+  const once = onceOf(head, { target, body });
+  if (!once.ok) return refusal(once, asWrite);
+  const answer = await store.transact(read.value, once.once);
   if (!answer.ok) return refusal(answer, asWrite);
   const { succeeded, results, revision } = answer;
   return {

@@ -54,7 +54,8 @@ export function refusalOf(request: RequestHead, options: WebGuardOptions): Failu
   };
 }
 
-const exposedHeaders = "ETag, X-KV-Revision, X-KV-Level, X-KV-Age, Retry-After";
+const exposedHeaders =
+  "ETag, X-KV-Revision, X-KV-Create-Revision, X-KV-Level, X-KV-Age, X-TTL, Retry-After";
 
 /** Lets the page of an allowed foreign origin read `response`; others get no such header. */
 export function admitOrigin(request: Request, response: Response, options: WebGuardOptions): void {

@@ -15,6 +15,8 @@ export interface BufferedRow {
   readonly createRevision: number;
   readonly revision: number;
   readonly checksum: number;
+  /** Undefined: it stays. */
+  readonly expiresMs: number | undefined;
 }
 
 export interface WaitingRow {

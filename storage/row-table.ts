@@ -4,9 +4,11 @@ import { Buffer } from "node:buffer";
 import { assert, must } from "../server/raft/assert.ts";
 import { index, type Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
+import { Deadlines } from "../server/state-machine/deadlines.ts";
 import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
 import {
   mergeRows,
+  withTtl,
   type NewRow,
   type RowChange,
   type Rows,
@@ -40,6 +42,9 @@ export class RowTable implements Rows {
   readonly #versions = new RowVersions();
   readonly #verification: StateVerification;
   #hash: StateHash;
+  readonly #deadlines = new Deadlines();
+  /** Log time, as of the newest entry. */
+  timeMs = 0;
   /** Bytes of all values ever put. */
   writtenBytes = 0;
 
@@ -52,6 +57,7 @@ export class RowTable implements Rows {
       return Buffer.byteLength(key) + value.byteLength;
     };
     this.#verification = new StateVerification({ database, check });
+    this.#readDeadlines();
   }
 
   /** Over all rows as they are now. */
@@ -62,7 +68,7 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ changes
 
   put(row: NewRow, revision: Index): RowVersion | null {
-    const { key, contentType } = row;
+    const { key, contentType, expiresMs } = row;
     const waiting = this.#buffer.get(key);
     const before = waiting === undefined ? this.#below(key) : waiting.row;
     const createRevision = before === null ? revision : before.createRevision;
@@ -70,7 +76,7 @@ export class RowTable implements Rows {
     // A copy: an entry's bytes are a view into a packet, or the log's.
     const value = row.value.slice();
     this.writtenBytes += value.byteLength;
-    const after = { value, contentType, createRevision, revision, checksum };
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs };
     this.#change(key, waiting, before, after);
     this.#hash.add(checksum, revision, createRevision);
     return before;
@@ -92,6 +98,37 @@ export class RowTable implements Rows {
     if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
     if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
     else waiting.row = row;
+    this.#deadlines.set(key, row?.expiresMs);
+  }
+
+  touch(key: string, expiresMs: number): void {
+    const row = this.get(key);
+    if (row === null) return;
+    const { value, contentType, revision, createRevision } = row;
+    const waiting = this.#buffer.get(key);
+    const before = waiting === undefined ? this.#below(key) : waiting.row;
+    const checksum = rowChecksum({ ...row, expiresMs }, revision, createRevision);
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs };
+    this.writtenBytes += value.byteLength;
+    this.#change(key, waiting, before, after);
+    this.#hash.add(checksum, revision, createRevision);
+  }
+
+  get deadlines(): Deadlines {
+    return this.#deadlines;
+  }
+
+  #readDeadlines(): void {
+    this.#deadlines.clear();
+    let [time, last] = [-1, ""];
+    for (;;) {
+      const page = this.#statements.deadlines.all(time, last);
+      for (const { key, expires_ms: expires } of page) {
+        [time, last] = [expires as number, key as string];
+        this.#deadlines.set(last, time);
+      }
+      if (page.length === 0) return;
+    }
   }
 
   // ------------------------------------------------------------------ reading
@@ -122,13 +159,24 @@ export class RowTable implements Rows {
 
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
-    if (waiting !== undefined) return waiting.row && rowOf(key, waiting.row, false);
+    if (waiting !== undefined)
+      return waiting.row && withTtl(rowOf(key, waiting.row, false), this.timeMs);
     const found = this.#statements.get.get(key);
-    return found && this.#checkedRow(found);
+    return found && withTtl(this.#checkedRow(found), this.timeMs);
   }
 
   /** Without their values, rows cannot be checked: a scan of keys alone takes them as they are. */
   scan(range: KeyRange, options: ScanOptions): Iterable<Row> {
+    return this.#deadlines.count === 0
+      ? this.#scanAll(range, options)
+      : this.#scanWithTtl(range, options);
+  }
+
+  *#scanWithTtl(range: KeyRange, options: ScanOptions): Generator<Row> {
+    for (const row of this.#scanAll(range, options)) yield withTtl(row, this.timeMs);
+  }
+
+  #scanAll(range: KeyRange, options: ScanOptions): Iterable<Row> {
     let rows: Iterable<Row> = this.#scanStored(range, options);
     for (const buffer of [this.#frozen, this.#buffer]) {
       if (buffer === null || buffer.size === 0) continue;
@@ -160,7 +208,15 @@ export class RowTable implements Rows {
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
     const { key, value, contentType, createRevision, revision } = row;
-    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const columns = [
+      key,
+      value,
+      contentType,
+      createRevision,
+      revision,
+      found["checksum"] ?? null,
+      found["expires_ms"] ?? null,
+    ];
     const detail = contradictionIn(columns);
     if (detail !== null) throw new StateDamaged(this.#path, detail);
     return row;
@@ -197,8 +253,9 @@ export class RowTable implements Rows {
 
   #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
     if (row !== null) {
-      const { value, contentType, createRevision, revision, checksum } = row;
-      this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+      const { value, contentType, createRevision, revision, checksum, expiresMs = null } = row;
+      const columns = [contentType, createRevision, revision, checksum, expiresMs] as const;
+      this.#statements.put.run(key, value, ...columns);
     } else if (stored !== null) {
       this.#statements.delete.run(key);
     }
@@ -225,6 +282,7 @@ export class RowTable implements Rows {
     this.written();
     this.#hash = hash;
     this.#buffer = new RowBuffer();
+    this.#readDeadlines();
   }
 
   /**
@@ -263,10 +321,11 @@ function* changesOf(
   }
 }
 
-const rowOf = (key: string, row: BufferedRow, isKeyOnly: boolean): Row => ({
-  key,
-  value: isKeyOnly ? noBytes : row.value,
-  contentType: row.contentType,
-  revision: index(row.revision),
-  createRevision: index(row.createRevision),
-});
+function rowOf(key: string, row: BufferedRow, isKeyOnly: boolean): Row {
+  const { contentType, expiresMs } = row;
+  const value = isKeyOnly ? noBytes : row.value;
+  const revision = index(row.revision);
+  const createRevision = index(row.createRevision);
+  const found = { key, value, contentType, revision, createRevision };
+  return expiresMs === undefined ? found : { ...found, expiresMs };
+}

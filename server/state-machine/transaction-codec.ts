@@ -4,7 +4,7 @@
  */
 
 import { unreachable } from "../raft/assert.ts";
-import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./command.ts";
+import { contentTypeBytesMax, keyBytesMax, ttlMsMax, valueBytesMax } from "./command.ts";
 import { isKey, Writer, type Reader } from "./command-bytes.ts";
 import type { KeyRange } from "./key-range.ts";
 import {
@@ -40,6 +40,9 @@ const operationCodes = [
   "max",
   "min",
   "append",
+  "putFor",
+  "incrFor",
+  "touch",
 ] as const;
 
 const encoder = new TextEncoder();
@@ -96,13 +99,15 @@ function writeCondition(writer: Writer, condition: Condition): void {
 
 function writeOperation(writer: Writer, operation: Operation): void {
   const { op } = operation;
-  writer.byte(operationCodes.indexOf(op));
+  const isFor = (op === "put" || op === "incr") && operation.ttlMs !== undefined;
+  writer.byte(operationCodes.indexOf(isFor ? `${op}For` : op));
   switch (op) {
     case "put": {
       const { key, value, contentType } = operation;
       writer.field(0xd9, text(key)).field(0xc4, value);
       if (contentType === null) writer.byte(0xc0);
       else writer.field(0xd9, text(contentType));
+      if (operation.ttlMs !== undefined) writer.integer(BigInt(operation.ttlMs));
       return;
     }
     case "delete":
@@ -124,8 +129,12 @@ function writeOperation(writer: Writer, operation: Operation): void {
     case "incr": {
       const { key, by, min, max } = operation;
       writer.field(0xd9, text(key)).integer(by).integerOrNil(min).integerOrNil(max);
+      if (operation.ttlMs !== undefined) writer.integer(BigInt(operation.ttlMs));
       return;
     }
+    case "touch":
+      writer.field(0xd9, text(operation.key)).integer(BigInt(operation.ttlMs));
+      return;
     case "max":
     case "min":
       writer.field(0xd9, text(operation.key)).integer(operation.value);
@@ -175,6 +184,12 @@ function readValue(reader: Reader): Uint8Array {
   return reader.bytes(valueBytesMax) ?? new Uint8Array();
 }
 
+function readTtl(reader: Reader): number {
+  const ttlMs = reader.count(ttlMsMax);
+  if (ttlMs === 0) reader.fail();
+  return ttlMs;
+}
+
 function readRange(reader: Reader): KeyRange {
   const start = reader.text(boundBytesMax) ?? "";
   const end = reader.text(boundBytesMax) ?? "";
@@ -205,12 +220,16 @@ function readOperation(reader: Reader): Operation | null {
     case undefined:
     case "":
       return null;
-    case "put": {
+    case "put":
+    case "putFor": {
       const key = readKey(reader);
       const value = readValue(reader);
       const contentType = reader.skipNil() ? null : reader.text(contentTypeBytesMax);
-      return { op, key, value, contentType };
+      const put = { op: "put", key, value, contentType } as const;
+      return op === "put" ? put : { ...put, ttlMs: readTtl(reader) };
     }
+    case "touch":
+      return { op, key: readKey(reader), ttlMs: readTtl(reader) };
     case "delete":
     case "get":
     case "getdel":
@@ -222,11 +241,13 @@ function readOperation(reader: Reader): Operation | null {
     }
     case "range":
       return { op, range: readRange(reader), limit: reader.count(rangeRowsMax) };
-    case "incr": {
+    case "incr":
+    case "incrFor": {
       const key = readKey(reader);
       const by = reader.integer();
       const min = reader.integerOrNil();
-      return { op, key, by, min, max: reader.integerOrNil() };
+      const incr = { op: "incr", key, by, min, max: reader.integerOrNil() } as const;
+      return op === "incr" ? incr : { ...incr, ttlMs: readTtl(reader) };
     }
     case "max":
     case "min":

@@ -38,7 +38,10 @@ export type Operation =
       readonly key: string;
       readonly value: Uint8Array;
       readonly contentType: string | null;
+      readonly ttlMs?: number;
     }
+  /** The row's value stays, and its revision: it goes at another time. */
+  | { readonly op: "touch"; readonly key: string; readonly ttlMs: number }
   | { readonly op: "delete" | "get" | "revision"; readonly key: string }
   | { readonly op: "getdel"; readonly key: string }
   /** `limit` null: all of them, or, where they are more than `rangeRowsMax`, nothing. */
@@ -51,6 +54,8 @@ export type Operation =
       readonly by: bigint;
       readonly min: bigint | null;
       readonly max: bigint | null;
+      /** Where there is no row yet. */
+      readonly ttlMs?: number;
     }
   | { readonly op: "max" | "min"; readonly key: string; readonly value: bigint }
   | { readonly op: "append"; readonly key: string; readonly value: Uint8Array };
@@ -86,6 +91,7 @@ export type OperationResult =
   | { readonly op: "incr" | "max" | "min"; readonly value: bigint; readonly revision: Index }
   | { readonly op: "append"; readonly value: Uint8Array; readonly revision: Index }
   /** Null where there is no such row. */
+  | { readonly op: "touch"; readonly row: Row | null }
   | { readonly op: "revision"; readonly revision: Index | null };
 
 export interface TransactionResult {

@@ -4,7 +4,7 @@ import { decode, encode } from "@msgpack/msgpack";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { nodeId } from "../../server/raft/entry.ts";
-import { decodeCommand, encodeCommand } from "../../server/state-machine/codec.ts";
+import { decodeCommand, encodeCommand, takesRoom } from "../../server/state-machine/codec.ts";
 import {
   commandBytes,
   commandHeaderBytes,
@@ -13,9 +13,11 @@ import {
 } from "../../server/state-machine/command-header.ts";
 import {
   contentTypeBytesMax,
+  fingerprintBytes,
   keyBytesMax,
   valueBytesMax,
   type Command,
+  type PlainCommand,
 } from "../../server/state-machine/command.ts";
 import { afterEveryKey } from "../../server/state-machine/key-range.ts";
 import { operationsMax, type Transaction } from "../../server/state-machine/transaction.ts";
@@ -25,11 +27,18 @@ const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const none = new Uint8Array(0);
 const header = { origin: nodeId(0xfffffffe), session: 0xdeadbeef, sequence: 0xffffffff };
 
-const put = (key: string, value: Uint8Array, contentType: string | null = null): Command => ({
+const put = (key: string, value: Uint8Array, contentType: string | null = null): PlainCommand => ({
   op: "put",
   key,
   value,
   contentType,
+});
+
+const once = (command: PlainCommand): Command => ({
+  op: "once",
+  requestKey: "order 42",
+  fingerprint: new Uint8Array(fingerprintBytes).fill(9),
+  command,
 });
 
 function assertRefused(data: Uint8Array, what: string): void {
@@ -184,14 +193,37 @@ test("whatever bytes come, decoding does not throw", () => {
   const sound = [
     encodeCommand(put("key", utf8("value"), "a/b")),
     encodeCommand({ op: "delete", key: "k" }),
+    encodeCommand(once(put("key", utf8("value"), null))),
   ];
   for (let round = 0; round < 20_000; round++) {
-    const data = (sound[round % 2] ?? none).slice();
+    const data = (sound[round % sound.length] ?? none).slice();
     for (let changes = 1 + draw(4); changes > 0; changes--) data[draw(data.byteLength)] = draw(256);
     const decoded = decodeCommand(data);
-    if (decoded.op === "refused" || decoded.op === "transaction") continue;
-    assert.ok(decoded.key !== "" && !decoded.key.includes("\0"));
+    if (decoded.op === "refused") continue;
+    if (decoded.op === "once") assert.match(decoded.requestKey, /^[ -~]+$/);
+    const plain = decoded.op === "once" ? decoded.command : decoded;
+    if (plain.op === "transaction" || plain.op === "expire") continue;
+    assert.ok(plain.key !== "" && !plain.key.includes("\0"));
   }
+});
+
+test("a command that is done once comes back with its key and its fingerprint", () => {
+  for (const plain of [
+    put("k", utf8("v"), "text/plain"),
+    { op: "delete", key: "k" } as const,
+    transaction,
+  ]) {
+    const command = once(plain);
+    const data = encodeCommand(command);
+    assert.equal(decodeCommand(data), command);
+    for (let end = 0; end < data.byteLength; end++) assertRefused(data.subarray(0, end), `${end}`);
+    assertRefused(Uint8Array.of(...data, 0), "one byte too many");
+    assertRefused(encodeCommand(once(command as PlainCommand)), "once within once");
+    assert.is(takesRoom(data), takesRoom(encodeCommand(plain)));
+  }
+  assertRefused(encodeCommand({ ...once(put("k", none)), requestKey: "" } as Command), "no key");
+  const short = { ...once(put("k", none)), fingerprint: none } as Command;
+  assertRefused(encodeCommand(short), "no fingerprint");
 });
 
 const range = { start: "a", end: "b\u{10ffff}" };

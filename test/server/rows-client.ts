@@ -2,11 +2,14 @@
 
 import {
   atomicAnswer,
-  conditionalDeleteAnswer,
-  conditionalPutAnswer,
+  commandOf,
   conditionally,
+  deleteAnswer,
   deleteRangeAnswer,
+  executedIn,
+  putAnswer,
   transactionAnswer,
+  type Executed,
 } from "../../server/command-answers.ts";
 import type {
   AtomicAnswer,
@@ -29,37 +32,43 @@ import type {
 import type { Index } from "../../server/raft/entry.ts";
 import type { WatchAnswer, WatchOptions } from "../../server/watch/watch-port.ts";
 import { rangeOf } from "../../server/selection.ts";
-import type { Command, CommandResult, Row } from "../../server/state-machine/command.ts";
+import type { PlainCommand, Row } from "../../server/state-machine/command.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { transactionOf, type Transaction } from "../../server/state-machine/transaction.ts";
+import { MapRequests } from "./map-requests.ts";
 import { MapRows } from "./map-rows.ts";
 
 export class RowsClient {
   readonly rows = new Map<string, Row>();
   readonly #reader = new MapRows(this.rows);
+  readonly #requests = new MapRequests();
   /** Answers everything, while it is set. */
   failure: Failure | null = null;
   /** Rows of a listing at the most, as if they were long. */
   pageRowsMax = Infinity;
   writes = 0;
+  timeMs = 0;
   #revision = 0;
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const command = conditionally({ op: "put", key, value, contentType }, options);
-    return this.#write(command, conditionalPutAnswer);
+    const { ttlMs } = options;
+    const ttl = ttlMs === undefined ? {} : { ttlMs };
+    const command = conditionally({ op: "put", key, value, contentType, ...ttl }, options);
+    return this.#write(command, options, putAnswer);
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    return this.#write(conditionally({ op: "delete", key }, options), conditionalDeleteAnswer);
+    return this.#write(conditionally({ op: "delete", key }, options), options, deleteAnswer);
   }
 
-  async atomic(operation: AtomicOperation): Promise<AtomicAnswer> {
-    return this.#write(transactionOf([], operation), atomicAnswer);
+  async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
+    return this.#write(transactionOf([], operation), options, atomicAnswer);
   }
 
-  async transact(transaction: Transaction): Promise<TransactionAnswer> {
-    return this.#write(transaction, transactionAnswer);
+  async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
+    return this.#write(transaction, options, transactionAnswer);
   }
 
   async deleteRange(
@@ -68,7 +77,7 @@ export class RowsClient {
   ): Promise<DeleteRangeAnswer> {
     const { limit = null } = options;
     const operation = { op: "deleteRange", range: rangeOf(selection), limit } as const;
-    return this.#write(transactionOf([], operation), deleteRangeAnswer);
+    return this.#write(transactionOf([], operation), options, deleteRangeAnswer);
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
@@ -109,15 +118,17 @@ export class RowsClient {
   }
 
   #write<T>(
-    command: Command,
-    answerOf: (result: Exclude<CommandResult, { op: "refused" }>) => T,
+    command: PlainCommand,
+    options: WriteOptions,
+    answerOf: (result: Executed) => T,
   ): T | Failure {
     this.writes += 1;
     if (this.failure !== null) return this.failure;
     this.#revision += 1;
-    const result = this.#reader.do(command, this.#revision as Index);
-    if (result.op === "refused") throw new Error("these commands are understood");
-    return answerOf(result);
+    const entry = { index: this.#revision as Index, timeMs: this.timeMs };
+    const asked = { command: commandOf(command, options), entry };
+    const result = executedIn(execute(this.#reader, this.#requests, asked));
+    return result.ok ? answerOf(result.result) : result;
   }
 }
 

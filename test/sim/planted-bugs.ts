@@ -236,8 +236,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "of a transaction only the first change is made",
     file: "server/state-machine/rows.ts",
-    find: "for (const [key, row] of this.#changes) {\n      // One",
-    replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      // One",
+    find: "for (const [key, row] of this.#changes) {\n      if (row",
+    replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      if (row",
   },
   {
     name: "a follower commits up to its own last entry",
