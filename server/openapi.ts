@@ -273,6 +273,35 @@ const rangePath: PathItem = {
   },
 };
 
+const folderInPath = inPath(
+  "folder",
+  { type: "string", maxLength: keyBytesMax },
+  "What the keys begin with, up to the slash before the `:`; without it (`/v1/kv/:`), all keys.",
+);
+/** As unstorage's HTTP driver asks. */
+const folderPath: PathItem = {
+  get: {
+    operationId: "keysBelow",
+    summary: "All keys below a path, as one array, however many",
+    parameters: [folderInPath, ...reading],
+    responses: {
+      200: {
+        description: "In the order of their bytes.",
+        headers: read,
+        content: { "application/json": { schema: { type: "array", items: text } } },
+      },
+      ...refusals(),
+    },
+  },
+  delete: {
+    operationId: "deleteBelow",
+    summary: "Deletes all keys below a path, so many at a time",
+    description: "With an idempotency key in one entry of the log: all or, where too many, none.",
+    parameters: [folderInPath, once],
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
+  },
+};
+
 const watching: Described = {
   operationId: "watch",
   summary: "Changes as they come, each once and in order",
@@ -391,6 +420,7 @@ export const paths: Paths = {
       { ...described, parameters: [keyInPath, ...(described.parameters ?? [])] },
     ]),
   ),
+  "/v1/kv/{folder}/:": folderPath,
   "/v1/kv": rangePath,
   "/v1/txn": {
     post: {
