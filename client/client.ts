@@ -85,6 +85,11 @@ export interface ListOptions extends Selection, GetOptions {
   readonly limit?: number;
 }
 
+export interface DeleteRangeOptions extends WriteOptions {
+  /** So many at the most, the first ones; 10,000 are the most that one call deletes. */
+  readonly limit?: number;
+}
+
 export interface IncrementOptions extends WriteOptions {
   /** `conflict` where the result would leave these bounds. */
   readonly min?: Integer;
@@ -219,12 +224,13 @@ export class Client {
     return count;
   }
 
-  /** All of them or, where they are more than the servers delete at once, none. */
+  /** All of them or, where they are more than the servers delete at once and no `limit` is given, none. */
   async deleteRange(
     selection: Selection,
-    options: WriteOptions = {},
+    options: DeleteRangeOptions = {},
   ): Promise<{ readonly deleted: number; readonly revision: number }> {
-    const path = `/v1/kv${queryOf(selectionParameters(selection))}`;
+    const limit = options.limit?.toString();
+    const path = `/v1/kv${queryOf({ ...selectionParameters(selection), limit })}`;
     const reply = await this.#write({ method: "DELETE", path }, options);
     return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
   }

@@ -42,9 +42,9 @@ test("more than one entry of the log deletes are deleted in several, or, once, n
 test("where a later part fails, it is not known what was deleted", async () => {
   const { ask, store } = client();
   for (let at = 0; at < 10_001; at++) await store.put(`k/${at}`, new Uint8Array());
-  const { deleteRange } = store;
+  const deleteRange = store.deleteRange.bind(store);
   store.deleteRange = async (selection, options) => {
-    const answer = await deleteRange.call(store, selection, options);
+    const answer = await deleteRange(selection, options);
     store.failure = { ok: false, code: "no_leader", detail: "gone", outcome: "not_applied" };
     return answer;
   };
