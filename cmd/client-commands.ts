@@ -7,7 +7,7 @@ import { transactionOfJson } from "../server/transaction-json.ts";
 import { readFlags, type GivenFlags } from "../repl/flags.ts";
 import { modes, type Mode } from "../repl/mode.ts";
 import { parseWords, type Question, type ReplCommand } from "../repl/parser.ts";
-import { renderLine } from "../repl/render.ts";
+import { jsonLine, renderLine } from "../repl/render.ts";
 import { ask, type Reply } from "../repl/reply.ts";
 import { renderTable } from "../repl/table.ts";
 import { UsageError } from "./arguments.ts";
@@ -76,8 +76,7 @@ export async function runClientCommand(
   if (answer === null) process.exit(exitCodes.done);
   if (!answer.ok) {
     const outcome = answer.outcome === undefined ? "" : `; ${outcomes[answer.outcome]}`;
-    const line =
-      mode === "json" ? JSON.stringify(answer) : `kv: ${renderLine(answer.detail)}${outcome}`;
+    const line = mode === "json" ? jsonLine(answer) : `kv: ${renderLine(answer.detail)}${outcome}`;
     tell(line);
     process.exit(exitCodeOf(answer));
   }
@@ -121,7 +120,7 @@ async function transactionCommand(given: GivenFlags): Promise<ClientCommand> {
 /** Into a pipe go a value's bytes and nothing else; a terminal is spared control characters. */
 function shownIn(mode: Mode, answer: Reply): string | Uint8Array {
   const { isTTY, columns } = process.stdout;
-  if (mode === "json") return JSON.stringify(answer.json);
+  if (mode === "json") return jsonLine(answer.json);
   const table = mode === "table" ? answer.table?.() : undefined;
   if (table !== undefined) return renderTable(table, isTTY ? columns : null);
   if (answer.bytes !== undefined && !isTTY) return answer.bytes;

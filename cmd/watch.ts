@@ -2,6 +2,7 @@
 
 import { renderEvent } from "../repl/answers.ts";
 import type { Mode } from "../repl/mode.ts";
+import { jsonLine } from "../repl/render.ts";
 import type { ClientPort, Failure } from "../server/client-port.ts";
 import { eventJson } from "../server/watch/watch-json.ts";
 import type { WatchEvent, WatchOptions } from "../server/watch/watch-port.ts";
@@ -37,5 +38,4 @@ export async function runWatch(
 const lineOf = (
   event: WatchEvent,
   { mode, before }: { readonly mode: Mode; readonly before: boolean },
-): string | null =>
-  mode === "json" ? JSON.stringify(eventJson(event, before)) : renderEvent(event);
+): string | null => (mode === "json" ? jsonLine(eventJson(event, before)) : renderEvent(event));

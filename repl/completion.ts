@@ -134,16 +134,19 @@ async function keysFrom(
 function choose(
   start: number,
   found: readonly string[],
-  from: { readonly typed: string; readonly more: boolean } = { typed: "", more: false },
+  keys: { readonly typed: string; readonly more: boolean } | null = null,
 ): Completion | null {
   const [first] = found;
   if (first === undefined) return null;
-  const candidates = found.map(renderKey);
-  if (found.length === 1 && !from.more) {
-    return { start, text: `${renderKey(first)} `, candidates, more: false };
+  // Words of ours are typed as they are.
+  const shownWhole = keys === null ? (word: string) => word : renderKey;
+  const candidates = found.map(shownWhole);
+  const more = keys?.more ?? false;
+  if (found.length === 1 && !more) {
+    return { start, text: `${shownWhole(first)} `, candidates, more };
   }
-  const common = from.more ? from.typed : commonStart(found);
-  return { start, text: renderKeyStart(common), candidates, more: from.more };
+  const common = keys?.more === true ? keys.typed : commonStart(found);
+  return { start, text: keys === null ? common : renderKeyStart(common), candidates, more };
 }
 
 function commonStart(texts: readonly string[]): string {

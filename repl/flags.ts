@@ -7,6 +7,7 @@ import { keyBytesMax, requestKeyBytesMax } from "../server/state-machine/command
 import { parseInteger, revisionOfText } from "../server/state-machine/integer.ts";
 import { compareKeys } from "../server/state-machine/key-range.ts";
 import type { WatchOptions } from "../server/watch/watch-port.ts";
+import { renderKey, shorten } from "./render.ts";
 
 export interface Flag {
   /** What its value is; null where it has none. */
@@ -229,7 +230,8 @@ export class FlagReader {
     if (text === undefined) return {};
     const value = read(String(text));
     if (value === null) {
-      throw new WrongFlagError(flag, `"${text}" is no value of --${flag}`, `it is ${form}`);
+      const shownText = renderKey(shorten(String(text)));
+      throw new WrongFlagError(flag, `${shownText} is no value of --${flag}`, `it is ${form}`);
     }
     return { [name]: value } as { [key in Name]?: T };
   }

@@ -78,7 +78,8 @@ export function shorten(text: string): string {
 }
 
 function isBare(text: string): boolean {
-  return text !== "" && !/[\s'"\\]/u.test(text) && !unprintable.test(text);
+  // What begins with two dashes would be read as a flag where a word may be left out.
+  return text !== "" && !/^--|[\s'"\\]/u.test(text) && !unprintable.test(text);
 }
 
 function readsAsItself(text: string): boolean {

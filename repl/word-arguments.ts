@@ -4,7 +4,7 @@ import { keyBytesMax } from "../server/state-machine/command.ts";
 import { commandFlags, type GivenFlags, type WrongFlag } from "./flags.ts";
 import { exampleOf, usageOf, type CommandName } from "./help.ts";
 import type { WrongWord } from "./member-words.ts";
-import { renderKey, shorten } from "./render.ts";
+import { renderLine, shorten } from "./render.ts";
 import { problemAt, type Problem, type Word } from "./words.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -154,7 +154,7 @@ export class WordArguments {
     if (word.startsWith("--")) {
       const flags = Object.keys(commandFlags[this.name] ?? {}).map((flag) => `--${flag}`);
       const known = flags.length === 0 ? "it has none" : `its flags are ${flags.join(", ")}`;
-      return this.problem(count, [`${this.name} has no flag ${renderKey(shorten(word))}`, known]);
+      return this.problem(count, [`${this.name} has no flag ${renderLine(shorten(word))}`, known]);
     }
     if (count === 0) return this.problem(count, [`${this.name} takes no words`, usage]);
     if (this.name === "put") {

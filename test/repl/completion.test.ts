@@ -39,7 +39,7 @@ const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["a key for a counter", ["visits"], "incr v", "incr visits "],
   ["a flag", [], "put k v --if-m", "put k v --if-match "],
   ["a flag in the place of a prefix", ["--k"], "list --rev", "list --reverse "],
-  ["a key that looks like a flag where one is needed", ["--k"], "get --", "get --k "],
+  ["a key that looks like a flag where one is needed", ["--k"], "get --", 'get "--k" '],
   ["no flag that is there", [], "list --reverse --rev", "list --reverse --rev"],
   ["a key as a flag's value", ["user/1"], "list --start us", "list --start user/1 "],
   ["a level", [], "get k --level lo", "get k --level local "],
