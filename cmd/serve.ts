@@ -185,13 +185,16 @@ class Server {
 
   async runPrompt(): Promise<"exit"> {
     const input = this.#config.prompt ? standardInput() : "none";
-    const store = this.#client;
+    const talk = {
+      store: this.#client,
+      input: process.stdin,
+      output: process.stdout,
+      monotonicMs: () => systemClock.monotonicMs(),
+    };
     if (input === "terminal") {
       const session = runTerminal({
-        store,
+        ...talk,
         prompt: () => nodePrompt(this.#config.nodeId, this.#node?.leadership.role ?? "forming"),
-        input: process.stdin,
-        output: process.stdout,
         historyPath: join(this.#config.directory, "history"),
       });
       this.#session = session;
@@ -200,7 +203,7 @@ class Server {
     if (input === "pipe") {
       // Lines are written before the start as well as after it: the first waits for a leader.
       await until(() => this.#client.isReady, Infinity);
-      const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+      const end = await runPipe(talk);
       if (end === "exit") return "exit";
     }
     return new Promise(() => {});
