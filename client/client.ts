@@ -11,6 +11,17 @@ import { Endpoints } from "./endpoints.ts";
 import { Entry, entryOfJson, isJsonRow } from "./entry.ts";
 import { KvError, objectIn } from "./error.ts";
 import { integerOf, type Integer } from "./integer.ts";
+import { Lease } from "./lease.ts";
+import {
+  acquire,
+  leaderIn,
+  Leadership,
+  Lock,
+  pathOf as queuePathOf,
+  type Leader,
+  type LockOptions,
+  type LockPort,
+} from "./lock.ts";
 import { millisecondsOf, type Duration } from "./time.ts";
 import { Transaction, type Selection } from "./transaction.ts";
 import { type Change, watch, type WatchSelection } from "./watch.ts";
@@ -21,6 +32,8 @@ export { Entry } from "./entry.ts";
 export { KvError } from "./error.ts";
 export type { KvErrorCode, Outcome } from "./error.ts";
 export type { Integer } from "./integer.ts";
+export type { Lease } from "./lease.ts";
+export type { Leader, Leadership, Lock, LockOptions } from "./lock.ts";
 export type { Duration } from "./time.ts";
 export type { Condition, Operation, OperationResult, Transaction } from "./transaction.ts";
 export type { Selection, TransactionResult } from "./transaction.ts";
@@ -67,6 +80,8 @@ export interface PutOptions extends DeleteOptions {
   readonly contentType?: string;
   /** The row goes by itself after this time. */
   readonly ttl?: Duration;
+  /** The row goes with this lease, whose id it is; `not_found` where that is gone. */
+  readonly lease?: number;
 }
 
 export interface GetOptions extends CallOptions {
@@ -145,19 +160,20 @@ export class Client {
     value: Value,
     options: PutOptions = {},
   ): Promise<{ readonly revision: number }> {
-    const { contentType, ttl } = options;
+    const { contentType, ttl, lease } = options;
     const body = bytesOf(value);
     if (isDotKey(key)) {
       const described = contentType === undefined ? {} : { contentType };
       const lives = ttl === undefined ? {} : { ttl };
-      const put = { op: "put", key, value: body, ...described, ...lives } as const;
+      const leased = lease === undefined ? {} : { lease };
+      const put = { op: "put", key, value: body, ...described, ...lives, ...leased } as const;
       return writeDotKey(this.txn(), [put], options);
     }
     const headers = {
       ...matchHeaders(options),
       ...(contentType === undefined ? {} : { "Content-Type": contentType }),
     };
-    const query = queryOf({ ttl: durationText(ttl, "ttl") });
+    const query = queryOf({ ttl: durationText(ttl, "ttl"), lease: lease?.toString() });
     const call = { method: "PUT", path: pathOf(key) + query, headers, body } as const;
     return { revision: revisionOf(await this.#write(call, options), "unknown") };
   }
@@ -299,6 +315,57 @@ export class Client {
   watch(selection: WatchSelection, options: CallOptions = {}): AsyncGenerator<Change, void> {
     const { signal } = options;
     return watch(this.#asker, selection, signal ? [this.#signal, signal] : [this.#signal]);
+  }
+
+  /** A time that keys share, which keeps itself going until it is ended. */
+  async lease(ttl: Duration, options: CallOptions = {}): Promise<Lease> {
+    const ttlMs = millisecondsOf(ttl, "ttl");
+    const fromMs = performance.now();
+    const body = JSON.stringify({ ttl: `${ttlMs}ms` });
+    const call = { path: "/v1/leases", headers: jsonHeaders, body };
+    const { id } = jsonOf(await this.#locks.enter({ ...call, signal: options.signal }));
+    if (typeof id !== "number") throw notOurs("unknown");
+    const path = `/v1/leases/${id}`;
+    return new Lease({
+      id,
+      ttlMs,
+      fromMs,
+      renew: (signal) => this.#locks.repeat({ method: "POST", path: `${path}/keepalive`, signal }),
+      end: () => this.#locks.repeat({ method: "DELETE", path }),
+      closing: this.#signal,
+    });
+  }
+
+  /**
+   * Waits for one's turn, in the order of coming. `await using lock = await kv.lock("name")` gives it
+   * back at the end of the block. Rejects with `conflict` where others had it for as long as `wait`.
+   */
+  async lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return new Lock(...(await acquire(this.#locks, { kind: "lock", name }, options)));
+  }
+
+  /** Stands for election, and resolves on winning it. Others read the value. */
+  async campaign(name: string, value: Value, options: LockOptions = {}): Promise<Leadership> {
+    const won = await acquire(this.#locks, { kind: "election", name, value }, options);
+    return new Leadership(won, this.#locks);
+  }
+
+  /** Undefined where nobody leads. */
+  async leader(name: string, options: CallOptions = {}): Promise<Leader | undefined> {
+    const path = queuePathOf("election", name);
+    return leaderIn(jsonOf(await this.#read({ path }, options)));
+  }
+
+  get #locks(): LockPort {
+    const always = { write: true, repeatable: true } as const;
+    return {
+      enter: (call) => {
+        const headers = { ...call.headers, "Idempotency-Key": newIdempotencyKey() };
+        return this.#asker.ask({ ...call, ...always, method: "POST", headers });
+      },
+      repeat: (call) => this.#asker.ask({ ...call, ...always }),
+      closing: this.#signal,
+    };
   }
 
   /** The keys under `prefix`, with values of one type. */

@@ -6,11 +6,15 @@ import { integerOf, type Integer } from "./integer.ts";
 import { millisecondsOf, type Duration } from "./time.ts";
 
 /** A key without a row has revision 0. */
-export type Condition = { readonly key: string; readonly not?: boolean } & (
-  | { readonly revision: number }
-  | { readonly createRevision: number }
-  | { readonly exists: boolean }
-  | { readonly value: Value }
+export type Condition = { readonly not?: boolean } & (
+  | { readonly key: string; readonly revision: number }
+  | { readonly key: string; readonly createRevision: number }
+  | { readonly key: string; readonly exists: boolean }
+  | { readonly key: string; readonly value: Value }
+  /** The holder of the lock has this token; 0: nobody holds it. */
+  | { readonly lock: string; readonly token: number }
+  /** The same of who leads. */
+  | { readonly election: string; readonly token: number }
 );
 
 /** Of both, what lies in both. */
@@ -29,6 +33,7 @@ export type Operation =
       readonly value: Value;
       readonly contentType?: string;
       readonly ttl?: Duration;
+      readonly lease?: number;
     }
   | { readonly op: "get" | "delete"; readonly key: string }
   | ({ readonly op: "range" | "deleteRange"; readonly limit?: number } & Selection)

@@ -74,7 +74,14 @@ function renderResult(result: OperationResult): string {
     case "append":
       return renderValue(result.value);
     case "revision":
+    case "setValue":
       return String(result.revision);
+    case "leaseGrant":
+    case "leaseRenew":
+    case "leaseRevoke":
+    case "join":
+    case "leave":
+      return result.op;
     default:
       return unreachable(result);
   }

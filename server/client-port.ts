@@ -85,6 +85,8 @@ export interface WriteOptions {
   readonly fingerprint?: Uint8Array;
   /** Of a put: the row goes after this long. */
   readonly ttlMs?: number;
+  /** Of a put: the row goes with this lease; `not_found` where that is gone. Not together with a TTL. */
+  readonly lease?: number;
   /** Written only if the row is this one; otherwise `condition_failed`. */
   readonly ifMatch?: Match;
   /** Written only if the row is not this one. */

@@ -21,11 +21,12 @@ import type {
   DeleteCommand,
   MismatchResult,
   PlainCommand,
-  PutCommand,
 } from "./state-machine/command.ts";
 import {
   transactionOf,
   type Condition,
+  type FailedResult,
+  type Operation,
   type OperationResult,
   type Transaction,
 } from "./state-machine/transaction.ts";
@@ -74,7 +75,7 @@ export const isConditional = ({ ifMatch, ifNoneMatch }: WriteOptions): boolean =
 
 /** Where the conditions do not hold, it looks up the revision that stands in the way. */
 export function conditionally(
-  command: PutCommand | DeleteCommand,
+  command: Extract<Operation, { readonly op: "put" }> | DeleteCommand,
   { ifMatch, ifNoneMatch }: WriteOptions,
 ): Transaction {
   const { key } = command;
@@ -126,9 +127,8 @@ export function deleteRangeAnswer(executed: Executed): DeleteRangeAnswer {
 
 export function transactionAnswer(executed: Executed): TransactionAnswer {
   if (executed.op === "failed") {
-    const { code, detail, position } = executed;
-    const place = `operation ${position + 1}: ${detail}`;
-    return { ok: false, code, detail: place, outcome: "not_applied" };
+    const { position, detail } = executed;
+    return failureOf({ ...executed, detail: `operation ${position + 1}: ${detail}` });
   }
   assert(executed.op === "transaction", "a transaction is answered as a transaction");
   const { succeeded, results, revision } = executed;
@@ -146,14 +146,21 @@ function oneResult(
   executed: Executed,
 ): Failure | { readonly result: OperationResult; readonly revision: Index } {
   if (executed.op === "failed") {
-    const { code, detail } = executed;
-    return { ok: false, code, detail, outcome: "not_applied" };
+    return failureOf(executed);
   }
   assert(executed.op === "transaction", "a transaction is answered as a transaction");
   const [result] = executed.results;
   assert(result !== undefined, "each operation has a result");
   return { result, revision: executed.revision };
 }
+
+const failureOf = ({ code, detail }: FailedResult): Failure => ({
+  ok: false,
+  code,
+  detail,
+  outcome: "not_applied",
+  ...(code === "not_found" ? { field: "lease" } : {}),
+});
 
 /** `found`: null where there is no row. */
 function conditionFailed(found: Index | null): Failure {

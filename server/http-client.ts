@@ -122,7 +122,7 @@ export class HttpClient implements ClientPort {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const path = pathOf(key) + queryOf(ttlParameter(options));
+    const path = pathOf(key) + queryOf(lastingParameters(options));
     const place = { method: "PUT", path, body: value, contentType } as const;
     const call = { ...place, ...matchHeaders(options), ...onceHeader(options) };
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
@@ -356,8 +356,10 @@ function matchHeaders({
   };
 }
 
-const ttlParameter = ({ ttlMs }: { readonly ttlMs?: number }): { ttl?: string } =>
-  ttlMs === undefined ? {} : { ttl: `${ttlMs}ms` };
+const lastingParameters = ({ ttlMs, lease }: Pick<WriteOptions, "ttlMs" | "lease">) => ({
+  ttl: milliseconds(ttlMs),
+  lease: lease?.toString(),
+});
 
 const onceHeader = ({ idempotencyKey }: WriteOptions): Pick<Call, "idempotencyKey"> =>
   idempotencyKey === undefined ? {} : { idempotencyKey };
@@ -382,7 +384,11 @@ function atomicCall(operation: AtomicOperation): Unsigned {
   switch (op) {
     case "incr": {
       const { by, min, max } = operation;
-      const bounds = { min: min?.toString(), max: max?.toString(), ...ttlParameter(operation) };
+      const bounds = {
+        min: min?.toString(),
+        max: max?.toString(),
+        ...lastingParameters(operation),
+      };
       return { method: "POST", path: path({ by: by.toString(), ...bounds }) };
     }
     case "max":
@@ -391,7 +397,7 @@ function atomicCall(operation: AtomicOperation): Unsigned {
     case "append":
       return { method: "POST", path: path({}), body: operation.value };
     case "touch":
-      return { method: "POST", path: path(ttlParameter(operation)) };
+      return { method: "POST", path: path(lastingParameters(operation)) };
     case "getdel":
       return { method: "POST", path: path({}) };
   }

@@ -24,8 +24,8 @@ export function valueJson(bytes: Uint8Array): { value: string } | { valueBase64:
 export function rowJson(row: Row): object {
   const { key, revision, createRevision } = row;
   const contentType = row.contentType ?? undefined;
-  const { ttlMs } = row;
-  return { key, ...valueJson(row.value), contentType, revision, createRevision, ttlMs };
+  const { ttlMs, lease } = row;
+  return { key, ...valueJson(row.value), contentType, revision, createRevision, ttlMs, lease };
 }
 
 export const keyJson = ({ key, revision }: Row): object => ({ key, revision });
@@ -43,12 +43,14 @@ export interface JsonRow {
   readonly revision: Row["revision"];
   readonly createRevision?: Row["revision"];
   readonly ttlMs?: number;
+  readonly lease?: number;
 }
 
 export function rowOfJson(json: JsonRow): Row {
   const { key, contentType = null, revision } = json;
   const createRevision = json.createRevision ?? revision;
   const row = { key, value: valueOfJson(json), contentType, revision, createRevision };
+  if (json.lease !== undefined) return { ...row, lease: json.lease };
   return json.ttlMs === undefined ? row : { ...row, ttlMs: json.ttlMs };
 }
 

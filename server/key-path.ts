@@ -54,10 +54,16 @@ export function keyOfPath(path: string): Result<{ readonly key: string }> {
   if (isFolderPath(path)) {
     return badRequest("a path that ends in `:` names no key; send a literal one as %3A", "key");
   }
+  const decoded = decodedPath(raw);
+  return decoded.ok ? checkLength(decoded.text) : decoded;
+}
+
+/** What stands in the rest of a path: UTF-8 without NUL, percent-decoded once. */
+export function decodedPath(raw: string): Result<{ readonly text: string }> {
   if (unescaped.test(raw)) {
     return badRequest("the path has a character that must be percent-encoded", "key");
   }
-  return raw.includes("%") ? unescape(raw) : checkLength(raw);
+  return raw.includes("%") ? unescape(raw) : { ok: true, text: raw };
 }
 
 /** Whether `path`, which starts with `keyPathPrefix`, names the keys below it, and none itself. */
@@ -71,7 +77,7 @@ export function folderOfPath(path: string): Result<{ readonly prefix: string }> 
   return named.ok ? { ok: true, prefix: named.key } : named;
 }
 
-function unescape(raw: string): Result<{ readonly key: string }> {
+function unescape(raw: string): Result<{ readonly text: string }> {
   if (badEscape.test(raw)) {
     return badRequest("a `%` in the path is not followed by two hex digits; send it as %25", "key");
   }
@@ -82,7 +88,7 @@ function unescape(raw: string): Result<{ readonly key: string }> {
     return badRequest("the key is not valid UTF-8; escape the bytes of UTF-8 text", "key");
   }
   if (key.includes("\0")) return badRequest("the key contains a NUL byte", "key");
-  return checkLength(key);
+  return { ok: true, text: key };
 }
 
 function checkLength(key: string): Result<{ readonly key: string }> {

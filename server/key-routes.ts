@@ -10,11 +10,17 @@ import { onceOf } from "./idempotency.ts";
 import { defaultLimits } from "./limits.ts";
 import { getChanged, type Wait } from "./long-poll.ts";
 import { badRequest, refusal } from "./problem.ts";
-import { type KnownParameters, type Parameters, parseQuery, parseTtl } from "./query.ts";
+import {
+  type KnownParameters,
+  type Parameters,
+  parseLease,
+  parseQuery,
+  parseTtl,
+} from "./query.ts";
 import { parseRevision, parseTime, readOptionsOf, readParameters } from "./read-parameters.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
-const putParameters: KnownParameters = { taken: ["ttl"], later: ["lease"] };
+const putParameters: KnownParameters = { taken: ["ttl", "lease"], later: [] };
 const deleteParameters: KnownParameters = { taken: [], later: [] };
 const getParameters: KnownParameters = { taken: [...readParameters, "wait", "after"], later: [] };
 
@@ -99,9 +105,14 @@ async function put(
   if (!once.ok) return refusal(once, { write: true });
   const ttl = parseTtl(head, parsed.parameters);
   if (!ttl.ok) return refusal(ttl, { write: true });
-  const options = { contentType, ...asked.conditions, ...once.once };
+  const leased = parseLease(head, parsed.parameters);
+  if (!leased.ok) return refusal(leased, { write: true });
   const { ttlMs } = ttl;
-  const answer = await store.put(key, body, ttlMs === undefined ? options : { ...options, ttlMs });
+  const { lease } = leased;
+  if (ttlMs !== undefined && lease !== undefined) return refusal(bothTimes, { write: true });
+  const plain = { contentType, ...asked.conditions, ...once.once };
+  const timed = ttlMs === undefined ? plain : { ...plain, ttlMs };
+  const answer = await store.put(key, body, lease === undefined ? timed : { ...timed, lease });
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -115,6 +126,8 @@ async function put(
   };
 }
 
+const bothTimes = badRequest("`lease` does not go with a TTL: the lease has one", "lease");
+
 async function remove(
   { head, target, body, key, query }: KeyCall,
   store: ClientPort,
@@ -125,8 +138,9 @@ async function remove(
   if (refused !== null) return refusal(refused, { write: true });
   const asked = conditionsOf(head);
   if (!asked.ok) return refusal(asked, { write: true });
-  if (head.headers.has("x-ttl")) {
-    return refusal(badRequest("`x-ttl` is for what stays a while", "x-ttl"), { write: true });
+  for (const name of ["x-ttl", "x-lease"]) {
+    if (!head.headers.has(name)) continue;
+    return refusal(badRequest(`\`${name}\` is for what stays a while`, name), { write: true });
   }
   if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
   const once = onceOf(head, { target, body });

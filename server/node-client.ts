@@ -112,10 +112,12 @@ export class NodeClient implements ClientPort {
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
-    const { contentType = null, ttlMs } = options;
+    const { contentType = null, ttlMs, lease } = options;
     const plain: PutCommand = { op: "put", key, value, contentType };
     const put: PutCommand = ttlMs === undefined ? plain : { ...plain, ttlMs };
-    const command = isConditional(options) ? conditionally(put, options) : put;
+    const leased = lease === undefined ? put : { ...plain, lease };
+    const isMore = isConditional(options) || lease !== undefined;
+    const command = isMore ? conditionally(leased, options) : put;
     const answer = await this.#write(command, options);
     return answer.ok ? putAnswer(answer.result) : answer;
   }

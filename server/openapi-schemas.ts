@@ -64,6 +64,7 @@ const operations = [
     ...valueFields,
     contentType: { type: "string", maxLength: contentTypeBytesMax },
     ttl,
+    lease: index,
   }),
   operation(["get", "delete"], keyFields),
   operation(["range", "deleteRange"], { ...boundFields, limit }),
@@ -81,9 +82,15 @@ const condition = object(
     createRevision: index,
     exists: flag,
     ...valueFields,
+    lock: { ...text, description: "With `token`: whoever holds this lock has that token." },
+    election: { ...text, description: "The same of who leads; 0: nobody does." },
+    token: index,
   },
   {
     optional: [
+      "lock",
+      "election",
+      "token",
       "key",
       "keyBase64",
       "not",
@@ -103,7 +110,10 @@ const member = {
   http: text,
 };
 
-const optionalRow = ["value", "valueBase64", "contentType", "createRevision", "ttlMs"];
+/** How a queue is entered: by a lease that is there, or for a time. */
+const entering = { ttl, wait: ttl, lease: index };
+
+const optionalRow = ["value", "valueBase64", "contentType", "createRevision", "ttlMs", "lease"];
 const nullableText = { type: ["string", "null"] };
 const side = list(ref("Operation"), { maxItems: operationsMax });
 
@@ -117,6 +127,7 @@ export const schemas = {
       revision: index,
       createRevision: index,
       ttlMs: { ...index, description: "What is left of its TTL." },
+      lease: { ...index, description: "The lease with which it goes." },
     },
     { optional: optionalRow },
   ),
@@ -158,6 +169,40 @@ export const schemas = {
     },
     revision: index,
   }),
+  NewLease: object({ ttl }),
+  Lease: object({ id: index, ttlMs: index }),
+  LeaseLeft: object({ id: index, ttlMs: index, remainingMs: index }),
+  Acquire: object(entering, { optional: ["ttl", "wait", "lease"] }),
+  Campaign: object(
+    { ...entering, ...valueFields },
+    { optional: ["ttl", "wait", "lease", "value", "valueBase64"] },
+  ),
+  NewValue: object(valueFields, { optional: ["value", "valueBase64"] }),
+  Held: object({
+    name: text,
+    token: { ...index, description: "Of this holder alone, and greater than all before." },
+    lease: index,
+  }),
+  Released: object({ released: { const: true }, revision: index }),
+  Proclaimed: object({ name: text, token: index, revision: index }),
+  Lock: object({
+    name: text,
+    holder: { oneOf: [{ type: "null" }, object({ token: index, lease: index })] },
+    waiting: { ...index, description: "How many stand behind the holder." },
+  }),
+  Leader: object(
+    {
+      leader: {
+        oneOf: [
+          { type: "null" },
+          object({ ...valueFields, token: index }, { optional: ["value", "valueBase64"] }),
+        ],
+      },
+      type: { enum: ["leader", "progress"], description: "Of a line." },
+      revision: index,
+    },
+    { optional: ["type", "revision", "leader"] },
+  ),
   Members: object({ members: list(ref("Member")), revision: index }),
   Member: object(
     { ...member, incarnation: nullableText },

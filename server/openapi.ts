@@ -3,80 +3,26 @@
 import { defaultLimits } from "./limits.ts";
 import { atomicOperations } from "./atomic-routes.ts";
 import { duration, flag, index, ref, schemas, text } from "./openapi-schemas.ts";
-import { keyBytesMax, requestKeyBytesMax, valueBytesMax } from "./state-machine/command.ts";
-
-type Method = "get" | "put" | "post" | "delete";
-
-interface Parameter {
-  readonly name: string;
-  readonly in: "query" | "header" | "path";
-  readonly required?: boolean;
-  readonly description: string;
-  readonly schema: object;
-}
-
-interface Described {
-  readonly operationId: string;
-  readonly summary: string;
-  readonly description?: string;
-  readonly parameters?: readonly Parameter[];
-  readonly requestBody?: object;
-  readonly responses: Readonly<Record<string, object>>;
-}
-
-type PathItem = Readonly<Partial<Record<Method, Described>>>;
-
-export type Paths = Readonly<Record<string, PathItem>>;
-
-const query = (name: string, schema: object, description: string): Parameter => ({
-  name,
-  in: "query",
-  description,
-  schema,
-});
-
-const header = (name: string, description: string, schema: object = text): Parameter => ({
-  name,
-  in: "header",
-  description,
-  schema,
-});
-
-const inPath = (name: string, schema: object, description: string): Parameter => ({
-  name,
-  in: "path",
-  required: true,
-  description,
-  schema,
-});
-
-const problemBody = { "application/problem+json": { schema: ref("Problem") } };
-
-/** Besides those that any request may meet, which are the default. */
-function refusals(...descriptions: readonly (readonly [status: number, text: string])[]) {
-  const own = descriptions.map(([status, description]) => [
-    String(status),
-    { description, content: problemBody },
-  ]);
-  return {
-    ...(Object.fromEntries(own) as Record<string, object>),
-    default: { $ref: "#/components/responses/Problem" },
-  };
-}
-
-const answer = (description: string, schema: object, headers: object = {}) => ({
-  description,
-  headers,
-  content: { "application/json": { schema } },
-});
-
-const bodyOf = (name: string) => ({
-  required: true,
-  content: { "application/json": { schema: ref(name) } },
-});
+import {
+  answer,
+  bodyOf,
+  header,
+  inPath,
+  mediaType,
+  mismatch,
+  once,
+  problemBody,
+  query,
+  refusals,
+  revisionHeader,
+  type Described,
+  type PathItem,
+  type Paths,
+} from "./openapi-parts.ts";
+import { leasePaths } from "./openapi-leases.ts";
+import { keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
 
 const anyBytes = { schema: {} };
-const revisionHeader = { schema: index, description: "Of the row or the write." };
 const etagHeader = { schema: text, description: 'The revision in quotes, such as "12".' };
 const written = { ETag: etagHeader, "X-KV-Revision": revisionHeader };
 const read = {
@@ -111,22 +57,15 @@ const reading = [
 ];
 const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
-const once = header(
-  "Idempotency-Key",
-  "Whoever sends the same request under the same key again hears the same answer, and nothing more is done.",
-  { type: "string", pattern: "^[ -~]+$", minLength: 1, maxLength: requestKeyBytesMax },
-);
 const ttl = query("ttl", duration, "The key goes after this time; in `X-TTL` as well.");
 const ttlHeader = header("X-TTL", "As `ttl`.", duration);
+const lease = query("lease", index, "The key goes with this lease; in `X-Lease` as well.");
+const leaseHeader = header("X-Lease", "As `lease`.", index);
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
-const mismatch = [
-  422,
-  "The idempotency key stands for another request, or for an old one.",
-] as const;
 const tooLarge = [413, "The value is too large."] as const;
+const noLease = [404, "The lease is gone."] as const;
 const missing = [404, "There is no such key."] as const;
-const mediaType = [415, "The body is not `application/json`."] as const;
 
 const integer64 = ref("Integer");
 const keyInPath = inPath(
@@ -163,7 +102,7 @@ const keyPath: PathItem = {
   put: {
     operationId: "put",
     summary: "Stores a value",
-    parameters: [contentType, ttl, ttlHeader, ifMatch, ifNoneMatch, once],
+    parameters: [contentType, ttl, ttlHeader, lease, leaseHeader, ifMatch, ifNoneMatch, once],
     requestBody: {
       description: `The value, ${valueBytesMax} bytes at the most.`,
       content: { "*/*": anyBytes },
@@ -171,7 +110,7 @@ const keyPath: PathItem = {
     responses: {
       200: answer("Replaced.", ref("Written"), written),
       201: answer("Created.", ref("Written"), written),
-      ...refusals(condition, tooLarge, mismatch, [507, "A disk is full."]),
+      ...refusals(condition, noLease, tooLarge, mismatch, [507, "A disk is full."]),
     },
   },
   delete: {
@@ -437,6 +376,7 @@ export const paths: Paths = {
     },
   },
   "/v1/watch": { get: watching },
+  ...leasePaths,
   ...clusterPaths,
   "/livez": simple("live", "Whether the process does its work", "live", { const: true }),
   "/readyz": simple("ready", "Whether it knows a leader; otherwise 503", "ready", { const: true }),

@@ -77,6 +77,23 @@ export function parseTtl(
   return badRequest(`\`${name}\` ${durationForm}`, name);
 }
 
+/** `?lease=` or `X-Lease`; undefined where neither is given. */
+export function parseLease(
+  { headers }: RequestHead,
+  parameters: Parameters,
+): Result<{ readonly lease: number | undefined }> {
+  const [asked, header] = [parameters.get("lease"), headers.get("x-lease")];
+  if (asked !== undefined && header !== null) {
+    return badRequest("a lease is in `lease` or in `x-lease`, not in both", "lease");
+  }
+  const text = asked ?? header;
+  if (text === null) return { ok: true, lease: undefined };
+  const lease = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(lease)) return { ok: true, lease };
+  const name = asked === undefined ? "x-lease" : "lease";
+  return badRequest(`\`${name}\` is the id of a lease, a number`, name);
+}
+
 /** `?name`, `?name=true`, `?name=false`. */
 export function parseFlag(
   parameters: Parameters,

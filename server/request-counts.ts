@@ -14,6 +14,7 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST", "DEL
 const routes: ReadonlySet<string> = new Set([
   "/v1/kv",
   "/v1/txn",
+  "/v1/leases",
   "/v1/status",
   "/v1/members",
   "/v1/transfer",
@@ -29,6 +30,9 @@ const routes: ReadonlySet<string> = new Set([
 const prefixes = [
   [keyPathPrefix, "/v1/kv/{key}"],
   ["/v1/members/", "/v1/members/{id}"],
+  ["/v1/leases/", "/v1/leases/{id}"],
+  ["/v1/locks/", "/v1/locks/{name}"],
+  ["/v1/elections/", "/v1/elections/{name}"],
 ] as const;
 
 /** The route that stands for `target` in metrics. */

@@ -12,9 +12,10 @@ import {
 } from "./json-row.ts";
 import { durationForm } from "./duration.ts";
 import { Fields, reading } from "./json-fields.ts";
-import { unreachable } from "./raft/assert.ts";
+import { AssertionError, unreachable } from "./raft/assert.ts";
 import type { Index } from "./raft/entry.ts";
 import { rangeOf } from "./selection.ts";
+import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
 import { parseInteger } from "./state-machine/integer.ts";
 import { contentTypeBytesMax } from "./state-machine/command.ts";
 import { compareKeys, type KeyRange } from "./state-machine/key-range.ts";
@@ -53,7 +54,12 @@ export function transactionOfJson(json: unknown): Result<{ readonly value: Trans
 
 const conditionKinds = ["revision", "createRevision", "exists", "value"] as const;
 
+/** Locks and elections are queues of their own. */
+export const queueKinds = ["lock", "election"] as const;
+
 function readCondition(fields: Fields): Condition {
+  const queue = queueKinds.find((kind) => fields.has(kind));
+  if (queue !== undefined) return readHolder(fields, queue);
   const key = fields.key();
   const not = fields.boolean("not", false);
   const given = conditionKinds.filter((kind) => fields.has(kind) || fields.has(`${kind}Base64`));
@@ -66,9 +72,26 @@ function readCondition(fields: Fields): Condition {
   return condition;
 }
 
+function readHolder(fields: Fields, kind: (typeof queueKinds)[number]): Condition {
+  const name = fields.text(kind);
+  const problem = queueNameProblem(name);
+  if (problem !== null) fields.fail(kind, problem);
+  const not = fields.boolean("not", false);
+  const token = fields.count("token", { max: Number.MAX_SAFE_INTEGER });
+  fields.end();
+  return { kind: "holder", key: `${kind}/${name}`, not, token };
+}
+
+/** What is wrong with the name of a lock or an election; null where nothing is. */
+export function queueNameProblem(name: string): string | null {
+  const bytes = Buffer.byteLength(name);
+  if (bytes >= 1 && bytes <= queueNameBytesMax && !name.includes("\0")) return null;
+  return `is 1 to ${queueNameBytesMax} bytes of text without NUL`;
+}
+
 function readComparison(
   fields: Fields,
-  kind: Condition["kind"],
+  kind: (typeof conditionKinds)[number],
   { key, not }: { readonly key: string; readonly not: boolean },
 ): Condition {
   switch (kind) {
@@ -137,14 +160,15 @@ function operationIn(fields: Fields): Operation {
 const limits = { min: 1, max: rangeRowsMax };
 
 function readPut(fields: Fields): Operation {
-  if (fields.has("lease")) fields.fail("lease", "is not implemented yet", "not_implemented");
   const contentType = fields.has("contentType") ? fields.text("contentType") : null;
   const isRight = contentType === null || contentTypeForm.test(contentType);
   if (!isRight || (contentType?.length ?? 0) > contentTypeBytesMax) {
     fields.fail("contentType", `is 1 to ${contentTypeBytesMax} printable ASCII characters`);
   }
   const put = { op: "put", key: fields.key(), value: fields.value(), contentType } as const;
-  return withTtl(put, fields);
+  if (!fields.has("lease")) return withTtl(put, fields);
+  if (fields.has("ttl")) fields.fail("lease", "does not go with `ttl`: the lease has one");
+  return { ...put, lease: fields.count("lease", { min: 1, max: Number.MAX_SAFE_INTEGER }) };
 }
 
 function withTtl<T extends Operation>(operation: T, fields: Fields): T {
@@ -186,6 +210,10 @@ function conditionJson(condition: Condition): object {
       return { key, [kind]: condition.revision, not };
     case "value":
       return { key, valueBase64: inBase64(condition.value), not };
+    case "holder": {
+      const slash = key.indexOf("/");
+      return { [key.slice(0, slash)]: key.slice(slash + 1), token: condition.token, not };
+    }
     default:
       return unreachable(kind);
   }
@@ -200,7 +228,9 @@ function operationJson(operation: Operation): object {
     case "put": {
       const { key, value, contentType } = operation;
       const type = contentType ?? undefined;
-      return { op, key, valueBase64: inBase64(value), contentType: type, ...ttlJson(operation) };
+      const { lease } = operation;
+      const lasts = { ...ttlJson(operation), lease };
+      return { op, key, valueBase64: inBase64(value), contentType: type, ...lasts };
     }
     case "append":
       return { op, key: operation.key, valueBase64: inBase64(operation.value) };
@@ -220,8 +250,13 @@ function operationJson(operation: Operation): object {
       const end = range.end.length > contentEndMax ? undefined : range.end;
       return { op, start: range.start, end, limit: limit ?? undefined };
     }
-    default:
+    case "get":
+    case "getdel":
+    case "delete":
+    case "revision":
       return { op, key: operation.key };
+    default:
+      throw new AssertionError(`${op} has routes of its own`);
   }
 }
 
@@ -253,7 +288,14 @@ export function resultJson(result: OperationResult): unknown {
     case "append":
       return valueJson(result.value);
     case "revision":
+    case "setValue":
       return { revision: result.revision };
+    case "leaseGrant":
+    case "leaseRenew":
+    case "leaseRevoke":
+    case "join":
+    case "leave":
+      return { ...result, op: undefined };
     default:
       return unreachable(op);
   }
@@ -298,9 +340,7 @@ export function resultOfJson(
       return numberOf(op, found["value"], revision);
     case "append":
       return { op, value: valueOfJson(found), revision };
-    case "revision":
-      return null;
     default:
-      return unreachable(op);
+      return null;
   }
 }

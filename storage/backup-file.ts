@@ -24,7 +24,7 @@ import {
 } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const format = 2;
+const format = 3;
 
 /** "kvbk": tells a backup from a node's own state. */
 const applicationId = 0x6b76626b;

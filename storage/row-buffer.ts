@@ -17,6 +17,8 @@ export interface BufferedRow {
   readonly checksum: number;
   /** Undefined: it stays. */
   readonly expiresMs: number | undefined;
+  /** The lease with which it goes. */
+  readonly lease: number | undefined;
 }
 
 export interface WaitingRow {

@@ -6,8 +6,10 @@ import { index, type Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { Deadlines } from "../server/state-machine/deadlines.ts";
 import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
+import { LeasedKeys } from "../server/state-machine/leased-keys.ts";
 import {
   mergeRows,
+  rowOf,
   withTtl,
   type NewRow,
   type RowChange,
@@ -43,6 +45,7 @@ export class RowTable implements Rows {
   readonly #verification: StateVerification;
   #hash: StateHash;
   readonly #deadlines = new Deadlines();
+  readonly #leased = new LeasedKeys();
   /** Log time, as of the newest entry. */
   timeMs = 0;
   /** Bytes of all values ever put. */
@@ -57,7 +60,7 @@ export class RowTable implements Rows {
       return Buffer.byteLength(key) + value.byteLength;
     };
     this.#verification = new StateVerification({ database, check });
-    this.#readDeadlines();
+    this.#readLasting();
   }
 
   /** Over all rows as they are now. */
@@ -68,7 +71,7 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ changes
 
   put(row: NewRow, revision: Index): RowVersion | null {
-    const { key, contentType, expiresMs } = row;
+    const { key, contentType, expiresMs, lease } = row;
     const waiting = this.#buffer.get(key);
     const before = waiting === undefined ? this.#below(key) : waiting.row;
     const createRevision = before === null ? revision : before.createRevision;
@@ -76,7 +79,7 @@ export class RowTable implements Rows {
     // A copy: an entry's bytes are a view into a packet, or the log's.
     const value = row.value.slice();
     this.writtenBytes += value.byteLength;
-    const after = { value, contentType, createRevision, revision, checksum, expiresMs };
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
     this.#change(key, waiting, before, after);
     this.#hash.add(checksum, revision, createRevision);
     return before;
@@ -99,6 +102,7 @@ export class RowTable implements Rows {
     if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
     else waiting.row = row;
     this.#deadlines.set(key, row?.expiresMs);
+    this.#leased.set(key, row?.lease);
   }
 
   touch(key: string, expiresMs: number): void {
@@ -107,8 +111,9 @@ export class RowTable implements Rows {
     const { value, contentType, revision, createRevision } = row;
     const waiting = this.#buffer.get(key);
     const before = waiting === undefined ? this.#below(key) : waiting.row;
-    const checksum = rowChecksum({ ...row, expiresMs }, revision, createRevision);
-    const after = { value, contentType, createRevision, revision, checksum, expiresMs };
+    const lease = undefined;
+    const checksum = rowChecksum({ ...row, expiresMs, lease }, revision, createRevision);
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
     this.writtenBytes += value.byteLength;
     this.#change(key, waiting, before, after);
     this.#hash.add(checksum, revision, createRevision);
@@ -116,6 +121,25 @@ export class RowTable implements Rows {
 
   get deadlines(): Deadlines {
     return this.#deadlines;
+  }
+
+  get leased(): LeasedKeys {
+    return this.#leased;
+  }
+
+  /** What is kept in memory of the rows in the table. */
+  #readLasting(): void {
+    this.#readDeadlines();
+    this.#leased.clear();
+    let [lease, last] = [-1, ""];
+    for (;;) {
+      const page = this.#statements.leased.all(lease, last);
+      for (const found of page) {
+        [lease, last] = [found["lease"] as number, found["key"] as string];
+        this.#leased.set(last, lease);
+      }
+      if (page.length === 0) return;
+    }
   }
 
   #readDeadlines(): void {
@@ -160,7 +184,7 @@ export class RowTable implements Rows {
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
     if (waiting !== undefined)
-      return waiting.row && withTtl(rowOf(key, waiting.row, false), this.timeMs);
+      return waiting.row && withTtl(bufferedRow(key, waiting.row, false), this.timeMs);
     const found = this.#statements.get.get(key);
     return found && withTtl(this.#checkedRow(found), this.timeMs);
   }
@@ -216,6 +240,7 @@ export class RowTable implements Rows {
       revision,
       found["checksum"] ?? null,
       found["expires_ms"] ?? null,
+      found["lease"] ?? null,
     ];
     const detail = contradictionIn(columns);
     if (detail !== null) throw new StateDamaged(this.#path, detail);
@@ -253,8 +278,9 @@ export class RowTable implements Rows {
 
   #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
     if (row !== null) {
-      const { value, contentType, createRevision, revision, checksum, expiresMs = null } = row;
-      const columns = [contentType, createRevision, revision, checksum, expiresMs] as const;
+      const { value, contentType, createRevision, revision, checksum } = row;
+      const { expiresMs = null, lease = null } = row;
+      const columns = [contentType, createRevision, revision, checksum, expiresMs, lease] as const;
       this.#statements.put.run(key, value, ...columns);
     } else if (stored !== null) {
       this.#statements.delete.run(key);
@@ -282,7 +308,7 @@ export class RowTable implements Rows {
     this.written();
     this.#hash = hash;
     this.#buffer = new RowBuffer();
-    this.#readDeadlines();
+    this.#readLasting();
   }
 
   /**
@@ -317,15 +343,14 @@ function* changesOf(
   { reverse, keysOnly }: ScanOptions,
 ): Generator<RowChange> {
   for (const [key, { row }] of buffer.within(range, reverse)) {
-    yield [key, row && rowOf(key, row, keysOnly)];
+    yield [key, row && bufferedRow(key, row, keysOnly)];
   }
 }
 
-function rowOf(key: string, row: BufferedRow, isKeyOnly: boolean): Row {
-  const { contentType, expiresMs } = row;
+function bufferedRow(key: string, row: BufferedRow, isKeyOnly: boolean): Row {
+  const { contentType, expiresMs, lease } = row;
   const value = isKeyOnly ? noBytes : row.value;
   const revision = index(row.revision);
   const createRevision = index(row.createRevision);
-  const found = { key, value, contentType, revision, createRevision };
-  return expiresMs === undefined ? found : { ...found, expiresMs };
+  return rowOf({ key, value, contentType, expiresMs, lease }, { revision, createRevision });
 }

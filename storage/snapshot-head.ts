@@ -17,7 +17,7 @@ export interface SnapshotHead {
 export const encodeHead = ({ group, clusterId, id, applied, digest }: SnapshotHead): Uint8Array =>
   new TextEncoder().encode(
     JSON.stringify({
-      format: 2,
+      format: 3,
       group,
       clusterId,
       id,
@@ -48,7 +48,7 @@ function readHead(head: unknown): SnapshotHead | null {
   const [group, id, lastIndex, lastTerm, logTimeMs] = numbers as number[];
   const { format, clusterId, configuration, stateHash, historyHash, bookHash } = found;
   const isHead =
-    format === 2 &&
+    format === 3 &&
     numbers.every(Number.isSafeInteger) &&
     typeof clusterId === "string" &&
     typeof stateHash === "string" &&

@@ -8,14 +8,15 @@ import type { NewRow } from "../server/state-machine/rows.ts";
 
 /** Over everything in the row; stored with it, so that damage is noticed. 32 bits. */
 export function rowChecksum(
-  { key, value, contentType, expiresMs }: NewRow,
+  { key, value, contentType, expiresMs, lease }: NewRow,
   revision: number,
   createRevision: number,
 ): number {
   // The lengths tell where one part ends and the next begins.
   const typeLength = contentType === null ? "-" : contentType.length;
   const time = expiresMs === undefined ? "" : `${expiresMs}! `;
-  const head = `${time}${revision} ${createRevision} ${typeLength} ${value.byteLength} `;
+  const going = lease === undefined ? "" : `${lease}@ `;
+  const head = `${time}${going}${revision} ${createRevision} ${typeLength} ${value.byteLength} `;
   return crc32(value, crc32(head + key + (contentType ?? "")));
 }
 

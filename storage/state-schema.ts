@@ -15,12 +15,12 @@ import {
 } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const formatVersion = 4;
+const formatVersion = 5;
 
 /** "kvst": tells our file from any other SQLite database. */
 const applicationId = 0x6b767374;
 
-/** `kv` holds the users' rows and nothing else. `checksum` is `rowChecksum`'s. */
+/** `kv` holds the users' rows, and the hidden ones of leases and queues. `checksum` is `rowChecksum`'s. */
 const kvTable = `CREATE TABLE kv (
   key TEXT PRIMARY KEY,
   value BLOB NOT NULL,
@@ -28,10 +28,13 @@ const kvTable = `CREATE TABLE kv (
   create_revision INTEGER NOT NULL,
   revision INTEGER NOT NULL,
   checksum INTEGER NOT NULL,
-  expires_ms INTEGER
+  expires_ms INTEGER,
+  lease INTEGER
 ) WITHOUT ROWID`;
 
 const expiresIndex = `CREATE INDEX kv_expires ON kv (expires_ms) WHERE expires_ms IS NOT NULL`;
+
+const leaseIndex = `CREATE INDEX kv_lease ON kv (lease) WHERE lease IS NOT NULL`;
 
 /** Requests that are executed once; `checksum` is over all of the row. */
 const requestTableSql = `CREATE TABLE request (
@@ -80,6 +83,7 @@ export const userTable: StateTable = {
     "revision",
     "checksum",
     "expires_ms",
+    "lease",
   ],
   keyCount: 1,
 };
@@ -94,12 +98,18 @@ export const requestTable: StateTable = {
 export const stateTables: readonly StateTable[] = [userTable, requestTable];
 
 /** Makes them all. */
-export const stateTablesSql: string = [kvTable, expiresIndex, requestTableSql, requestIndex].join(
-  "; ",
-);
+export const stateTablesSql: string = [
+  kvTable,
+  expiresIndex,
+  leaseIndex,
+  requestTableSql,
+  requestIndex,
+].join("; ");
 
 /** Of a whole file, by their names. */
-const schema = [kvTable, expiresIndex, metaTable, requestTableSql, requestIndex].join(";");
+const schema = [kvTable, expiresIndex, leaseIndex, metaTable, requestTableSql, requestIndex].join(
+  ";",
+);
 
 export interface StateMeta {
   readonly appliedIndex: number;

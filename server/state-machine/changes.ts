@@ -75,6 +75,10 @@ export class WatchedRows implements Rows {
     this.#rows.touch(key, expiresMs);
   }
 
+  get leased(): Rows["leased"] {
+    return this.#rows.leased;
+  }
+
   get deadlines(): Rows["deadlines"] {
     return this.#rows.deadlines;
   }

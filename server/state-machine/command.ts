@@ -104,6 +104,8 @@ export interface Row {
   readonly expiresMs?: number;
   /** What is left until then. */
   readonly ttlMs?: number;
+  /** The lease with which it goes; then it has no time of its own. */
+  readonly lease?: number;
 }
 
 export interface GetQuery {

@@ -4,6 +4,7 @@ import { assert, unreachable } from "../raft/assert.ts";
 import type { Entry, Index } from "../raft/entry.ts";
 import type { Command, CommandResult, PlainCommand, PutCommand } from "./command.ts";
 import { expiredPerEntry } from "./deadlines.ts";
+import { leaseOfKey } from "./hidden-rows.ts";
 import { executeOnce, onceResultBytesMax, type RequestStore } from "./once.ts";
 import type { Rows } from "./rows.ts";
 import { transact } from "./transact.ts";
@@ -24,14 +25,18 @@ export function execute(
   return executeOnce(requests, command, { timeMs, run });
 }
 
-/** As many as one entry may, those that are due first. */
+/** As many as one entry may, those that are due first; a lease with all its keys. */
 function expire(rows: Rows): CommandResult {
   const keys: string[] = [];
   while (keys.length < expiredPerEntry) {
     const { next } = rows.deadlines;
     if (next === null || next.timeMs > rows.timeMs) break;
-    rows.remove(next.key, "expire");
-    keys.push(next.key);
+    const lease = leaseOfKey(next.key);
+    const leased = lease === null ? [] : rows.leased.keysOf(lease);
+    for (const key of [...leased, next.key]) {
+      rows.remove(key, "expire");
+      keys.push(key);
+    }
   }
   return { op: "expired", keys };
 }

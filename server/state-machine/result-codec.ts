@@ -5,9 +5,10 @@
 
 import { unreachable } from "../raft/assert.ts";
 import { index } from "../raft/entry.ts";
-import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./command.ts";
+import { contentTypeBytesMax, keyBytesMax, ttlMsMax, valueBytesMax } from "./command.ts";
 import type { CommandResult, Row } from "./command.ts";
 import { Reader, Writer } from "./command-bytes.ts";
+import { leaseKeysMax } from "./leased-keys.ts";
 import {
   operationsMax,
   rangeRowsMax,
@@ -30,8 +31,14 @@ const operationCodes = [
   "min",
   "append",
   "touch",
+  "leaseGrant",
+  "leaseRenew",
+  "leaseRevoke",
+  "join",
+  "leave",
+  "setValue",
 ] as const;
-const failureCodes = ["conflict", "too_large"] as const;
+const failureCodes = ["conflict", "too_large", "not_found"] as const;
 
 const overheadBytes = 64;
 const bytesPerUnit = 3;
@@ -127,7 +134,27 @@ function writeResult(writer: Writer, result: OperationResult): void {
       writer.field(0xc4, result.value).integer(BigInt(result.revision));
       return;
     case "revision":
-      writer.integerOrNil(result.revision === null ? null : BigInt(result.revision));
+      writeCount(writer, result.revision);
+      return;
+    case "leaseGrant":
+      writer.integer(BigInt(result.lease));
+      return;
+    case "leaseRenew":
+      writer.integer(BigInt(result.ttlMs));
+      return;
+    case "leaseRevoke":
+      writer.integer(BigInt(result.deleted));
+      return;
+    case "join":
+      writeCount(writer, result.token);
+      writeCount(writer, result.lease);
+      writer.boolean(result.isFirst);
+      return;
+    case "leave":
+      writer.boolean(result.left);
+      return;
+    case "setValue":
+      writer.integer(BigInt(result.revision));
       return;
     default:
       unreachable(op);
@@ -139,10 +166,11 @@ function writeRow(writer: Writer, row: Row): void {
   if (row.contentType === null) writer.byte(0xc0);
   else writer.field(0xd9, encoder.encode(row.contentType));
   writer.integer(BigInt(row.revision)).integer(BigInt(row.createRevision));
-  for (const time of [row.expiresMs, row.ttlMs]) {
-    writer.integerOrNil(time === undefined ? null : BigInt(time));
-  }
+  for (const number of [row.expiresMs, row.ttlMs, row.lease]) writeCount(writer, number ?? null);
 }
+
+const writeCount = (writer: Writer, count: number | null): void =>
+  void writer.integerOrNil(count === null ? null : BigInt(count));
 
 // ------------------------------------------------------------------ reading
 
@@ -222,6 +250,21 @@ function readResult(reader: Reader): OperationResult | null {
       return { op, value: readBytes(reader), revision: readIndex(reader) };
     case "revision":
       return { op, revision: reader.skipNil() ? null : readIndex(reader) };
+    case "leaseGrant":
+      return { op, lease: readIndex(reader) };
+    case "leaseRenew":
+      return { op, ttlMs: reader.count(ttlMsMax) };
+    case "leaseRevoke":
+      return { op, deleted: reader.count(leaseKeysMax) };
+    case "join": {
+      const token = reader.skipNil() ? null : readIndex(reader);
+      const lease = reader.skipNil() ? null : readIndex(reader);
+      return { op, token, lease, isFirst: reader.boolean() };
+    }
+    case "leave":
+      return { op, left: reader.boolean() };
+    case "setValue":
+      return { op, revision: readIndex(reader) };
     default:
       return unreachable(op);
   }
@@ -237,8 +280,10 @@ function readRow(reader: Reader): Row {
     revision: readIndex(reader),
     createRevision: readIndex(reader),
   };
-  const time = () => (reader.skipNil() ? null : reader.count(Number.MAX_SAFE_INTEGER));
-  const expiresMs = time();
-  const ttlMs = time();
+  const number = () => (reader.skipNil() ? null : reader.count(Number.MAX_SAFE_INTEGER));
+  const expiresMs = number();
+  const ttlMs = number();
+  const lease = number();
+  if (lease !== null) return { ...row, lease };
   return expiresMs === null || ttlMs === null ? row : { ...row, expiresMs, ttlMs };
 }

@@ -3,10 +3,18 @@
 import { unreachable } from "../raft/assert.ts";
 import type { Index } from "../raft/entry.ts";
 import { valueBytesMax, type Row } from "./command.ts";
-import { deadlinesMax } from "./deadlines.ts";
+import { holderToken } from "./hidden-rows.ts";
 import { integerBytes, integerOfBytes, isInteger } from "./integer.ts";
 import type { KeyRange } from "./key-range.ts";
-import { Overlay, type RowReader, type Rows } from "./rows.ts";
+import {
+  attachProblem,
+  failed,
+  hasRoomFor,
+  runOnLeases,
+  tooManyDeadlines,
+  type Failed,
+} from "./lease-operations.ts";
+import { Overlay, type NewRow, type RowReader, type Rows } from "./rows.ts";
 import {
   rangeRowsMax,
   type Condition,
@@ -53,6 +61,8 @@ function isTrue(reader: RowReader, condition: Condition): boolean {
       const row = reader.get(key);
       return row !== null && areEqual(row.value, condition.value);
     }
+    case "holder":
+      return holderToken(reader, key) === condition.token;
     default:
       return unreachable(kind);
   }
@@ -61,14 +71,6 @@ function isTrue(reader: RowReader, condition: Condition): boolean {
 function areEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && a.every((byte, at) => byte === b[at]);
 }
-
-type Failed = Pick<FailedResult, "op" | "code" | "detail">;
-
-const failed = (code: FailedResult["code"], detail: string): Failed => ({
-  op: "failed",
-  code,
-  detail,
-});
 
 const keyText = (key: string): string => JSON.stringify(key);
 
@@ -102,8 +104,10 @@ class Run {
     const { op } = operation;
     switch (op) {
       case "put": {
-        const { key, ttlMs } = operation;
+        const { key, ttlMs, lease } = operation;
         if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+        const problem = lease === undefined ? null : attachProblem(this.#rows, lease);
+        if (problem !== null) return problem;
         const row = { ...operation, expiresMs: this.#after(ttlMs) };
         const created = this.#rows.put(row, this.#revision) === null;
         return { op, created, revision: this.#revision };
@@ -134,6 +138,13 @@ class Run {
         return this.#number(operation);
       case "append":
         return this.#append(operation.key, operation.value);
+      case "leaseGrant":
+      case "leaseRenew":
+      case "leaseRevoke":
+      case "join":
+      case "leave":
+      case "setValue":
+        return runOnLeases(this.#rows, operation, this.#revision);
       default:
         return unreachable(op);
     }
@@ -195,8 +206,11 @@ class Run {
     const contentType = row?.contentType ?? null;
     const ttlMs = row === null && op === "incr" ? operation.ttlMs : undefined;
     if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
-    const expiresMs = row === null ? this.#after(ttlMs) : row.expiresMs;
-    this.#rows.put({ key, value: integerBytes(value), contentType, expiresMs }, this.#revision);
+    const lasts = row ?? { expiresMs: this.#after(ttlMs) };
+    this.#rows.put(
+      { ...lasting(lasts), key, value: integerBytes(value), contentType },
+      this.#revision,
+    );
     return { op, value, revision: this.#revision };
   }
 
@@ -212,8 +226,8 @@ class Run {
     const value = new Uint8Array(length);
     value.set(start);
     value.set(end, start.byteLength);
-    const { contentType = null, expiresMs } = row ?? {};
-    this.#rows.put({ key, value, contentType, expiresMs }, this.#revision);
+    const { contentType = null } = row ?? {};
+    this.#rows.put({ ...lasting(row ?? {}), key, value, contentType }, this.#revision);
     return { op: "append", value, revision: this.#revision };
   }
 
@@ -240,14 +254,11 @@ class Run {
   }
 }
 
-const tooManyDeadlines = failed(
-  "conflict",
-  `there are ${deadlinesMax} keys with a TTL already, which is the most; nothing was done`,
-);
-
-/** Deadlines are in memory. */
-export const hasRoomFor = (rows: Rows, key: string): boolean =>
-  rows.deadlines.count < deadlinesMax || rows.deadlines.has(key);
+/** How long a row stays, which a change of its value leaves as it was. */
+const lasting = ({ expiresMs, lease }: Pick<NewRow, "expiresMs" | "lease">) => ({
+  expiresMs,
+  lease,
+});
 
 function extreme(
   { op, value }: { readonly op: "max" | "min"; readonly value: bigint },

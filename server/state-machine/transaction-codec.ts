@@ -25,7 +25,7 @@ const boundBytesMax = keyBytesMax + 8;
 const overheadBytes = 64;
 const bytesPerUnit = 3;
 
-const conditionCodes = ["", "exists", "revision", "createRevision", "value"] as const;
+const conditionCodes = ["", "exists", "revision", "createRevision", "value", "holder"] as const;
 
 const operationCodes = [
   "",
@@ -43,6 +43,13 @@ const operationCodes = [
   "putFor",
   "incrFor",
   "touch",
+  "putLeased",
+  "leaseGrant",
+  "leaseRenew",
+  "leaseRevoke",
+  "join",
+  "leave",
+  "setValue",
 ] as const;
 
 const encoder = new TextEncoder();
@@ -75,7 +82,9 @@ function operationBytes(operation: Operation): number {
     bytes += (operation.range.start.length + operation.range.end.length) * bytesPerUnit;
   }
   if (operation.op === "put") bytes += (operation.contentType?.length ?? 0) * bytesPerUnit;
-  if (operation.op === "put" || operation.op === "append") bytes += operation.value.byteLength;
+  if ("value" in operation && operation.value instanceof Uint8Array) {
+    bytes += operation.value.byteLength;
+  }
   return bytes;
 }
 
@@ -92,6 +101,9 @@ function writeCondition(writer: Writer, condition: Condition): void {
     case "value":
       writer.field(0xc4, condition.value);
       return;
+    case "holder":
+      writer.integer(BigInt(condition.token));
+      return;
     default:
       unreachable(kind);
   }
@@ -99,15 +111,15 @@ function writeCondition(writer: Writer, condition: Condition): void {
 
 function writeOperation(writer: Writer, operation: Operation): void {
   const { op } = operation;
-  const isFor = (op === "put" || op === "incr") && operation.ttlMs !== undefined;
-  writer.byte(operationCodes.indexOf(isFor ? `${op}For` : op));
+  writer.byte(operationCodes.indexOf(codeNameOf(operation)));
   switch (op) {
     case "put": {
       const { key, value, contentType } = operation;
       writer.field(0xd9, text(key)).field(0xc4, value);
       if (contentType === null) writer.byte(0xc0);
       else writer.field(0xd9, text(contentType));
-      if (operation.ttlMs !== undefined) writer.integer(BigInt(operation.ttlMs));
+      const last = operation.lease ?? operation.ttlMs;
+      if (last !== undefined) writer.integer(BigInt(last));
       return;
     }
     case "delete":
@@ -142,9 +154,39 @@ function writeOperation(writer: Writer, operation: Operation): void {
     case "append":
       writer.field(0xd9, text(operation.key)).field(0xc4, operation.value);
       return;
+    case "leaseGrant":
+      writer.integer(BigInt(operation.ttlMs));
+      return;
+    case "leaseRenew":
+    case "leaseRevoke":
+      writer.integer(BigInt(operation.lease));
+      return;
+    case "join": {
+      const { key, value, lease, ttlMs, waits } = operation;
+      writer.field(0xd9, text(key)).field(0xc4, value);
+      writer.integerOrNil(lease === null ? null : BigInt(lease));
+      writer.integer(BigInt(ttlMs)).boolean(waits);
+      return;
+    }
+    case "leave":
+      writer.field(0xd9, text(operation.key)).integer(BigInt(operation.token));
+      return;
+    case "setValue": {
+      const { key, token, value } = operation;
+      writer.field(0xd9, text(key)).integer(BigInt(token)).field(0xc4, value);
+      return;
+    }
     default:
       unreachable(op);
   }
+}
+
+/** What lasts otherwise has another code: what was written before keeps its bytes. */
+function codeNameOf(operation: Operation): (typeof operationCodes)[number] {
+  const { op } = operation;
+  if (op === "put" && operation.lease !== undefined) return "putLeased";
+  if ((op === "put" || op === "incr") && operation.ttlMs !== undefined) return `${op}For`;
+  return op;
 }
 
 function writeRange(writer: Writer, { start, end }: KeyRange): void {
@@ -190,6 +232,8 @@ function readTtl(reader: Reader): number {
   return ttlMs;
 }
 
+const readRevision = (reader: Reader): number => reader.count(Number.MAX_SAFE_INTEGER);
+
 function readRange(reader: Reader): KeyRange {
   const start = reader.text(boundBytesMax) ?? "";
   const end = reader.text(boundBytesMax) ?? "";
@@ -209,6 +253,8 @@ function readCondition(reader: Reader): Condition | null {
       return { kind, key, not, revision: reader.count(Number.MAX_SAFE_INTEGER) };
     case "value":
       return { kind, key, not, value: readValue(reader) };
+    case "holder":
+      return { kind, key, not, token: readRevision(reader) };
     default:
       return unreachable(kind);
   }
@@ -221,11 +267,13 @@ function readOperation(reader: Reader): Operation | null {
     case "":
       return null;
     case "put":
-    case "putFor": {
+    case "putFor":
+    case "putLeased": {
       const key = readKey(reader);
       const value = readValue(reader);
       const contentType = reader.skipNil() ? null : reader.text(contentTypeBytesMax);
       const put = { op: "put", key, value, contentType } as const;
+      if (op === "putLeased") return { ...put, lease: readRevision(reader) };
       return op === "put" ? put : { ...put, ttlMs: readTtl(reader) };
     }
     case "touch":
@@ -254,6 +302,21 @@ function readOperation(reader: Reader): Operation | null {
       return { op, key: readKey(reader), value: reader.integer() };
     case "append":
       return { op, key: readKey(reader), value: readValue(reader) };
+    case "leaseGrant":
+      return { op, ttlMs: readTtl(reader) };
+    case "leaseRenew":
+    case "leaseRevoke":
+      return { op, lease: readRevision(reader) };
+    case "join": {
+      const key = readKey(reader);
+      const value = readValue(reader);
+      const lease = reader.skipNil() ? null : readRevision(reader);
+      return { op, key, value, lease, ttlMs: readTtl(reader), waits: reader.boolean() };
+    }
+    case "leave":
+      return { op, key: readKey(reader), token: readRevision(reader) };
+    case "setValue":
+      return { op, key: readKey(reader), token: readRevision(reader), value: readValue(reader) };
     default:
       return unreachable(op);
   }

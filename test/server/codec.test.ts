@@ -3,7 +3,7 @@
 import { decode, encode } from "@msgpack/msgpack";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { nodeId } from "../../server/raft/entry.ts";
+import { index, nodeId } from "../../server/raft/entry.ts";
 import { decodeCommand, encodeCommand, takesRoom } from "../../server/state-machine/codec.ts";
 import {
   commandBytes,
@@ -20,7 +20,13 @@ import {
   type PlainCommand,
 } from "../../server/state-machine/command.ts";
 import { afterEveryKey } from "../../server/state-machine/key-range.ts";
-import { operationsMax, type Transaction } from "../../server/state-machine/transaction.ts";
+import { decodeResult, encodeResult } from "../../server/state-machine/result-codec.ts";
+import { rowOf } from "../../server/state-machine/rows.ts";
+import {
+  operationsMax,
+  type OperationResult,
+  type Transaction,
+} from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -235,6 +241,8 @@ const transaction: Transaction = {
     { kind: "revision", key: "k", not: false, revision: Number.MAX_SAFE_INTEGER },
     { kind: "createRevision", key: "ä", not: false, revision: 0 },
     { kind: "value", key: "k", not: true, value: utf8("v") },
+    { kind: "holder", key: "lock/a", not: false, token: 0 },
+    { kind: "holder", key: "lock/a", not: true, token: 77 },
   ],
   then: [
     { op: "put", key: "k", value: utf8("value"), contentType: "a/b" },
@@ -253,8 +261,37 @@ const transaction: Transaction = {
     { op: "max", key: "k", value: -1n },
     { op: "min", key: "k", value: 256n },
     { op: "append", key: "k", value: utf8("end") },
+    { op: "put", key: "k", value: utf8("v"), contentType: null, lease: 7 },
+    { op: "put", key: "k", value: none, contentType: "a/b", ttlMs: 7 },
+    { op: "leaseGrant", ttlMs: 1 },
+    { op: "leaseRenew", lease: 8 },
+    { op: "leaseRevoke", lease: 2 ** 40 },
+    { op: "join", key: "lock/a", value: none, lease: null, ttlMs: 5, waits: false },
+    { op: "join", key: "election/ä", value: utf8("me"), lease: 3, ttlMs: 1, waits: true },
+    { op: "leave", key: "lock/a", token: 9 },
+    { op: "setValue", key: "election/ä", token: 9, value: utf8("you") },
   ],
 };
+
+test("the results of all operations on leases and queues come back as they were", () => {
+  const results: readonly OperationResult[] = [
+    { op: "leaseGrant", lease: index(7) },
+    { op: "leaseRenew", ttlMs: 1_000 },
+    { op: "leaseRevoke", deleted: 3 },
+    { op: "join", token: index(9), lease: 7, isFirst: true },
+    { op: "join", token: null, lease: null, isFirst: false },
+    { op: "leave", left: true },
+    { op: "leave", left: false },
+    { op: "setValue", revision: index(2 ** 40) },
+    { op: "get", row: rowOf(leased, { revision: index(9), createRevision: index(8) }) },
+  ];
+  const transacted = { op: "transaction", succeeded: true, results, revision: index(9) } as const;
+  assert.equal(decodeResult(encodeResult(transacted)), transacted);
+  const failed = { op: "failed", code: "not_found", detail: "gone", position: 1 } as const;
+  assert.equal(decodeResult(encodeResult(failed)), failed);
+});
+
+const leased = { key: "k", value: utf8("v"), contentType: null, lease: 7 };
 
 test("a transaction comes back as it was, with every kind of condition and operation", () => {
   assert.equal(decodeCommand(encodeCommand(transaction)), transaction);

@@ -4,7 +4,9 @@ import type { Index } from "../../server/raft/entry.ts";
 import type { Row } from "../../server/state-machine/command.ts";
 import { Deadlines } from "../../server/state-machine/deadlines.ts";
 import { compareKeys, type KeyRange } from "../../server/state-machine/key-range.ts";
+import { LeasedKeys } from "../../server/state-machine/leased-keys.ts";
 import {
+  rowOf,
   withTtl,
   type NewRow,
   type RowRevisions,
@@ -16,14 +18,16 @@ export class MapRows implements Rows {
   readonly #rows: Map<string, Row>;
   readonly #changed: (key: string, before: Row | null, after: Row | null) => void;
   readonly deadlines: Deadlines;
+  readonly leased: LeasedKeys;
   timeMs = 0;
 
   constructor(
     rows: Map<string, Row>,
     changed: (key: string, before: Row | null, after: Row | null) => void = () => {},
-    deadlines: Deadlines = deadlinesOf(rows),
+    { deadlines, leased }: Lasting = lastingOf(rows),
   ) {
     this.deadlines = deadlines;
+    this.leased = leased;
     this.#rows = rows;
     this.#changed = changed;
   }
@@ -46,17 +50,22 @@ export class MapRows implements Rows {
       .map((row) => (keysOnly ? { ...row, value: new Uint8Array() } : row));
   }
 
-  put({ key, value, contentType, expiresMs }: NewRow, revision: Index): RowRevisions | null {
+  put(row: NewRow, revision: Index): RowRevisions | null {
+    const { key, value } = row;
     const before = this.#rows.get(key) ?? null;
     const createRevision = before?.createRevision ?? revision;
-    const plain = { key, value: value.slice(), contentType, revision, createRevision };
-    this.#change(key, before, expiresMs === undefined ? plain : { ...plain, expiresMs });
+    this.#change(
+      key,
+      before,
+      rowOf({ ...row, value: value.slice() }, { revision, createRevision }),
+    );
     return before;
   }
 
   touch(key: string, expiresMs: number): void {
     const before = this.#rows.get(key);
-    if (before) this.#change(key, before, { ...before, expiresMs });
+    if (!before) return;
+    this.#change(key, before, rowOf({ ...before, expiresMs, lease: undefined }, before));
   }
 
   remove(key: string): RowRevisions | null {
@@ -70,12 +79,22 @@ export class MapRows implements Rows {
     if (after === null) this.#rows.delete(key);
     else this.#rows.set(key, after);
     this.deadlines.set(key, after?.expiresMs);
+    this.leased.set(key, after?.lease);
     this.#changed(key, before, after);
   }
 }
 
-export function deadlinesOf(rows: ReadonlyMap<string, Row>): Deadlines {
-  const deadlines = new Deadlines();
-  for (const { key, expiresMs } of rows.values()) deadlines.set(key, expiresMs);
-  return deadlines;
+/** What a store remembers besides its rows of how long they stay. */
+export interface Lasting {
+  readonly deadlines: Deadlines;
+  readonly leased: LeasedKeys;
+}
+
+export function lastingOf(rows: ReadonlyMap<string, Row>): Lasting {
+  const lasting = { deadlines: new Deadlines(), leased: new LeasedKeys() };
+  for (const { key, expiresMs, lease } of rows.values()) {
+    lasting.deadlines.set(key, expiresMs);
+    lasting.leased.set(key, lease);
+  }
+  return lasting;
 }

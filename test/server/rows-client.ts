@@ -32,7 +32,18 @@ import type {
 import type { Index } from "../../server/raft/entry.ts";
 import type { WatchAnswer, WatchOptions } from "../../server/watch/watch-port.ts";
 import { rangeOf } from "../../server/selection.ts";
-import type { PlainCommand, Row } from "../../server/state-machine/command.ts";
+import { defaultLimits } from "../../server/limits.ts";
+import type { Clock } from "../../server/ports.ts";
+import { WatchedRows } from "../../server/state-machine/changes.ts";
+import type {
+  Command,
+  CommandResult,
+  PlainCommand,
+  Row,
+} from "../../server/state-machine/command.ts";
+import type { Rows } from "../../server/state-machine/rows.ts";
+import { openWatch } from "../../server/watch/node-watch.ts";
+import { Watches } from "../../server/watch/watches.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
 import { execute } from "../../server/state-machine/execute.ts";
 import { transactionOf, type Transaction } from "../../server/state-machine/transaction.ts";
@@ -42,6 +53,8 @@ import { MapRows } from "./map-rows.ts";
 export class RowsClient {
   readonly rows = new Map<string, Row>();
   readonly #reader = new MapRows(this.rows);
+  #watches: Watches | null = null;
+  #written: Rows = this.#reader;
   readonly #requests = new MapRequests();
   /** Answers everything, while it is set. */
   failure: Failure | null = null;
@@ -53,9 +66,10 @@ export class RowsClient {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const { ttlMs } = options;
+    const { ttlMs, lease } = options;
     const ttl = ttlMs === undefined ? {} : { ttlMs };
-    const command = conditionally({ op: "put", key, value, contentType, ...ttl }, options);
+    const lasts = lease === undefined ? ttl : { lease };
+    const command = conditionally({ op: "put", key, value, contentType, ...lasts }, options);
     return this.#write(command, options, putAnswer);
   }
 
@@ -103,6 +117,20 @@ export class RowsClient {
     return { ok: true, ...meta, rows, prefixes, more, last, revision: this.#revision as Index };
   }
 
+  /** From here on it can be watched. */
+  beginWatches(clock: Clock): void {
+    const options = { clock, limits: defaultLimits, appliedIndex: this.#revision as Index };
+    const watches = new Watches(options);
+    this.#watches = watches;
+    this.#written = new WatchedRows(this.#reader, watches);
+    this.watched = async (asked) => openWatch({ watches, clock }, asked);
+  }
+
+  /** As a leader does when something is due. */
+  expire(): void {
+    this.#execute({ op: "expire" });
+  }
+
   /** What it gives is up to the test. */
   watched: (options: WatchOptions) => Promise<WatchAnswer> = async () => nothingToWatch;
 
@@ -124,11 +152,16 @@ export class RowsClient {
   ): T | Failure {
     this.writes += 1;
     if (this.failure !== null) return this.failure;
+    const result = executedIn(this.#execute(commandOf(command, options)));
+    return result.ok ? answerOf(result.result) : result;
+  }
+
+  #execute(command: Command): CommandResult {
     this.#revision += 1;
     const entry = { index: this.#revision as Index, timeMs: this.timeMs };
-    const asked = { command: commandOf(command, options), entry };
-    const result = executedIn(execute(this.#reader, this.#requests, asked));
-    return result.ok ? answerOf(result.result) : result;
+    const result = execute(this.#written, this.#requests, { command, entry });
+    this.#watches?.applied(entry.index);
+    return result;
   }
 }
 

@@ -16,10 +16,10 @@ import { WatchedRows, type ChangeSink } from "../../server/state-machine/changes
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
-import type { Deadlines } from "../../server/state-machine/deadlines.ts";
 import { execute } from "../../server/state-machine/execute.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
 import type { RequestRecord } from "../../server/state-machine/once.ts";
+import { rowOf } from "../../server/state-machine/rows.ts";
 import type {
   AppliedState,
   RowBatch,
@@ -32,7 +32,7 @@ import type {
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
 import { MapRequests, requestRows, requestsIn } from "../server/map-requests.ts";
-import { deadlinesOf, MapRows } from "../server/map-rows.ts";
+import { lastingOf, MapRows, type Lasting } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -128,14 +128,18 @@ function applyChanges(rows: Map<string, Row>, changes: readonly RowChange[]): vo
 }
 
 function readRows({ rows }: RowBatch): Row[] {
-  return rows.map(([key, value, contentType, createRevision, revision, expires]) => ({
-    key: key as string,
-    value: value as Uint8Array,
-    contentType: contentType as string | null,
-    createRevision: createRevision as Index,
-    revision: revision as Index,
-    ...(expires === null ? {} : { expiresMs: expires as number }),
-  }));
+  return rows.map(([key, value, contentType, createRevision, revision, expires, lease]) =>
+    rowOf(
+      {
+        key: key as string,
+        value: value as Uint8Array,
+        contentType: contentType as string | null,
+        expiresMs: (expires as number | null) ?? undefined,
+        lease: (lease as number | null) ?? undefined,
+      },
+      { createRevision: createRevision as Index, revision: revision as Index },
+    ),
+  );
 }
 
 /** What was applied at one index, to be compared between replicas. */
@@ -159,7 +163,7 @@ export class SimMachine implements StateMachine {
   #hash: StateHash;
   #history: number;
   #requests: MapRequests;
-  #deadlines: Deadlines;
+  #lasting: Lasting;
   /** Not in the file, and not on the way there. */
   #changes: RowChange[] = [];
   #isAhead = false;
@@ -188,7 +192,7 @@ export class SimMachine implements StateMachine {
     this.#hash = new StateHash(state.high, state.low);
     this.#history = state.history;
     this.#requests = new MapRequests(state.requests);
-    this.#deadlines = deadlinesOf(rows);
+    this.#lasting = lastingOf(rows);
     this.applied = state.applied;
   }
 
@@ -305,8 +309,9 @@ export class SimMachine implements StateMachine {
         const batch: SnapshotValue[][] = [];
         for (let bytes = 0; given < rows.length && bytes < bytesMax; given++) {
           const row = must(rows[given], "a row");
-          const { key, value, contentType, createRevision, revision, expiresMs = null } = row;
-          batch.push([key, value, contentType, createRevision, revision, expiresMs]);
+          const { key, value, contentType, createRevision, revision } = row;
+          const { expiresMs = null, lease = null } = row;
+          batch.push([key, value, contentType, createRevision, revision, expiresMs, lease]);
           bytes += key.length + value.byteLength;
         }
         if (batch.length > 0) return { table: "kv", rows: batch };
@@ -346,7 +351,7 @@ export class SimMachine implements StateMachine {
         const { high, low } = hash;
         this.#file.replace(rows, { applied, history, high, low, requests: requests.list });
         this.#requests = requests;
-        this.#deadlines = deadlinesOf(rows);
+        this.#lasting = lastingOf(rows);
         this.#rows = new Map(rows);
         this.#hash = hash;
         this.#history = history;
@@ -417,7 +422,7 @@ export class SimMachine implements StateMachine {
   }
 
   get nextDeadlineMs(): number | null {
-    return this.#deadlines.next?.timeMs ?? null;
+    return this.#lasting.deadlines.next?.timeMs ?? null;
   }
 
   #reader(): MapRows {
@@ -426,7 +431,7 @@ export class SimMachine implements StateMachine {
       if (row) this.#hash.add(checksumOf(row), row.revision, row.createRevision);
       this.#changes.push({ key, row });
     };
-    return new MapRows(this.#rows, changed, this.#deadlines);
+    return new MapRows(this.#rows, changed, this.#lasting);
   }
 }
 

@@ -14,7 +14,7 @@ import { execute } from "../../server/state-machine/execute.ts";
 import { requestKnownMs } from "../../server/state-machine/once.ts";
 import type { KeyValueStore } from "../../storage/key-value-store.ts";
 import { index } from "../../server/raft/entry.ts";
-import { transactionOf } from "../../server/state-machine/transaction.ts";
+import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
@@ -48,11 +48,36 @@ test("what is being written is read, replaced, deleted and listed like the rest"
 
 const fingerprint = new Uint8Array(fingerprintBytes);
 
+/** Leases of the run. */
+const granted: number[] = [];
+
+function drawnQueueing(
+  random: Random,
+  { value, number, ttlMs }: { value: Uint8Array; number: number; ttlMs: number },
+): Operation {
+  const key = "lock/a";
+  const lease = granted.length > 0 && random.float() < 0.5 ? random.pick(granted) : null;
+  const operations: readonly Operation[] = [
+    { op: "join", key, value, lease, ttlMs, waits: random.float() < 0.8 },
+    { op: "leave", key, token: number },
+    { op: "leaseRenew", lease: lease ?? number },
+    { op: "leaseRevoke", lease: lease ?? number },
+    { op: "setValue", key, token: number, value },
+  ];
+  return random.pick(operations);
+}
+
 function drawnWrite(random: Random, key: string, value: Uint8Array): PlainCommand {
   const put = { op: "put", key, value, contentType: null } as const;
   // Some are due at the next entry, and some much later.
   const ttlMs = 1 + random.below(Math.floor(requestKnownMs / 4));
   const chance = random.float();
+  // Of some entry: a lease, or a place in the queue, or nothing at all.
+  const number = 1 + random.below(400);
+  if (chance < 0.05) return transactionOf([], { op: "leaseGrant", ttlMs });
+  if (chance < 0.15)
+    return transactionOf([], { ...put, lease: granted.length > 0 ? random.pick(granted) : number });
+  if (chance < 0.2) return transactionOf([], drawnQueueing(random, { value, number, ttlMs }));
   if (chance < 0.4) return put;
   if (chance < 0.6) return { ...put, ttlMs };
   if (chance < 0.7) return transactionOf([], { op: "touch", key, ttlMs });
@@ -62,12 +87,14 @@ function drawnWrite(random: Random, key: string, value: Uint8Array): PlainComman
 }
 
 test("any writes between the parts of transactions leave what they leave on rows in a map", () => {
+  let reached = 0;
   for (let seed = 1; seed <= 20; seed++) {
     withScene((scene) => {
       const random = new Random(seed);
       const rows = new Map<string, Row>();
       const model = new MapRows(rows);
       const requests = new MapRequests();
+      granted.length = 0;
       for (let at = 1; at <= 400; at++) {
         const key = `k${random.below(12)}`;
         const value = new Uint8Array([at, seed]);
@@ -79,6 +106,9 @@ test("any writes between the parts of transactions leave what they leave on rows
         const timeMs = Math.floor((at * requestKnownMs) / 40);
         const expected = execute(model, requests, { command, entry: { index: index(at), timeMs } });
         assert.equal(scene.do(command, timeMs), expected, `seed ${seed}, ${at}`);
+        const [result] = expected.op === "transaction" ? expected.results : [];
+        if (result?.op === "leaseGrant") granted.push(result.lease);
+        if (result?.op === "join" && result.lease !== null) granted.push(result.lease);
         if (random.float() < 0.5) scene.store.commitSome(1 + random.below(3));
         failing.sql = random.float() < 0.05 ? random.pick(["COMMIT", "DELETE", "INSERT"]) : null;
         if (random.float() < 0.05) scene.store.commit();
@@ -97,8 +127,10 @@ test("any writes between the parts of transactions leave what they leave on rows
       while (scene.store.commitSome(1) === "more");
       while (!scene.store.verify(1 << 20).isEnd);
       assert.equal(scene.list().rows, list(model, wholeQuery).rows);
+      for (const lease of granted) reached += model.leased.countOf(lease);
     });
   }
+  assert.ok(reached > 0, "rows with leases were compared");
 });
 
 test("a crash between the parts takes the whole transaction back", () => {
