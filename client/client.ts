@@ -100,6 +100,11 @@ export interface ListOptions extends Selection, GetOptions {
   readonly limit?: number;
 }
 
+export interface DeleteRangeOptions extends WriteOptions {
+  /** So many at the most, the first ones; 10,000 are the most that one call deletes. */
+  readonly limit?: number;
+}
+
 export interface IncrementOptions extends WriteOptions {
   /** `conflict` where the result would leave these bounds. */
   readonly min?: Integer;
@@ -185,8 +190,10 @@ export class Client {
     const path = pathOf(key) + queryOf(readParameters(options));
     const reply = await this.#read({ path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({ key, value: reply.bytes, revision: revisionOf(reply), contentType });
+    const revision = revisionOf(reply);
+    // Left out where it is the same.
+    const createRevision = Number(reply.headers.get("x-kv-create-revision") ?? revision);
+    return entryOf(key, reply, { revision, createRevision });
   }
 
   async delete(
@@ -233,12 +240,13 @@ export class Client {
     return count;
   }
 
-  /** All of them or, where they are more than the servers delete at once, none. */
+  /** All of them or, where they are more than the servers delete at once and no `limit` is given, none. */
   async deleteRange(
     selection: Selection,
-    options: WriteOptions = {},
+    options: DeleteRangeOptions = {},
   ): Promise<{ readonly deleted: number; readonly revision: number }> {
-    const path = `/v1/kv${queryOf(selectionParameters(selection))}`;
+    const limit = options.limit?.toString();
+    const path = `/v1/kv${queryOf({ ...selectionParameters(selection), limit })}`;
     const reply = await this.#write({ method: "DELETE", path }, options);
     return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
   }
@@ -287,13 +295,7 @@ export class Client {
     const path = `${pathOf(key)}?op=getdel`;
     const reply = await this.#write({ method: "POST", path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({
-      key,
-      value: reply.bytes,
-      revision: revisionOf(reply, "unknown"),
-      contentType,
-    });
+    return entryOf(key, reply, { revision: revisionOf(reply, "unknown") });
   }
 
   txn(): Transaction {
@@ -404,6 +406,19 @@ function revisionOf(reply: Reply, outcome?: "unknown"): number {
   const revision = Number(reply.headers.get("x-kv-revision") ?? Number.NaN);
   if (!Number.isSafeInteger(revision)) throw notOurs(outcome);
   return revision;
+}
+
+function entryOf(
+  key: string,
+  { headers, bytes: value }: Reply,
+  revisions: { readonly revision: number; readonly createRevision?: number },
+): Entry {
+  const seconds = headers.get("x-ttl");
+  return new Entry({
+    ...{ key, value, ...revisions },
+    contentType: headers.get("content-type") ?? undefined,
+    ttlMs: seconds === null ? undefined : Math.round(1000 * Number(seconds)),
+  });
 }
 
 function pathOf(key: string): string {

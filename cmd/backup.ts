@@ -1,8 +1,9 @@
 /** `kv backup`: fetches a backup from a node, verifies it, and gives it its name only then. */
 
-import { createWriteStream, existsSync, renameSync, rmSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { createWriteStream, existsSync, linkSync, renameSync, rmSync, statSync } from "node:fs";
 import { get, type IncomingMessage } from "node:http";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { BackupReader } from "../storage/backup-file.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
@@ -30,17 +31,37 @@ export async function backup({ file, endpoints, replaces }: BackupOptions): Prom
     throw new StartError(`${path} exists already; give another name, or --force to replace it`);
   }
   if (!existsSync(dirname(path))) throw new StartError(`${dirname(path)} does not exist`);
-  const temporary = `${path}.tmp`;
+  if (existsSync(path) && !statSync(path).isFile()) {
+    throw new StartError(`${path} is no ordinary file; give another name`);
+  }
+  // A name of its own: another backup to the same place may be under way.
+  const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
   try {
     await fetchFromAny(endpoints, temporary);
     const told = await verified(temporary);
-    renameSync(temporary, path);
+    // A file may have come there meanwhile.
+    if (replaces) renameSync(temporary, path);
+    else placeAnew(temporary, path);
     syncDirectory(dirname(path));
     return { lines: [`${path}: ${told}`], code: exitCodes.done };
   } catch (error) {
     rmSync(temporary, { force: true });
     throw explained(error, path);
   }
+}
+
+/** Throws EEXIST where something is there already. */
+function placeAnew(temporary: string, path: string): void {
+  try {
+    linkSync(temporary, path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Not every file system has links.
+    if (code !== "EPERM" && code !== "ENOTSUP" && code !== "EOPNOTSUPP") throw error;
+    renameSync(temporary, path);
+    return;
+  }
+  rmSync(temporary);
 }
 
 /** Whether another node may be asked after this. */
@@ -136,5 +157,6 @@ function explained(error: unknown, path: string): unknown {
   }
   const { code } = error as NodeJS.ErrnoException;
   if (error instanceof StartError || typeof code !== "string") return error;
+  if (code === "EEXIST") return new StartError(`${path} has come meanwhile; give another name`);
   return new StartError(`${path} cannot be written (${code})`);
 }

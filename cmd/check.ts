@@ -1,6 +1,7 @@
 /** `kv check`: what is wrong with the files of nodes that do not run, and what to do about it. */
 
 import { join, resolve } from "node:path";
+import { configuration, hasOtherVoter } from "../server/raft/configuration.ts";
 import type { Disk } from "../storage/disk.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import {
@@ -70,7 +71,8 @@ async function checkNode(path: string, { disk, driver, lines }: Tools): Promise<
       return 0;
     }
     const checked = checkGroup({ disk, driver, directory: groupDirectory(path), group });
-    const hasPeers = (checked.configuration ?? identity).members.length > 1;
+    const members = checked.configuration ?? configuration(identity.members);
+    const hasPeers = hasOtherVoter(members, identity.nodeId);
     for (const finding of checked.findings) lines.push(advised(finding, hasPeers));
     if (checked.findings.length === 0) lines.push(`${path}: whole: ${summary(checked)}`);
     return checked.findings.length;

@@ -5,7 +5,7 @@ import type { Formed } from "../server/formation.ts";
 import type { DiskSpace } from "../server/ports.ts";
 import type { Limits } from "../server/limits.ts";
 import { must } from "../server/raft/assert.ts";
-import type { Configuration } from "../server/raft/configuration.ts";
+import { hasOtherVoter, type Configuration } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
@@ -20,6 +20,7 @@ import {
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
+import { MemberNote } from "../storage/member-note.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
 import { ReservedSpace } from "../storage/reserved-space.ts";
 import { SnapshotFiles } from "../storage/snapshot-files.ts";
@@ -120,24 +121,27 @@ export class NodeDirectory {
   }
 
   #openGroup(formed: Configuration, limits: Limits, suspect?: Suspect): OpenedGroup {
-    const { disk, driver, path } = this.#parts;
+    const { disk, driver, path, identity } = this.#parts;
+    const hasPeers = (newest: Configuration | null): boolean =>
+      hasOtherVoter(newest ?? formed, identity.nodeId);
+    const directory = groupDirectory(path);
     const opened = openGroup({
       disk,
-      directory: groupDirectory(path),
+      directory,
       group,
       drawSalt,
       logSizes: logSizes(limits),
       openMachine: (file) => KeyValueStore.open({ driver, path: file }),
       setMachineAside: setStateAside,
-      hasPeers: this.#identity.members.length > 1,
+      hasPeers,
       ...(suspect && { suspect }),
     });
-    if (!opened.ok) throw damaged(opened.damage, this.#identity.members.length > 1);
+    if (!opened.ok) throw damaged(opened.damage, hasPeers(new MemberNote(disk, directory).noted));
     const { log, machine } = opened.files;
     const clusterId = must(this.#identity.clusterId, "a group belongs to a cluster");
     const snapshots = new SnapshotFiles({
       disk,
-      directory: groupDirectory(path),
+      directory,
       group,
       clusterId,
       drawId: () => Math.floor(systemRandom.fraction() * 2 ** 48),
@@ -145,8 +149,10 @@ export class NodeDirectory {
       log,
       formed,
     });
-    const { directory } = snapshots;
-    const backups = new BackupFiles({ disk, driver, directory, clusterId, machine, formed });
+    const backups = new BackupFiles({
+      ...{ disk, driver, clusterId, machine, formed },
+      directory: snapshots.directory,
+    });
     const space = new ReservedSpace(disk, path);
     return { ...opened.files, snapshots, backups, space };
   }
@@ -243,10 +249,21 @@ function newIdentity(disk: Disk, path: string, nodeId: NodeId): Identity {
   return identity;
 }
 
-function damaged({ path, detail }: FileDamage, hasPeers = true): StartError {
-  const advice = hasPeers
-    ? "the others go on without it; keep its directory, and bring back the file if there is a copy"
-    : "there is no other node that has the data: bring back the directory from a copy";
+/**
+ * An older copy of a file is no advice: with term and vote of before, the node would vote a second time
+ * in a term, and nothing would show it.
+ */
+function adviceFor(isMendable: boolean, hasPeers: boolean): string {
+  if (!isMendable) return "start it with the version that has written it";
+  if (!hasPeers) return "there is no other node that has the data: restore a backup (kv restore)";
+  return (
+    "the others go on without it: delete this node's directory and start it, and while most of the " +
+    "others run they give it everything again"
+  );
+}
+
+function damaged({ path, detail, isMendable = true }: FileDamage, hasPeers = true): StartError {
+  const advice = adviceFor(isMendable, hasPeers);
   return new StartError(
     `${path} is damaged: ${detail}; this node does not start, so that nothing wrong is served; ${advice}`,
     exitCodes.damaged,

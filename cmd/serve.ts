@@ -3,8 +3,9 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
+import { formatAddress, parseAddress } from "../server/address.ts";
 import { Backups } from "../server/backups.ts";
-import { Formation, judgePeer, type Formed } from "../server/formation.ts";
+import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
@@ -15,16 +16,18 @@ import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
-import { configuration } from "../server/raft/configuration.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
+import { meaningOf, type Refused } from "../server/refusals.ts";
 import { RequestCounts } from "../server/request-counts.ts";
 import { Roster } from "../server/roster.ts";
+import type { SocketAddress } from "../server/socket/socket.ts";
+import { formationListenMs } from "../server/transport-limits.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
-import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
+import { addressOf, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
 import { connectionsWithin } from "./descriptors.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -34,6 +37,7 @@ import { lastWords } from "./last-words.ts";
 import { nodeMetrics } from "./node-metrics.ts";
 import { NodeDirectory } from "./node-directory.ts";
 import { tell } from "./output.ts";
+import { foreignDirectory, portError } from "./start-errors.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
@@ -57,7 +61,8 @@ const mendingsMax = 8;
 const lostEntries =
   "log entries that this node has acknowledged are gone: it has no vote until a leader has given " +
   "them back; if no leader comes, start the nodes that are down, and where most of them have lost " +
-  "entries, bring back their directories from copies";
+  "entries, restore a backup (kv restore), or the directories of all nodes from copies that were " +
+  "taken at one moment, with every node stopped";
 
 export async function serve(config: NodeConfig): Promise<void> {
   const server = new Server(config);
@@ -151,16 +156,18 @@ class Server {
         incarnation: identity.incarnation,
         plan: this.#config.plan,
       });
-      const formed = this.#formation.form();
-      if (this.#config.bootstrap) systemClock.after(bootstrapWaitMs, () => this.#bootstrap());
-      if (formed) this.#form(formed);
-      else this.#log.info(`waiting for ${namesOf(this.#formation.missing)} to form a cluster`);
+      const { missing } = this.#formation;
+      const waitMs = this.#config.bootstrap ? bootstrapWaitMs : formationListenMs;
+      systemClock.after(waitMs, () => this.#mayForm());
+      if (missing.length > 0) this.#log.info(`waiting for ${namesOf(missing)} to form a cluster`);
     }
     this.#transport.dial();
   }
 
-  #bootstrap(): void {
-    const formed = this.#formation?.bootstrap();
+  /** Whoever has a cluster has had the time to reach us. */
+  #mayForm(): void {
+    const listened = this.#formation?.listened();
+    const formed = listened ?? (this.#config.bootstrap ? this.#formation?.bootstrap() : null);
     if (formed) this.#form(formed);
   }
 
@@ -178,13 +185,16 @@ class Server {
 
   async runPrompt(): Promise<"exit"> {
     const input = this.#config.prompt ? standardInput() : "none";
-    const store = this.#client;
+    const talk = {
+      store: this.#client,
+      input: process.stdin,
+      output: process.stdout,
+      monotonicMs: () => systemClock.monotonicMs(),
+    };
     if (input === "terminal") {
       const session = runTerminal({
-        store,
+        ...talk,
         prompt: () => nodePrompt(this.#config.nodeId, this.#node?.leadership.role ?? "forming"),
-        input: process.stdin,
-        output: process.stdout,
         historyPath: join(this.#config.directory, "history"),
       });
       this.#session = session;
@@ -193,7 +203,7 @@ class Server {
     if (input === "pipe") {
       // Lines are written before the start as well as after it: the first waits for a leader.
       await until(() => this.#client.isReady, Infinity);
-      const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+      const end = await runPipe(talk);
       if (end === "exit") return "exit";
     }
     return new Promise(() => {});
@@ -255,7 +265,7 @@ class Server {
   #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
-    const own = [httpListen.host, parseAddress(advertised, "--cluster").host];
+    const own = [httpListen.host, addressOf(advertised, "--cluster").host];
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
@@ -289,7 +299,7 @@ class Server {
     const peers = new Map(
       plan
         .filter(({ id }) => id !== nodeId)
-        .map(({ id, raft }) => [id, parseAddress(raft, "--cluster")] as const),
+        .map(({ id, raft }) => [id, addressOf(raft, "--cluster")] as const),
     );
     return new PeerTransport({
       self: nodeId,
@@ -303,7 +313,7 @@ class Server {
         admit: (peer) => this.#admit(peer),
         connected: (peer) => this.#connected(peer),
         disconnected: (peer) => this.#disconnected(peer),
-        refused: (peer, refusal) => this.#refused(peer, refusal),
+        refused: (peer, refused) => this.#refused(peer, refused),
         message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
         warn: (text) => this.#log.warn(text),
       },
@@ -329,11 +339,15 @@ class Server {
       else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
       return refusal;
     }
-    const refusal = judgePeer(this.#identity(), peer);
+    const own = this.#identity();
+    const formation = this.#formation;
+    const refusal = formation ? formation.judge(own, peer) : judgePeer(own, peer);
     if (refusal) return refusal;
-    // A member that dials us and has formed already tells what we have missed.
-    const formed = this.#node ? null : this.#formation?.adopt(peer);
+    if (!formation || peer.clusterId === null) return null;
+    // A member that dials us and has formed already tells what we have missed, or that we were wiped.
+    const formed = formation.adopt(peer);
     if (formed) systemClock.soon(() => this.#form(formed));
+    else formation.metCluster(peer.nodeId);
     return null;
   }
 
@@ -356,10 +370,13 @@ class Server {
   }
 
   #dialMembers(roster: Roster): void {
-    const peers = [...roster.addresses].map(
-      ([id, raft]) => [id, parseAddress(raft, `node ${id}`)] as const,
-    );
-    this.#transport.setPeers(new Map(peers));
+    const peers = new Map<NodeId, SocketAddress>();
+    for (const [id, raft] of roster.addresses) {
+      const address = parseAddress(raft);
+      if (address) peers.set(id, address);
+      else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
+    }
+    this.#transport.setPeers(peers);
   }
 
   #connected(peer: PeerIdentity): void {
@@ -377,26 +394,31 @@ class Server {
     this.#node?.unreachable(peer);
   }
 
-  #refused(peer: NodeId, refusal: Refusal): void {
-    const isFormed = this.#node !== null;
-    // Whatever it holds against us, it is no empty node of our plan.
-    if (refusal.reason !== "differentMembers") this.#formation?.metCluster(peer);
-    if (refusal.reason === "wrongCluster" && isFormed) {
-      // One stranger among our own is his affair; strangers all around, and it is ours.
-      this.#foreignTo.add(peer);
-      if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
-      this.#die(foreignDirectory(this.#config, refusal.detail));
-    } else if (refusal.reason === "retired") {
-      this.#retired(refusal.detail);
-    } else if (!isFormed && (refusal.reason === "wiped" || refusal.reason === "unknownMember")) {
-      this.#warnOnce(
-        `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
-          `(${refusal.detail})`,
-      );
-    } else if (!isFormed && refusal.reason === "differentMembers") {
-      this.#die(new StartError(`${refusal.detail}; start all with the same --cluster`));
-    } else {
-      this.#warnOnce(`node ${peer}: ${refusal.detail} (${refusal.reason})`);
+  #refused(peer: NodeId, refused: Refused): void {
+    const { identity, refusal } = refused;
+    const { reason, detail } = refusal;
+    switch (meaningOf(refused, this.#node !== null)) {
+      case "foreign":
+        // One stranger among our own is his affair; strangers all around, and it is ours.
+        this.#foreignTo.add(peer);
+        if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
+        this.#die(foreignDirectory(this.#config, detail));
+        return;
+      case "retired":
+        this.#retired(detail);
+        return;
+      case "waiting":
+        if (identity) this.#formation?.refusedBy(identity);
+        this.#warnOnce(
+          `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
+            `(${detail})`,
+        );
+        return;
+      case "differentMembers":
+        this.#die(new StartError(`${detail}; start all with the same --cluster`));
+        return;
+      case "strange":
+        this.#warnOnce(`node ${peer}: ${detail} (${reason})`);
     }
   }
 
@@ -436,7 +458,7 @@ class Server {
     const { nodeId } = this.#config;
     const directory = this.#directory;
     if (!directory) return;
-    const members = configuration(formed.members);
+    const members = formedConfiguration(formed);
     const group = directory.openGroup(members, this.#config.limits, suspect);
     const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);
@@ -458,12 +480,16 @@ class Server {
       mending: note,
       fatal: (error) => this.#failed(error),
       leadershipChanged: (now) => this.#leadershipChanged(now),
-      configurationChanged: (now) => this.#configurationChanged(now),
+      configurationChanged: (now) => {
+        group.members.save(now.committed);
+        this.#configurationChanged(now);
+      },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
     const { clusterId } = formed;
     const { configurations } = node;
+    group.members.save(configurations.committed);
     this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
     this.#dialMembers(this.#roster);
     node.start();
@@ -560,25 +586,4 @@ function until(condition: () => boolean, limitMs: number): Promise<void> {
     };
     look();
   });
-}
-
-/** For what cannot be opened: whose port it is to be, and what to do. */
-function portError(error: unknown, address: string, purpose: string): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (code === "EADDRINUSE") {
-    return new StartError(
-      `${address}, the address for ${purpose}, is in use: is this node running already?`,
-    );
-  }
-  const { message } = error as Error;
-  // For a name that nobody knows Bun gives no code.
-  if (code === undefined && !message.startsWith("Failed to listen")) return error;
-  const reason = code ?? "no such address";
-  return new StartError(`${address}, the address for ${purpose}, cannot be opened (${reason})`);
-}
-
-function foreignDirectory({ directory }: NodeConfig, detail: string): StartError {
-  return new StartError(
-    `${directory} is another cluster's: ${detail}; use that cluster's addresses, or another --data-dir`,
-  );
 }

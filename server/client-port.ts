@@ -5,7 +5,7 @@
 
 import type { ClusterPort } from "./cluster-port.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
-import type { MemberRole } from "./raft/configuration.ts";
+import type { ShownRole } from "./cluster-port.ts";
 import type { Row } from "./state-machine/command.ts";
 import type { Operation, OperationResult, Transaction } from "./state-machine/transaction.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
@@ -160,7 +160,7 @@ export type DeleteRangeAnswer = Result<{ readonly deleted: number; readonly revi
 
 export interface MemberStatus {
   readonly id: NodeId;
-  readonly role: MemberRole;
+  readonly role: ShownRole;
   readonly raft: string;
   readonly http: string;
   /** On the leader: how far this member's log is known to equal its own. */

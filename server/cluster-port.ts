@@ -5,9 +5,12 @@ import type { MemberChange } from "./member-change.ts";
 import type { MemberRole } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 
+/** A member whose promotion is under way is a learner to everybody else. */
+export type ShownRole = Exclude<MemberRole, "promoted">;
+
 export interface MemberInfo {
   readonly id: NodeId;
-  readonly role: MemberRole;
+  readonly role: ShownRole;
   readonly raft: string;
   readonly http: string;
   /** Null: its machine has not come yet. */

@@ -9,6 +9,7 @@ import type { Limits } from "./limits.ts";
 import type { ClusterAnswer, ClusterRequest, Membership, Verdict } from "./membership.ts";
 import type { Answer, Ask } from "./peer-message.ts";
 import type { Clock, Network } from "./ports.ts";
+import { memberOf, type Configuration } from "./raft/configuration.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { Raft } from "./raft/raft.ts";
 
@@ -93,7 +94,7 @@ export class ClusterRequests {
       if (found !== null && found !== place.term) this.#settled(taken, null);
       // A snapshot covers the place, and does not say whose entry stood there.
       else if (found === null) this.#settled(taken, unknown);
-      else this.#settled(taken, { ok: true, configuration: configurations.newest.committed });
+      else this.#done(taken, configurations.newest.committed);
     }
   }
 
@@ -187,6 +188,16 @@ export class ClusterRequests {
       case "later":
         break;
     }
+  }
+
+  /** A promotion is done with its second half: who is told that it is may lose another voter then. */
+  #done(taken: Taken, configuration: Configuration): void {
+    const { request } = taken;
+    const isHalf =
+      request.kind === "change" &&
+      request.change.kind === "promote" &&
+      memberOf(configuration, request.change.id)?.role === "promoted";
+    if (!isHalf) this.#settled(taken, { ok: true, configuration });
   }
 
   #settled(taken: Taken, answer: ClusterAnswer | null): void {

@@ -7,7 +7,7 @@ import { index, type Index } from "./raft/entry.ts";
 export interface CompactionBounds {
   /** What the state machine holds whatever happens: nothing behind it ever goes. */
   readonly syncedIndex: Index;
-  /** Where a follower will go on that is being sent a snapshot; null where none is. */
+  /** Where a follower will go on that is, or may be, sent the snapshot there is; null without one. */
   readonly pinnedIndex: Index | null;
   /** The furthest that every member which answers is known to be; null where nobody has to be fed. */
   readonly matchIndex: Index | null;
@@ -18,7 +18,8 @@ export interface CompactionBounds {
 /**
  * Up to where the log should be dropped. A tail stays for followers that come back, and more for one
  * that is here and behind, but not more than `logBytesMax`: whoever needs what is gone is sent the
- * state.
+ * state. What comes behind a snapshot that is on its way stays as well, as long as that is no more than
+ * the state itself: a follower that never gets to the end of one must not fill this disk.
  */
 export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index {
   const { limits, matchIndex, pinnedIndex, stateBytes } = bounds;
@@ -31,7 +32,8 @@ export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index
     Math.min(behindTail, matchIndex ?? Infinity),
     log.lastBeyond(limits.logBytesMax),
   );
-  return index(Math.min(wanted, pinnedIndex ?? Infinity));
+  const pinBytesMax = limits.logBytesMax + Math.max(limits.logBytesMax, stateBytes);
+  return index(Math.max(Math.min(wanted, pinnedIndex ?? Infinity), log.lastBeyond(pinBytesMax)));
 }
 
 /**

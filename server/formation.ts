@@ -1,15 +1,18 @@
 /**
  * The first start: when may empty nodes become a cluster? Only when every node of the list is there
  * and empty at the same time. Two empty nodes that meet while the third is away cannot know that it
- * does not hold acknowledged data. Where a person knows, he says so to one of them: it then forms the
+ * does not hold acknowledged data. And a cluster may have grown since: the nodes of the list may be those
+ * that were wiped, and the members that live are not on it. Those dial a wiped one again and again, so
+ * each node first listens for as long as that may take. Where a person knows, he says so to one of them: it then forms the
  * cluster with a majority, and the others follow it. Told to two nodes, it would make two clusters of
  * which at most one finds a majority, because every directory joins one cluster only.
  */
 
 import { createHash } from "node:crypto";
 import type { PeerIdentity, Refusal } from "./handshake.ts";
+import type { PeerMember } from "./identity.ts";
 import { assert } from "./raft/assert.ts";
-import type { Member } from "./raft/configuration.ts";
+import { configuration, type Configuration, type Member } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 import { majority } from "./raft/quorum.ts";
 
@@ -22,6 +25,14 @@ export interface Formed {
   readonly clusterId: string;
   readonly members: readonly Member[];
 }
+
+/** Whoever was away when the cluster formed is to vote like the others once its machine has come. */
+export const formedConfiguration = ({ members }: Pick<Formed, "members">): Configuration =>
+  configuration(members, {
+    successors: members
+      .filter(({ incarnation }) => incarnation === "")
+      .map((member) => ({ ...member, role: "voter" })),
+  });
 
 /**
  * All nodes derive the id from the same incarnations, so nobody has to hand it out: an incarnation is
@@ -70,10 +81,22 @@ function judgeByCluster(own: Judge, peer: PeerIdentity): Refusal | null {
     const detail = `node ${id} is not a member of cluster ${own.clusterId}`;
     return { reason: "unknownMember", detail };
   }
+  const expected = own.members.find((member) => member.id === id);
+  if (expected?.incarnation === null) return { reason: "wiped", detail: awaited(expected, peer) };
   const detail =
     `node ${id} has an empty or different data directory, but cluster ${own.clusterId} ` +
     `(seen on node ${own.nodeId}) knows it with another one: it may have forgotten what it promised`;
   return { reason: "wiped", detail };
+}
+
+/** A machine that was added and has not come yet: it is known by where it says it is. */
+function awaited({ id, raft }: PeerMember, { members }: PeerIdentity): string {
+  const said = members.find((member) => member.id === id)?.raft;
+  if (said === undefined || said === raft) return `node ${id} is new, and is about to be taken in`;
+  return (
+    `node ${id} is expected at ${raft} and calls itself ${said}: ` +
+    `start it with the address that it was added with`
+  );
 }
 
 /** Whether the peer goes by a newer configuration than ours, in which both of us are members. */
@@ -104,8 +127,11 @@ export class Formation {
   readonly #plan: readonly PlannedMember[];
   /** Empty nodes of our plan that are connected right now. */
   readonly #present = new Map<NodeId, string>();
-  /** Nodes of our plan that have a cluster already, in which this directory is not. */
+  /** Nodes that have a cluster already, in which this directory is not. */
   readonly #formed = new Set<NodeId>();
+  /** Empty nodes that say that they have met one of those. */
+  readonly #waiting = new Set<NodeId>();
+  #hasListened = false;
   #isMajorityEnough = false;
 
   constructor(options: { self: NodeId; incarnation: string; plan: readonly PlannedMember[] }) {
@@ -123,7 +149,28 @@ export class Formation {
     const adopted = this.adopt(peer);
     if (peer.clusterId !== null) this.metCluster(peer.nodeId);
     if (adopted || peer.clusterId !== null) return adopted;
+    this.#formed.delete(peer.nodeId);
+    this.#waiting.delete(peer.nodeId);
     this.#present.set(peer.nodeId, peer.incarnation);
+    return this.form();
+  }
+
+  /**
+   * Whether a peer may talk to us while we have no cluster. Once a member of one was met, no empty node
+   * may: it is to hear of that cluster as well, and forms none with us.
+   */
+  judge(own: PeerIdentity, peer: PeerIdentity): Refusal | null {
+    const [met] = this.#formed;
+    if (met === undefined || peer.clusterId !== null) return judgePeer(own, peer);
+    const detail =
+      `node ${own.nodeId} was reached by node ${met}, which has a cluster: ` +
+      `while that one lives, empty nodes wait for it and form no other`;
+    return { reason: "unknownMember", detail };
+  }
+
+  /** Who has a cluster has had the time to reach us. Returns what `form` does. */
+  listened(): Formed | null {
+    this.#hasListened = true;
     return this.form();
   }
 
@@ -132,21 +179,33 @@ export class Formation {
     this.#formed.add(peer);
   }
 
+  /** A peer holds against us that there is a cluster without us: its own, or one that it has met. */
+  refusedBy({ nodeId: id, clusterId }: Pick<PeerIdentity, "nodeId" | "clusterId">): void {
+    if (clusterId === null) this.#waiting.add(id);
+    else this.metCluster(id);
+  }
+
   disconnected(peer: NodeId): void {
     this.#present.delete(peer);
   }
 
   /**
    * A member that has formed already vouches for the cluster that counts us in. Null where it does not
-   * yet. Who comes after the formation has no vote before the log says so.
+   * yet. Whoever is not of the members that the cluster was formed with, whose incarnations its id is
+   * made of, has no vote before the log says so: the member that vouches may be a newcomer itself, which
+   * has heard as little of the log, and two of them are no majority.
    */
   adopt(peer: PeerIdentity): Formed | null {
     if (peer.clusterId === null) return null;
     const own = peer.members.find(({ id }) => id === this.#self);
     if (own?.incarnation !== this.#incarnation) return null;
-    const members = peer.members.map(({ id, raft, http, incarnation }): Member => {
-      const isLate = (id === this.#self && peer.revision > 0) || incarnation === null;
-      return { id, role: isLate ? "learner" : "voter", raft, http, incarnation: incarnation ?? "" };
+    const listed = peer.members.map((member) => {
+      return { ...member, incarnation: member.incarnation ?? "" };
+    });
+    const isFounder = clusterIdOf(listed) === peer.clusterId;
+    const members = listed.map((member): Member => {
+      const isLate = member.incarnation === "" || (member.id === this.#self && !isFounder);
+      return { ...member, role: isLate ? "learner" : "voter" };
     });
     return { clusterId: peer.clusterId, members };
   }
@@ -161,12 +220,13 @@ export class Formation {
   }
 
   /**
-   * All are there and empty: the cluster. (A plan of one node needs nobody else.) After `bootstrap`,
-   * who is away is a learner whose machine has not come yet.
+   * All are there and empty, and nobody is known to have a cluster: then they are one. (A plan of one node
+   * needs nobody else.) After `bootstrap`, who is away is a learner whose machine has not come yet.
    */
   form(): Formed | null {
+    if (!this.#hasListened || this.#formed.size + this.#waiting.size > 0) return null;
     const isEnough = this.#isMajorityEnough
-      ? this.#formed.size === 0 && this.#present.size + 1 >= majority(this.#plan.length)
+      ? this.#present.size + 1 >= majority(this.#plan.length)
       : this.missing.length === 0;
     if (!isEnough) return null;
     const members = this.#plan.map(({ id, raft, http }): Member => {

@@ -86,6 +86,8 @@ export type HandshakeStep =
       readonly refusal: Refusal;
       /** The peer's, where it is proved to be true. */
       readonly identity: PeerIdentity | null;
+      /** The peer has refused us, and not we the peer. Default false. */
+      readonly isTheirs?: boolean;
     };
 
 // ------------------------------------------------------------------ the dialer
@@ -141,7 +143,7 @@ export class DialerHandshake {
     if (said === null) return refused("malformed", "an answer that makes no sense");
     const { identity } = said;
     if (said.refusal) {
-      return { state: "refused", send: null, refusal: said.refusal, identity };
+      return { state: "refused", send: null, refusal: said.refusal, identity, isTheirs: true };
     }
     const refusal = this.#judgeIdentity(identity);
     if (refusal) return { state: "refused", send: null, refusal, identity };

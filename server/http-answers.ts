@@ -48,10 +48,25 @@ export function failureOf(answer: HttpAnswer, write: boolean): Failure {
   };
 }
 
-export function revisionOf(answer: HttpAnswer): Row["revision"] | undefined {
-  const text = answer.headers["x-kv-revision"];
+export function revisionOf(
+  answer: HttpAnswer,
+  header = "x-kv-revision",
+): Row["revision"] | undefined {
+  const text = answer.headers[header];
   const isNumber = typeof text === "string" && /^\d{1,16}$/.test(text);
   return isNumber ? (Number(text) as Row["revision"]) : undefined;
+}
+
+/** The row that a GET of it, or what takes it away, was answered with. */
+export function rowOf(key: string, answer: HttpAnswer): Row | undefined {
+  const revision = revisionOf(answer);
+  if (revision === undefined) return undefined;
+  const { "content-type": contentType = null, "x-ttl": seconds } = answer.headers;
+  // Left out where it is the same.
+  const createRevision = revisionOf(answer, "x-kv-create-revision") ?? revision;
+  const row = { key, value: answer.body, contentType, revision, createRevision };
+  const ttlMs = typeof seconds === "string" ? Math.round(1000 * Number(seconds)) : NaN;
+  return Number.isNaN(ttlMs) ? row : { ...row, ttlMs };
 }
 
 export function metaOf(answer: HttpAnswer): ReadMeta {

@@ -39,7 +39,15 @@ import {
   silenceOf,
 } from "./http-exchange.ts";
 import { pathOfKey } from "./key-path.ts";
-import { failureOf, jsonOf, metaOf, notOurs, parsedJson, revisionOf } from "./http-answers.ts";
+import {
+  failureOf,
+  jsonOf,
+  metaOf,
+  notOurs,
+  parsedJson,
+  revisionOf,
+  rowOf,
+} from "./http-answers.ts";
 import { badRequest } from "./problem.ts";
 import { must } from "./raft/assert.ts";
 import { rowOfJson, type JsonRow } from "./json-row.ts";
@@ -147,12 +155,8 @@ export class HttpClient implements ClientPort {
       if (failure.code !== "not_found") return failure;
       return { ok: true, ...metaOf(answer), row: null };
     }
-    const revision = revisionOf(answer);
-    if (revision === undefined) return notOurs;
-    const contentType = answer.headers["content-type"] ?? null;
-    // How old the row is stands in listings only.
-    const row = { key, value: answer.body, contentType, revision, createRevision: revision };
-    return { ok: true, ...metaOf(answer), row };
+    const row = rowOf(key, answer);
+    return row === undefined ? notOurs : { ok: true, ...metaOf(answer), row };
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {

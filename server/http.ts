@@ -5,7 +5,8 @@ import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
-import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { answerFolder } from "./folder-routes.ts";
+import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { answerLease, answerLeases } from "./lease-routes.ts";
 import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
@@ -172,6 +173,7 @@ export function createDirect(options: HttpOptions): DirectAnswerer {
   return (head, body) => {
     const { method, target } = head;
     if (!target.startsWith(keyPathPrefix) || head.headers.has("origin")) return null;
+    if (isFolderPath(pathOf(target))) return null;
     const refused = refusedFor(head, target, options);
     if (refused !== null) return refusal(refused, { write: isWrite(method) });
     try {
@@ -195,7 +197,11 @@ export function createApp(options: HttpOptions): HttpApp {
     app.all(path, (c) => answer(c.req.raw, knownIn(c)));
   };
   route("/v1/kv", (request, { target }) => answerRange(request, target, store));
-  route("/v1/kv/*", (request, env) => answerKeyResponse(request, env, store));
+  route("/v1/kv/*", (request, env) =>
+    isFolderPath(pathOf(env.target))
+      ? answerFolder(request, env.target, store)
+      : answerKeyResponse(request, env, store),
+  );
   route(
     "/v1/status",
     readOnly(async () => {

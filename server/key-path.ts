@@ -5,7 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Failure, Result } from "./client-port.ts";
-import { badRequest, notImplemented } from "./problem.ts";
+import { badRequest } from "./problem.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 
 export const keyPathPrefix = "/v1/kv/";
@@ -51,8 +51,8 @@ export function keyOfPath(path: string): Result<{ readonly key: string }> {
   const raw = path.slice(keyPathPrefix.length);
   if (raw === "") return badRequest("the key is empty; a key has at least one byte", "key");
   if (raw.length > escapedKeyCharactersMax) return keyTooLong;
-  if (raw === ":" || raw.endsWith("/:")) {
-    return notImplemented("a path that ends in `:` is reserved; send a literal one as %3A", "key");
+  if (isFolderPath(path)) {
+    return badRequest("a path that ends in `:` names no key; send a literal one as %3A", "key");
   }
   const decoded = decodedPath(raw);
   return decoded.ok ? checkLength(decoded.text) : decoded;
@@ -64,6 +64,17 @@ export function decodedPath(raw: string): Result<{ readonly text: string }> {
     return badRequest("the path has a character that must be percent-encoded", "key");
   }
   return raw.includes("%") ? unescape(raw) : { ok: true, text: raw };
+}
+
+/** Whether `path`, which starts with `keyPathPrefix`, names the keys below it, and none itself. */
+export const isFolderPath = (path: string): boolean => path.endsWith("/:");
+
+/** What the keys below it begin with: all that stands before the `:`. */
+export function folderOfPath(path: string): Result<{ readonly prefix: string }> {
+  const raw = path.slice(keyPathPrefix.length, -1);
+  if (raw === "") return { ok: true, prefix: "" };
+  const named = keyOfPath(keyPathPrefix + raw);
+  return named.ok ? { ok: true, prefix: named.key } : named;
 }
 
 function unescape(raw: string): Result<{ readonly text: string }> {

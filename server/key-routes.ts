@@ -227,6 +227,10 @@ function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): A
     ...read,
     ...valueHeaders,
   };
+  if (row.createRevision !== row.revision) {
+    headers["X-KV-Create-Revision"] = String(row.createRevision);
+  }
+  if (row.ttlMs !== undefined) headers["X-TTL"] = String(row.ttlMs / 1000);
   const known = head.headers.get("if-none-match");
   if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
   const answer = valueAnswer(row, headers);

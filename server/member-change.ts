@@ -3,8 +3,10 @@
  * it, or says why not. What a person wants may take several of them.
  */
 
+import { isAddressText } from "./address.ts";
 import { configuration, memberOf, retiredMax } from "./raft/configuration.ts";
 import { membersMax, voters, type Configuration, type Member } from "./raft/configuration.ts";
+import type { MemberRole } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 
 /** What a person asks for. `replace` is a removal whose second and third change follow by themselves. */
@@ -20,6 +22,16 @@ export interface Newcomer {
   readonly incarnation: string;
   readonly raft: string;
   readonly http: string;
+}
+
+/**
+ * A newcomer, and the directory that had its place when it was refused; null: none. Only that one is
+ * retired for it: a knock is known for a while, to a node that lags or is to lead, and the place may
+ * have been given to another one since. The entry that retires it follows from the configuration that
+ * still names it, and from no other.
+ */
+export interface Knock extends Newcomer {
+  readonly insteadOf: string | null;
 }
 
 /** The next configuration, or a sentence that says why there is none. */
@@ -48,9 +60,11 @@ export function changed(
       return member || isAwaited(before, id) ? retire(before, id, null) : unknown(id);
     case "replace":
       if (!member) return unknown(id);
-      return replace(before, { ...placeFor(change, newcomer), role: member.role });
+      return replace(before, { ...placeFor(change, newcomer), role: finalRole(member) });
   }
 }
+
+const finalRole = ({ role }: Member): MemberRole => (role === "learner" ? "learner" : "voter");
 
 /** A newcomer fills the place where it says it is at that address. */
 function placeFor(
@@ -75,7 +89,15 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
   if (before.members.length >= membersMax) {
     return refused(`a cluster has at most ${membersMax} members; remove one first`);
   }
-  const taken = before.members.find((member) => member.raft === raft || member.http === http);
+  // Who asks may be another node, or the newcomer itself: what stands in the log is for ever.
+  const wrong = [raft, http].find((text) => !isAddressText(text));
+  if (wrong !== undefined) return refused(`${JSON.stringify(wrong)} is not HOST:PORT`);
+  const own = [raft, http].map(comparable);
+  if (own[0] === own[1])
+    return refused(`${raft} is for peers or for HTTP; each has its own address`);
+  const taken = before.members.find((member) =>
+    [member.raft, member.http].some((address) => own.includes(comparable(address))),
+  );
   if (taken) return refused(`node ${taken.id} has one of these addresses; each is one member's`);
   if (before.retired.includes(incarnation)) {
     return refused(
@@ -86,12 +108,19 @@ export function addLearner(before: Configuration, newcomer: Member): Changed {
   return { ok: true, next: configuration(members, before) };
 }
 
+const comparable = (address: string): string => address.toLowerCase();
+
 export function promote(before: Configuration, id: NodeId): Changed {
   const learner = memberOf(before, id);
-  if (learner?.role !== "learner") return refused(`node ${id} is a voter already`);
-  const members = [...others(before.members, id), { ...learner, role: "voter" as const }];
+  if (learner?.role === "voter") return refused(`node ${id} is a voter already`);
+  if (learner?.role !== "learner") return refused(`node ${id} is being promoted`);
+  const members = [...others(before.members, id), { ...learner, role: "promoted" as const }];
   return { ok: true, next: configuration(members, { ...before, successors: without(before, id) }) };
 }
+
+/** The second half of a promotion, after the first is committed. */
+const enfranchise = (before: Configuration, promoted: Member): Configuration =>
+  configuration([...others(before.members, promoted.id), { ...promoted, role: "voter" }], before);
 
 /** The member goes for good; the successor's turn comes with the changes after this one. */
 export function retire(before: Configuration, id: NodeId, successor: Member | null): Changed {
@@ -133,7 +162,7 @@ const without = (config: Configuration, id: NodeId): readonly Member[] =>
 /** What the leader knows of the world, for the changes that nobody has to ask for. */
 export interface Surroundings {
   /** Directories that knocked lately and that the configuration does not name. */
-  readonly newcomers: readonly Newcomer[];
+  readonly newcomers: readonly Knock[];
   isConnected(id: NodeId): boolean;
   /** It answers, and lacks little of the log. */
   isCaughtUp(id: NodeId): boolean;
@@ -146,6 +175,8 @@ export interface Surroundings {
  * directory whose id has come back without its memory. Null where there is nothing to do, or not yet.
  */
 export function nextStep(before: Configuration, world: Surroundings): Configuration | null {
+  const promoted = before.members.find(({ role }) => role === "promoted");
+  if (promoted) return enfranchise(before, promoted);
   for (const successor of before.successors) {
     const step = followSuccessor(before, successor, world);
     if (step?.ok) return step.next;
@@ -172,16 +203,18 @@ function followSuccessor(
   return member.incarnation !== "" && world.isCaughtUp(id) ? promote(before, id) : null;
 }
 
-function takeIn(before: Configuration, newcomer: Newcomer, world: Surroundings): Changed | null {
+function takeIn(before: Configuration, knock: Knock, world: Surroundings): Changed | null {
+  const { insteadOf, ...newcomer } = knock;
   const { id, incarnation, raft } = newcomer;
   const member = memberOf(before, id);
   if (!member || member.incarnation === incarnation) return null;
   if (before.retired.includes(incarnation)) return null;
   if (member.incarnation === "") return member.raft === raft ? identify(before, newcomer) : null;
+  if (member.incarnation !== insteadOf) return null;
   // The directory that we know is in use: two nodes claim one id.
   if (world.isConnected(id)) return null;
   const left = voters(before).filter((voter) => voter !== id);
   if (!world.isMajorityThere(left)) return null;
   const awaited = before.successors.find((successor) => successor.id === id);
-  return replace(before, { ...newcomer, role: awaited?.role ?? member.role });
+  return replace(before, { ...newcomer, role: awaited?.role ?? finalRole(member) });
 }

@@ -8,6 +8,7 @@ import type { Limits } from "./limits.ts";
 import {
   changed,
   nextStep,
+  type Knock,
   type MemberChange,
   type Newcomer,
   type Surroundings,
@@ -59,7 +60,7 @@ const newcomersMax = 16;
 
 export class Membership implements Surroundings {
   readonly #options: MembershipOptions;
-  readonly #knocks = new Map<NodeId, { readonly newcomer: Newcomer; readonly atMs: number }>();
+  readonly #knocks = new Map<NodeId, { readonly knock: Knock; readonly atMs: number }>();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -68,7 +69,9 @@ export class Membership implements Surroundings {
   /** A directory that the configuration does not name has asked to be let in. */
   knocked(newcomer: Newcomer): void {
     this.#knocks.delete(newcomer.id);
-    this.#knocks.set(newcomer.id, { newcomer, atMs: this.#nowMs() });
+    const insteadOf =
+      memberOf(this.#options.raft().configuration, newcomer.id)?.incarnation ?? null;
+    this.#knocks.set(newcomer.id, { knock: { ...newcomer, insteadOf }, atMs: this.#nowMs() });
     if (this.#knocks.size <= newcomersMax) return;
     for (const oldest of this.#knocks.keys()) {
       this.#knocks.delete(oldest);
@@ -105,7 +108,7 @@ export class Membership implements Surroundings {
     if (current !== committed) return { kind: "later" };
     const { id, kind } = change;
     const isLeaving = kind === "remove" || kind === "replace";
-    const step = changed(current, change, this.#knocks.get(id)?.newcomer ?? null);
+    const step = changed(current, change, this.newcomers.find((knock) => knock.id === id) ?? null);
     if (!step.ok) return answered(conflict(step.detail));
     const refusal = this.#refusal(current, change, step.next);
     if (refusal) return { ...answered(refusal), mayPass: true };
@@ -159,11 +162,11 @@ export class Membership implements Surroundings {
 
   // ------------------------------------------------------------------ what the leader knows
 
-  get newcomers(): readonly Newcomer[] {
+  get newcomers(): readonly Knock[] {
     if (this.#knocks.size === 0) return [];
     const freshMs = this.#nowMs() - this.#options.limits.knockKeptMs;
     const fresh = [...this.#knocks.values()].filter(({ atMs }) => atMs >= freshMs);
-    return fresh.map(({ newcomer }) => newcomer);
+    return fresh.map(({ knock }) => knock);
   }
 
   isConnected(id: NodeId): boolean {

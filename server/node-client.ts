@@ -22,7 +22,7 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer } from "./cluster-port.ts";
+import type { MembersAnswer, ShownRole } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
@@ -31,7 +31,7 @@ import type { ReadAnswer } from "./pending-reads.ts";
 import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
-import type { Configuration } from "./raft/configuration.ts";
+import type { Configuration, MemberRole } from "./raft/configuration.ts";
 import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
 import { Turnstile } from "./turnstile.ts";
@@ -324,7 +324,7 @@ export class NodeClient implements ClientPort {
       const match = node.matchIndex(id);
       return {
         id,
-        role,
+        role: shown(role),
         raft,
         http,
         ...(match === null ? {} : { match }),
@@ -494,11 +494,13 @@ export class NodeClient implements ClientPort {
   }
 }
 
+const shown = (role: MemberRole): ShownRole => (role === "voter" ? "voter" : "learner");
+
 const listed = ({ members, revision }: Configuration): MembersAnswer => ({
   ok: true,
   members: members.map(({ id, role, raft, http, incarnation }) => ({
     id,
-    role,
+    role: shown(role),
     raft,
     http,
     incarnation: incarnation === "" ? null : incarnation,

@@ -140,7 +140,7 @@ export class Node {
       appendBytesMax: limits.appendBytesMax,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
-      latestSnapshot: () => this.#upkeep.latestSnapshot(),
+      latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
       lifeId: Math.floor(random.fraction() * 2 ** 48),
@@ -267,6 +267,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** What lies beyond is in memory only, or on its way to the disk. */
+  get stableLogIndex(): Index {
+    return this.#raft.log.stableIndex;
   }
 
   /** This node's own disk. */

@@ -34,6 +34,16 @@ const read = {
   },
 };
 
+const readRow = {
+  ...read,
+  ETag: etagHeader,
+  "X-KV-Create-Revision": {
+    schema: index,
+    description: "Of the write that made the key, where it is another one.",
+  },
+  "X-TTL": { schema: { type: "number" }, description: "Seconds until the key goes; if it does." },
+};
+
 const level = query(
   "level",
   { enum: ["linearizable", "lease", "local"], default: "linearizable" },
@@ -82,7 +92,7 @@ const keyPath: PathItem = {
     responses: {
       200: {
         description: "The bytes, with the content type they were stored with.",
-        headers: { ...read, ETag: etagHeader },
+        headers: readRow,
         content: { "*/*": anyBytes },
       },
       304: { description: "It has not changed." },
@@ -198,6 +208,35 @@ const rangePath: PathItem = {
       ),
       once,
     ],
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
+  },
+};
+
+const folderInPath = inPath(
+  "folder",
+  { type: "string", maxLength: keyBytesMax },
+  "What the keys begin with, up to the slash before the `:`; without it (`/v1/kv/:`), all keys.",
+);
+/** As unstorage's HTTP driver asks. */
+const folderPath: PathItem = {
+  get: {
+    operationId: "keysBelow",
+    summary: "All keys below a path, as one array, however many",
+    parameters: [folderInPath, ...reading],
+    responses: {
+      200: {
+        description: "In the order of their bytes.",
+        headers: read,
+        content: { "application/json": { schema: { type: "array", items: text } } },
+      },
+      ...refusals(),
+    },
+  },
+  delete: {
+    operationId: "deleteBelow",
+    summary: "Deletes all keys below a path, so many at a time",
+    description: "With an idempotency key in one entry of the log: all or, where too many, none.",
+    parameters: [folderInPath, once],
     responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
   },
 };
@@ -320,6 +359,7 @@ export const paths: Paths = {
       { ...described, parameters: [keyInPath, ...(described.parameters ?? [])] },
     ]),
   ),
+  "/v1/kv/{folder}/:": folderPath,
   "/v1/kv": rangePath,
   "/v1/txn": {
     post: {

@@ -9,11 +9,11 @@ import {
   nonceBytes,
   type HandshakeOptions,
   type PeerIdentity,
-  type Refusal,
 } from "./handshake.ts";
 import { Outbox, type FramePieces } from "./outbox.ts";
 import type { Clock, Random, Timer } from "./ports.ts";
 import type { NodeId } from "./raft/entry.ts";
+import type { Refused } from "./refusals.ts";
 import { sockets } from "./socket/runtime.ts";
 import type { SocketAddress, StreamSocket } from "./socket/socket.ts";
 import type { TransportLimits } from "./transport-limits.ts";
@@ -32,7 +32,7 @@ export interface OutboundOptions {
 export interface OutboundEvents {
   connected(peer: PeerIdentity): void;
   disconnected(peer: NodeId): void;
-  refused(peer: NodeId, refusal: Refusal, identity: PeerIdentity | null): void;
+  refused(peer: NodeId, refused: Refused): void;
 }
 
 type State =
@@ -206,7 +206,8 @@ export class Outbound {
     if (step.state === "waiting") return;
     if (step.state === "refused") {
       this.#lose(state.socket);
-      events.refused(to, step.refusal, step.identity);
+      const { refusal, identity, isTheirs = false } = step;
+      events.refused(to, { refusal, identity, isTheirs });
       return;
     }
     state.deadline.cancel();

@@ -68,7 +68,10 @@ const reasonNumbers = { notLeader: 1, overloaded: 2, noSpace: 3 } as const;
 const reasons = namesByNumber<ForwardRefused["reason"]>(reasonNumbers);
 const roomNumbers = { ok: 1, low: 2, full: 3 } as const;
 const rooms = namesByNumber<Room>(roomNumbers);
-const phaseNumbers = { receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 } as const;
+const phaseNumbers = {
+  ...{ receiving: 1, building: 2, installed: 3, refused: 4, damaged: 5 },
+  noRoom: 6,
+} as const;
 const phases = namesByNumber<SnapshotProgress["phase"]>(phaseNumbers);
 
 function namesByNumber<Name extends string>(

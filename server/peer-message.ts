@@ -60,9 +60,10 @@ export interface SnapshotProgress {
    * - `building`: it is all here, and a state is being made of it.
    * - `installed`: the receiver has what the snapshot stands for.
    * - `refused`: it is not taken now.
+   * - `noRoom`: the receiver's disk has no room for it.
    * - `damaged`: the file is not what its checksums say.
    */
-  readonly phase: "receiving" | "building" | "installed" | "refused" | "damaged";
+  readonly phase: "receiving" | "building" | "installed" | "refused" | "noRoom" | "damaged";
 }
 
 /** A request about the cluster, for the leader; `cluster-codec.ts` says what `body` holds. */

@@ -1,6 +1,6 @@
 /** How many requests were answered, how, and how fast. Bounded, whatever clients ask for. */
 
-import { keyPathPrefix, pathOf } from "./key-path.ts";
+import { isFolderPath, keyPathPrefix, pathOf } from "./key-path.ts";
 import type { Sample } from "./metrics.ts";
 
 /** Upper bounds in seconds. */
@@ -37,8 +37,9 @@ const prefixes = [
 
 /** The route that stands for `target` in metrics. */
 export function routeOf(target: string): string {
-  for (const [prefix, route] of prefixes) if (target.startsWith(prefix)) return route;
   const path = pathOf(target);
+  if (path.startsWith(keyPathPrefix) && isFolderPath(path)) return "/v1/kv/{folder}/:";
+  for (const [prefix, route] of prefixes) if (path.startsWith(prefix)) return route;
   return routes.has(path) ? path : "other";
 }
 

@@ -48,7 +48,7 @@ export class SnapshotReceiver {
     const incoming = { from, message, info, heardMs: nowMs, toldMs: nowMs };
     this.#incoming = { ...incoming, offset: offset === "full" ? 0 : offset };
     if (offset === "full") {
-      this.#end("refused", noRoom);
+      this.#end("noRoom", noRoom);
       return;
     }
     this.#tell(this.#incoming, nowMs);
@@ -71,7 +71,7 @@ export class SnapshotReceiver {
     const isNext = offset === incoming.offset && offset + data.byteLength <= incoming.info.bytes;
     if (isNext && data.byteLength > 0) {
       if (this.#options.store.write(data) === "full") {
-        this.#end("refused", noRoom);
+        this.#end("noRoom", noRoom);
         return;
       }
       incoming.offset += data.byteLength;
@@ -114,7 +114,7 @@ export class SnapshotReceiver {
         continue;
       }
       if (result === "built") return incoming;
-      if (result === "full") this.#end("refused", noRoom);
+      if (result === "full") this.#end("noRoom", noRoom);
       else
         this.#end(
           "damaged",
@@ -132,7 +132,7 @@ export class SnapshotReceiver {
     this.#options.send(from, { type: "snapshotProgress", id: info.id, offset, phase });
   }
 
-  #end(phase: "refused" | "damaged", why: string): void {
+  #end(phase: "noRoom" | "damaged", why: string): void {
     const { from, info } = must(this.#incoming, "a snapshot comes in");
     this.#incoming = null;
     this.#options.warn(why);

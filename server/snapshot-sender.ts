@@ -17,7 +17,12 @@ export interface SnapshotSenderOptions {
   readonly send: (to: NodeId, message: PeerMessage) => boolean;
   /** The transfer is over; nothing more of it is sent. */
   readonly finished: (to: NodeId, arrived: boolean) => void;
+  /** A sentence for the log. */
+  readonly warn: (text: string) => void;
 }
+
+/** Whoever had no room is asked again after `snapshotTimeoutMs`, and then twice as late each time. */
+const doublingsMax = 3;
 
 /** Invariant: acknowledged ≤ sent ≤ info.bytes. */
 interface Transfer {
@@ -38,7 +43,10 @@ export class SnapshotSender {
   #isWanted = false;
   /** Before this none is begun: the disk had no room for the last one. */
   #notBeforeMs = 0;
+  /** When it was made, or somebody last had more of it than before. */
   #usedMs = 0;
+  /** Who had no room for it, how often, and until when they are left alone. */
+  readonly #refusals = new Map<NodeId, { readonly count: number; readonly untilMs: number }>();
   /** Bytes that may still be sent before the next tick. */
   #budget = 0;
 
@@ -53,10 +61,11 @@ export class SnapshotSender {
   }
 
   /**
-   * A follower needs a snapshot that ends at `firstNeeded` or later: gives it, or sees to it that there
-   * will be one.
+   * The follower `to` needs a snapshot that ends at `firstNeeded` or later: gives it, or sees to it that
+   * there will be one.
    */
-  want(firstNeeded: Index): Omit<Snapshot, "type" | "term"> | null {
+  want(to: NodeId, firstNeeded: Index, nowMs: number): Omit<Snapshot, "type" | "term"> | null {
+    if (nowMs < (this.#refusals.get(to)?.untilMs ?? 0)) return null;
     const { newest } = this.#options.store;
     if (newest && newest.lastIndex >= firstNeeded) {
       const { lastIndex, lastTerm, configuration } = newest;
@@ -87,12 +96,17 @@ export class SnapshotSender {
     const transfer = this.#transfers.get(from);
     if (transfer?.info.id !== message.id || message.offset > transfer.info.bytes) return;
     transfer.heardMs = nowMs;
-    this.#usedMs = nowMs;
     switch (message.phase) {
       case "installed":
+        this.#usedMs = nowMs;
+        this.#refusals.delete(from);
         this.#finish(from, true);
         return;
       case "refused":
+        this.#finish(from, false);
+        return;
+      case "noRoom":
+        this.#leaveAlone(from, nowMs);
         this.#finish(from, false);
         return;
       case "damaged":
@@ -120,13 +134,14 @@ export class SnapshotSender {
       this.#fill(to, transfer);
     }
     const { newest } = this.#options.store;
-    if (this.#transfers.size > 0) this.#usedMs = nowMs;
-    else if (newest && nowMs - this.#usedMs >= limits.snapshotKeptMs) this.#options.store.discard();
+    if (this.#transfers.size > 0) return;
+    if (newest && nowMs - this.#usedMs >= limits.snapshotKeptMs) this.#options.store.discard();
   }
 
   /** This node does not lead any more, or leads another term: transfers begin anew, if at all. */
   stop(): void {
     this.#transfers.clear();
+    this.#refusals.clear();
     this.#isWanted = false;
     if (this.pinnedIndex !== null) this.#options.store.discard();
   }
@@ -166,10 +181,19 @@ export class SnapshotSender {
 
   // ------------------------------------------------------------------ sending
 
+  #leaveAlone(peer: NodeId, nowMs: number): void {
+    const { limits, warn } = this.#options;
+    const count = this.#refusals.get(peer)?.count ?? 0;
+    const pauseMs = limits.snapshotTimeoutMs * 2 ** Math.min(count, doublingsMax);
+    this.#refusals.set(peer, { count: count + 1, untilMs: nowMs + pauseMs });
+    if (count === 0) warn(`node ${peer} has no room on its disk for a snapshot of the state`);
+  }
+
   /** The receiver has everything before `offset`: less than it once had, where it has started anew. */
   #acknowledge(transfer: Transfer, offset: number, nowMs: number): void {
     if (!transfer.isTaken || offset !== transfer.acknowledged) transfer.movedMs = nowMs;
     if (!transfer.isTaken || offset < transfer.acknowledged) transfer.sent = offset;
+    if (offset > transfer.acknowledged || offset === transfer.info.bytes) this.#usedMs = nowMs;
     transfer.isTaken = true;
     transfer.acknowledged = offset;
     transfer.sent = Math.max(transfer.sent, offset);

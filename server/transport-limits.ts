@@ -10,6 +10,7 @@ export interface TransportLimits {
   readonly handshakeMs: number;
   /** Pause before the second attempt to reach a peer; doubles with each further one. */
   readonly redialMinMs: number;
+  /** An empty directory has to be reached within this: `formationListenMs`. */
   readonly redialMaxMs: number;
   /** A connection that stood this long was a success, and the pauses begin anew. */
   readonly stableMs: number;
@@ -29,13 +30,16 @@ export interface TransportLimits {
   readonly warningsMax: number;
 }
 
+/** How long an empty node listens for members of a cluster that it was in, before it forms one. */
+export const formationListenMs = 400;
+
 export const defaultTransportLimits: TransportLimits = {
   outboxFramesMax: 4_096,
   outboxBytesMax: 32 << 20,
   writeBytesMax: 1 << 20,
   handshakeMs: 2_000,
   redialMinMs: 50,
-  redialMaxMs: 2_000,
+  redialMaxMs: 250,
   stableMs: 1_000,
   pingMs: 1_000,
   unansweredPingsMax: 4,

@@ -12,6 +12,7 @@ import { PeerEncoder } from "./peer-codec.ts";
 import type { PeerMessage } from "./peer-message.ts";
 import type { Clock, Network, Random, Timer } from "./ports.ts";
 import type { NodeId } from "./raft/entry.ts";
+import type { Refused } from "./refusals.ts";
 import { sockets } from "./socket/runtime.ts";
 import type { SocketAddress, SocketListener, StreamSocket } from "./socket/socket.ts";
 import { defaultTransportLimits, type TransportLimits } from "./transport-limits.ts";
@@ -39,10 +40,9 @@ export interface TransportEvents {
   connected(peer: PeerIdentity): void;
   disconnected(peer: NodeId): void;
   /**
-   * We dialed `peer`, and one of the two refused the other; comes again with every attempt. `identity`
-   * is the peer's own, where it was proved.
+   * We dialed `peer`, and one of the two refused the other; comes again with every attempt.
    */
-  refused(peer: NodeId, refusal: Refusal, identity: PeerIdentity | null): void;
+  refused(peer: NodeId, refused: Refused): void;
   /** `incarnation` is of the peer's directory, as its handshake has shown it. */
   message(from: NodeId, message: PeerMessage, incarnation: string): void;
   /** A sentence for the log; bounded in number. */
@@ -182,7 +182,7 @@ export class PeerTransport implements Network {
     const outboundEvents: OutboundEvents = {
       connected: (peer) => events.connected(peer),
       disconnected: (peer) => events.disconnected(peer),
-      refused: (peer, refusal, who) => events.refused(peer, refusal, who),
+      refused: (peer, refused) => events.refused(peer, refused),
     };
     const judge = (peer: PeerIdentity): Refusal | null => events.admit(peer);
     return new Outbound({

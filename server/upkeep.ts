@@ -53,6 +53,7 @@ export class Upkeep {
     this.#receiver = new SnapshotReceiver({ ...transfers, warn });
     this.#sender = new SnapshotSender({
       ...transfers,
+      warn,
       finished: (to, arrived) => options.raft().snapshotFinished(to, arrived),
     });
   }
@@ -63,8 +64,8 @@ export class Upkeep {
   }
 
   /** For the core: a snapshot to send, or null until there is one. */
-  latestSnapshot(): Omit<Snapshot, "type" | "term"> | null {
-    return this.#sender.want(index(this.#options.log.firstIndex - 1));
+  latestSnapshot(to: NodeId): Omit<Snapshot, "type" | "term"> | null {
+    return this.#sender.want(to, index(this.#options.log.firstIndex - 1), this.#nowMs());
   }
 
   /** Up to there the state machine keeps its state, whatever happens. */

@@ -8,7 +8,8 @@ import { methodNotAllowed } from "./key-routes.ts";
 import { badRequest, problem } from "./problem.ts";
 import { parseFlag, parseQuery, type KnownParameters, type Parameters } from "./query.ts";
 import { selectionOf } from "./range-routes.ts";
-import { parseRevision, revisionOfText } from "./read-parameters.ts";
+import { parseRevision } from "./read-parameters.ts";
+import { revisionOfText } from "./state-machine/integer.ts";
 import { eventLines, serverSentEvents } from "./watch/watch-json.ts";
 import type { WatchBatches, WatchEvent, WatchOptions, WatchOver } from "./watch/watch-port.ts";
 

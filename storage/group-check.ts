@@ -7,6 +7,7 @@ import { decodeConfiguration, type Configuration } from "../server/raft/configur
 import { index } from "../server/raft/entry.ts";
 import type { Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
+import { MemberNote } from "./member-note.ts";
 import { MendingNote } from "./mending-note.ts";
 import { RaftLog } from "./raft-log.ts";
 import { segmentFirstIndex } from "./segment.ts";
@@ -70,6 +71,8 @@ export function checkGroup(options: GroupCheckOptions): GroupCheck {
     if (detail !== null)
       note(`${directory}/mending`, `the ${part} is being mended: ${detail}`, true);
   }
+  const members = new MemberNote(disk, directory);
+  if (members.isDamaged) note(`${directory}/members`, "it contradicts its checksum", true);
   const state = checkState(options.driver, `${directory}/state.sqlite`, { note, term });
   const log = checkLog({ ...options, disk }, { state, term, note });
   const applied = state?.meta.configuration;
@@ -78,7 +81,8 @@ export function checkGroup(options: GroupCheckOptions): GroupCheck {
     term,
     state: state && { rowCount: state.rowCount, appliedIndex: state.meta.appliedIndex },
     log,
-    configuration: log?.configuration ?? (applied ? decodeConfiguration(applied) : null),
+    configuration:
+      log?.configuration ?? (applied ? decodeConfiguration(applied) : null) ?? members.noted,
   };
 }
 

@@ -3,11 +3,13 @@
  * Everything but the state machine's own file goes through the disk port.
  */
 
+import type { Configuration } from "../server/raft/configuration.ts";
 import { index, type Index } from "../server/raft/entry.ts";
 import type { StateMachine } from "../server/state-machine/port.ts";
 import type { Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
 import { mendLog } from "./log-mending.ts";
+import { MemberNote } from "./member-note.ts";
 import { MendingNote } from "./mending-note.ts";
 import { type LogDamage } from "./log-damage.ts";
 import { RaftLog, type OpenLogResult, type RaftLogOptions } from "./raft-log.ts";
@@ -50,6 +52,7 @@ export interface GroupFiles<M extends StateMachine> {
   readonly hardState: HardStateFile;
   readonly machine: M;
   readonly note: MendingNote;
+  readonly members: MemberNote;
   /** One line: what was found. */
   readonly verdict: string;
 }
@@ -86,8 +89,11 @@ export interface OpenGroupOptions<M extends StateMachine> extends GroupOptions {
   readonly openMachine: (path: string) => OpenedMachine<M>;
   /** Moves the state machine's file out of the way, into the given directory. */
   readonly setMachineAside: (path: string, directory: string) => void;
-  /** Whether there are other members, who may give back what is lost here. */
-  readonly hasPeers: boolean;
+  /**
+   * Whether there are other members, who may give back what is lost here; `newest` are the newest
+   * known, null: those of the cluster's formation.
+   */
+  readonly hasPeers: (newest: Configuration | null) => boolean;
   /** Is verified, or made anew, before anything else. */
   readonly suspect?: Suspect;
 }
@@ -104,7 +110,8 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
   const hardState = HardStateFile.open(disk, hardStatePath(directory));
   if (!hardState.ok) return hardState;
   const note = new MendingNote(disk, directory);
-  const group = { ...options, note, hardState: hardState.file };
+  const members = new MemberNote(disk, directory);
+  const group = { ...options, note, members, hardState: hardState.file };
   if (suspect?.part === "state") {
     const damage = { path: statePath(directory), detail: suspect.detail };
     if (!mendState(group, damage)) return closing(group, damage);
@@ -129,6 +136,7 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
 
 type Group<M extends StateMachine> = OpenGroupOptions<M> & {
   readonly note: MendingNote;
+  readonly members: MemberNote;
   readonly hardState: HardStateFile;
 };
 
@@ -156,7 +164,7 @@ function openLog<M extends StateMachine>(group: Group<M>, replayFrom: Index): Op
 }
 
 function mendMachineLog<M extends StateMachine>(
-  { disk, directory, note, hasPeers }: Group<M>,
+  { disk, directory, note, members, hasPeers }: Group<M>,
   machine: M,
   damage: LogDamage,
 ): boolean {
@@ -168,10 +176,15 @@ function mendMachineLog<M extends StateMachine>(
       note,
       applied: machine.applied,
       syncMachine: () => void machine.sync(),
-      hasPeers,
+      hasPeers: hasPeers(newer(machine.applied.configuration, members.noted)),
     },
     damage,
   );
+}
+
+/** A crash may come between the two of a change. */
+function newer(a: Configuration | null, b: Configuration | null): Configuration | null {
+  return a && b ? (a.revision > b.revision ? a : b) : (a ?? b);
 }
 
 /**
@@ -179,9 +192,9 @@ function mendMachineLog<M extends StateMachine>(
  * so far, or is damaged as well, the others have to help, and where there are none the files stay.
  */
 function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage): boolean {
-  const { disk, directory, note, hasPeers } = group;
+  const { disk, directory, note, members, hasPeers } = group;
   if (damage.isMendable === false) return false;
-  if (!hasPeers) {
+  if (!hasPeers(members.noted)) {
     const log = openLog(group, index(1));
     if (!log.ok) return false;
     log.log.close();
@@ -195,11 +208,11 @@ function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage):
 }
 
 function together<M extends StateMachine>(
-  { directory, note, hardState }: Group<M>,
+  { directory, note, members, hardState }: Group<M>,
   machine: M,
   { log, droppedBytes }: OpenLogResult & { ok: true },
 ): OpenGroup<M> {
-  const files = { log, hardState, machine, note };
+  const files = { log, hardState, machine, note, members };
   const contradiction = contradictionIn(files, directory);
   if (contradiction) {
     machine.close();
@@ -223,7 +236,7 @@ function together<M extends StateMachine>(
 
 /** Files that are whole, each by itself, and cannot be of one node at one time. */
 function contradictionIn(
-  { log, hardState, machine }: Omit<GroupFiles<StateMachine>, "verdict" | "note">,
+  { log, hardState, machine }: Pick<GroupFiles<StateMachine>, "log" | "hardState" | "machine">,
   directory: string,
 ): FileDamage | null {
   const { appliedIndex, appliedTerm } = machine.applied;

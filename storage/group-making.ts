@@ -52,7 +52,8 @@ export function restoreGroup(options: MakingOptions, backup: BackupReader): void
  */
 export function recoverGroup(options: MakingOptions): void {
   using(options, (files) => {
-    const { log, machine, hardState, note } = files;
+    const { log, machine, hardState, note, members } = files;
+    members.save(options.members);
     while (machine.applied.appliedIndex < log.lastIndex) {
       const from = index(machine.applied.appliedIndex + 1);
       machine.apply(log.entries(from, log.lastIndex, applyBytes));
@@ -102,7 +103,7 @@ function open(options: MakingOptions): Files {
     ...options,
     openMachine: (path) => KeyValueStore.open({ driver, path }),
     setMachineAside: setStateAside,
-    hasPeers: false,
+    hasPeers: () => false,
   });
   if (!opened.ok) throw new StateDamaged(opened.damage.path, opened.damage.detail);
   return opened.files;

@@ -27,8 +27,17 @@ function call<T>(path: string, operation: string, run: () => T): T {
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     const { code } = error as NodeJS.ErrnoException;
-    throw new DiskError(path, operation, code ?? "UNKNOWN", error.message);
+    throw diskError(path, operation, { code, message: error.message });
   }
+}
+
+/** Whose quota is used up has a full disk, whatever others may still write to it. */
+export function diskError(
+  path: string,
+  operation: string,
+  { code = "UNKNOWN", message }: { code: string | undefined; message: string },
+): DiskError {
+  return new DiskError(path, operation, code === "EDQUOT" ? "ENOSPC" : code, message);
 }
 
 class NodeDiskFile implements DiskFile {

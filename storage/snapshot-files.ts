@@ -181,8 +181,11 @@ export class SnapshotFiles implements SnapshotStore {
     const known = this.#incoming;
     if (known?.info.id === info.id && known.info.bytes === info.bytes) return known.offset;
     this.drop();
+    const { disk } = this.#options;
+    // For the file, and for the state that is made of it.
+    if (disk.space(this.directory).freeBytes < 2 * info.bytes) return "full";
     try {
-      const file = this.#options.disk.open(this.#path("incoming"), "create");
+      const file = disk.open(this.#path("incoming"), "create");
       this.#incoming = { info, file, offset: 0, reader: null, recovery: null, isBuilt: false };
       return 0;
     } catch (error) {

@@ -4,7 +4,6 @@ import { must } from "./assert.ts";
 import {
   decodeConfiguration,
   memberOf,
-  voters,
   type Configuration,
   type Configurations,
 } from "./configuration.ts";
@@ -50,20 +49,6 @@ export class ConfigurationHistory {
     const [oldest] = this.#dated;
     const committed = must(oldest, "a history is never empty").configuration;
     return { current: this.current, committed };
-  }
-
-  /**
-   * Whose majorities elect and commit. A voter that a change has brought counts for nothing before the
-   * change is committed: until then a majority of the voters before it is needed as well. So each
-   * change is committed by a majority without its newcomer. (The thesis lets it count at once, §4.1;
-   * to ask for more than it does is as safe.)
-   */
-  get electorates(): readonly (readonly NodeId[])[] {
-    const current = voters(this.current);
-    const before = this.#dated[this.#dated.length - 2];
-    if (!before) return [current];
-    const earlier = voters(before.configuration);
-    return current.every((id) => earlier.includes(id)) ? [current] : [current, earlier];
   }
 
   /** Whether this node, in this life of its directory, is voter `self` of the current configuration. */

@@ -1,10 +1,19 @@
 /** The member list: who votes, who learns, and where each one is to be found. */
 
-import { assert } from "./assert.ts";
+import { assert, unreachable } from "./assert.ts";
 import { nodeId, type NodeId } from "./entry.ts";
 
-/** A voter counts for quorums; a learner only receives the log (thesis §4.2.1). */
-export type MemberRole = "voter" | "learner";
+/**
+ * - `learner`: receives the log and counts for nothing (thesis §4.2.1).
+ * - `promoted`: still a learner. Once that is committed, the next change makes it a voter.
+ * - `voter`: counts for quorums.
+ *
+ * Whether a newcomer counts has to be told by the log alone. If it began to count with the news that its
+ * promotion is committed, those who lack the news when the leader is lost could not tell it from one
+ * that never was, and might wait for the lost one's word for ever. So it takes two entries: the first
+ * is committed by a majority without the newcomer, the second counts from the moment it is in the log.
+ */
+export type MemberRole = "voter" | "promoted" | "learner";
 
 export interface Member {
   readonly id: NodeId;
@@ -78,13 +87,18 @@ export const voters = (config: Configuration): NodeId[] =>
 export const learners = (config: Configuration): NodeId[] =>
   config.members.filter((member) => member.role === "learner").map((member) => member.id);
 
+/** Whether somebody else could lead, and give this node back what it has lost. */
+export const hasOtherVoter = ({ members }: Configuration, self: NodeId): boolean =>
+  members.some(({ id, role }) => role === "voter" && id !== self);
+
 export const memberOf = (config: Configuration, id: NodeId): Member | undefined =>
   config.members.find((member) => member.id === id);
 
 /**
  * One member at a time is what makes old and new majorities overlap (thesis §4.1): at most one id
  * changes, comes or goes. A voter with another incarnation would be another voter, so that takes two
- * changes at least; and who goes is retired. No change at all is one of the successors.
+ * changes at least; who becomes one was promoted before; and who goes is retired. No change at all is
+ * one of the successors.
  */
 export function isSingleChange(before: Configuration, after: Configuration): boolean {
   const ids = new Set([...before.members, ...after.members].map((member) => member.id));
@@ -93,12 +107,26 @@ export function isSingleChange(before: Configuration, after: Configuration): boo
     const [old, now] = [memberOf(before, id), memberOf(after, id)];
     if (old && now && isSameMember(old, now)) continue;
     changes++;
+    if (now && !mayBecome(now.role, old?.role)) return false;
     if (old?.incarnation === now?.incarnation) continue;
-    const isVoterReplaced = old && now && (old.role === "voter" || now.role === "voter");
+    const isVoterReplaced = old && now && (old.role !== "learner" || now.role !== "learner");
     const isForgotten = old && old.incarnation !== "" && !after.retired.includes(old.incarnation);
     if (isVoterReplaced || isForgotten) return false;
   }
   return changes === 1 || (changes === 0 && before.successors !== after.successors);
+}
+
+function mayBecome(role: MemberRole, before: MemberRole | undefined): boolean {
+  switch (role) {
+    case "learner":
+      return true;
+    case "promoted":
+      return before === "learner";
+    case "voter":
+      return before === "voter" || before === "promoted";
+    default:
+      return unreachable(role);
+  }
 }
 
 const isSameMember = (a: Member, b: Member): boolean =>
@@ -136,7 +164,7 @@ function decodeMember(value: unknown): Member {
   const { id, role, raft, http, incarnation } = value as Record<string, unknown>;
   assert(typeof id === "number" && Number.isInteger(id), "a member has an id");
   assert(id > 0 && id < 2 ** 32, "a member's id is one");
-  assert(role === "voter" || role === "learner", "a member is a voter or a learner");
+  assert(role === "voter" || role === "promoted" || role === "learner", "a member has a role");
   assert(isText(raft) && isText(http), "a member has two addresses");
   assert(isText(incarnation), "a member has an incarnation");
   return { id: nodeId(id), role, raft, http, incarnation };

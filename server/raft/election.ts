@@ -99,7 +99,7 @@ export function handleVoteResponse(
 function concludeElection(raft: Raft): boolean {
   const role = raft.role;
   if (role.kind !== "preCandidate" && role.kind !== "candidate") return false;
-  switch (tally(raft.electorates, role.votes)) {
+  switch (tally(raft.voters, role.votes)) {
     case "open":
       return false;
     case "lost":

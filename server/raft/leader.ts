@@ -6,7 +6,7 @@ import { entryBytes, index, type Entry, type EntryKind, type Index } from "./ent
 import type { NodeId, Term } from "./entry.ts";
 import type { AppendAccepted, AppendRejected, HeartbeatResponse } from "./message.ts";
 import { Progress } from "./progress.ts";
-import { majority, reachedByMajorities } from "./quorum.ts";
+import { majority, reachedByMajority } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
 import { ReadRounds, waitingReadsMax } from "./read-rounds.ts";
 import type { Leader } from "./role.ts";
@@ -279,7 +279,7 @@ function sendAppend(
 
 function sendSnapshot(raft: Raft, id: NodeId, progress: Progress): boolean {
   // Asked in this order: a snapshot may be made because it is asked for.
-  const snapshot = progress.recentlyActive ? raft.options.latestSnapshot() : null;
+  const snapshot = progress.recentlyActive ? raft.options.latestSnapshot(id) : null;
   if (!snapshot) return false;
   raft.send(id, { type: "snapshot", term: raft.term, ...snapshot });
   progress.becomeSnapshot(snapshot.lastIndex);
@@ -340,22 +340,16 @@ function handleHeartbeatResponse(
 /** Raft §5.3, §5.4.2: what a majority has is committed, if it is of this term. */
 function maybeCommit(raft: Raft, leader: Leader): void {
   const { log } = raft;
-  const reached = reachedByMajorities(
-    raft.electorates,
-    (id) => leader.progress.get(id)?.match ?? 0,
-  );
+  const reached = reachedByMajority(raft.voters, (id) => leader.progress.get(id)?.match ?? 0);
   const to = index(reached);
   if (to <= log.commitIndex || log.term(to) !== raft.term) return;
   const wasFirst = !hasCommittedInTerm(raft);
-  const { electorates } = raft;
   raft.commitTo(to);
   forgetCommitted(leader, to);
   if (wasFirst) for (const read of leader.earlyReads.splice(0)) leader.reads.gather(read);
   const isMember = raft.configurations.isVoter(raft.self);
   // Thesis §4.2.2: a leader that has removed itself goes once that is committed.
   if (!isMember && raft.configurations.currentIndex <= to) raft.becomeFollower(raft.term, null);
-  // The newcomer of a change counts from here on: more may be committed with it.
-  else if (electorates.length > raft.electorates.length) maybeCommit(raft, leader);
 }
 
 function forgetCommitted(leader: Leader, commitIndex: Index): void {
@@ -387,7 +381,7 @@ function sendHeartbeats(raft: Raft, leader: Leader): void {
 }
 
 function releaseReads(raft: Raft, leader: Leader): void {
-  const confirmed = reachedByMajorities(raft.electorates, (id) =>
+  const confirmed = reachedByMajority(raft.voters, (id) =>
     id === raft.self ? leader.reads.newest : (leader.progress.get(id)?.readRound ?? 0),
   );
   for (const { from, requestId, readIndex } of leader.reads.release(confirmed)) {
@@ -400,9 +394,8 @@ function releaseReads(raft: Raft, leader: Leader): void {
 function isQuorumActive(raft: Raft, leader: Leader): boolean {
   const isActive = (id: NodeId): boolean =>
     id === raft.self || must(leader.progress.get(id), "a voter has progress").recentlyActive;
-  const isMajority = (ids: readonly NodeId[]): boolean =>
-    ids.filter(isActive).length >= majority(ids.length);
-  const isQuorum = raft.electorates.every(isMajority);
+  const { voters } = raft;
+  const isQuorum = voters.filter(isActive).length >= majority(voters.length);
   for (const progress of leader.progress.values()) progress.recentlyActive = false;
   return isQuorum;
 }

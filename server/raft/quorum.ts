@@ -15,30 +15,10 @@ export function reachedByMajority(ids: readonly NodeId[], valueOf: (id: NodeId) 
   return values[majority(ids.length) - 1] ?? 0;
 }
 
-/** The same where several electorates have to agree. */
-export function reachedByMajorities(
-  electorates: readonly (readonly NodeId[])[],
-  valueOf: (id: NodeId) => number,
-): number {
-  let reached = Infinity;
-  for (const ids of electorates) reached = Math.min(reached, reachedByMajority(ids, valueOf));
-  return reached;
-}
-
 export type Tally = "won" | "lost" | "open";
 
-/** How an election stands among one electorate or several, each of which has to be won. */
-export function tally(
-  electorates: readonly (readonly NodeId[])[],
-  votes: ReadonlyMap<NodeId, boolean>,
-): Tally {
-  const tallies = electorates.map((ids) => tallyOf(ids, votes));
-  if (tallies.includes("lost")) return "lost";
-  return tallies.includes("open") ? "open" : "won";
-}
-
-/** Votes of nodes that are not voters do not count. */
-function tallyOf(ids: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): Tally {
+/** How an election stands. Votes of nodes that are not voters do not count. */
+export function tally(ids: readonly NodeId[], votes: ReadonlyMap<NodeId, boolean>): Tally {
   let granted = 0;
   let refused = 0;
   for (const id of ids) {

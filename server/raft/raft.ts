@@ -46,8 +46,8 @@
  * soon as it is in the log and is taken back if it is truncated. One member changes at a time, so
  * any two successive majorities overlap; the next change waits until the last one is committed, and
  * the first one until the term's own entry is (the flaw found in 2015). Learners receive the log and
- * have no vote; a learner that is made a voter counts once that is committed without it. A member is
- * an id and the incarnation of its directory: a wiped node is a new one, and the old one's place is
+ * have no vote; a learner is promoted by an entry that is committed without it, and then counts by a
+ * second one. A member is an id and the incarnation of its directory: a wiped node is a new one, and the old one's place is
  * empty between its removal and the newcomer's coming.
  *
  * **Handing over** (thesis §3.10). A leader asked to go stops taking proposals, brings the target up
@@ -120,7 +120,7 @@ export interface RaftOptions {
   /** Entry bytes a leader holds uncommitted before it refuses proposals. */
   readonly uncommittedBytesMax: number;
   /** The newest snapshot there is to send, or null; asked for while a follower that answers needs one. */
-  readonly latestSnapshot: () => Omit<Snapshot, "type" | "term"> | null;
+  readonly latestSnapshot: (to: NodeId) => Omit<Snapshot, "type" | "term"> | null;
   /**
    * The log time of the newest applied entry, kept with the state machine; asked for where compaction
    * has left no entry that would tell. 0 where it is left out.
@@ -188,6 +188,7 @@ export class Raft {
     return this.configurations.current;
   }
 
+  /** Whose majority elects and commits: those of the newest configuration in the log (thesis §4.1). */
   get voters(): NodeId[] {
     return voters(this.configuration);
   }
@@ -200,11 +201,6 @@ export class Raft {
    */
   isNamed(id: NodeId, incarnation: string): boolean {
     return memberOf(this.configuration, id)?.incarnation === incarnation;
-  }
-
-  /** Whose majorities elect and commit: the current voters, and at times those before them as well. */
-  get electorates(): readonly (readonly NodeId[])[] {
-    return this.configurations.electorates;
   }
 
   /** A member without a vote, or with the place of a voter whose directory this node does not have. */

@@ -1,5 +1,10 @@
 /** The little of SQLite that the storage needs, the same over every driver. */
 
+import { rmSync, writeFileSync } from "node:fs";
+
+/** More than one page of any size. */
+const probeBytes = 128 << 10;
+
 /** What goes into and comes out of a column. Numbers are safe integers; any other is an error. */
 export type SqliteValue = string | number | null | Uint8Array;
 
@@ -69,11 +74,30 @@ export interface SqliteDriver {
 }
 
 /** What a driver threw, as `SqliteError`. What does not come from SQLite is a bug and stays as it is. */
-export function asSqliteError(path: string, error: unknown): unknown {
+export function asSqliteError(
+  path: string,
+  error: unknown,
+  isQuotaReached = quotaReached,
+): unknown {
   if (error instanceof SqliteError || !(error instanceof Error)) return error;
   const { code } = error as { code?: unknown };
   if (typeof code !== "string" || !code.startsWith("SQLITE_")) return error;
-  return new SqliteError(path, code, error.message);
+  // SQLite knows a full disk by ENOSPC alone: EDQUOT is any failed write to it.
+  const isFull = code === "SQLITE_IOERR_WRITE" && isQuotaReached(path);
+  return new SqliteError(path, isFull ? "SQLITE_FULL" : code, error.message);
+}
+
+/** Tries it, beside the database: nothing else tells whose the room is that a disk says is free. */
+function quotaReached(path: string): boolean {
+  const probe = `${path}-probe`;
+  try {
+    writeFileSync(probe, new Uint8Array(probeBytes));
+    return false;
+  } catch (error) {
+    return /^(?:EDQUOT|ENOSPC)$/.test((error as NodeJS.ErrnoException).code ?? "");
+  } finally {
+    rmSync(probe, { force: true });
+  }
 }
 
 /**

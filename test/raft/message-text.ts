@@ -14,6 +14,8 @@ import type { Message } from "../../server/raft/message.ts";
 
 const runLengthMin = 8;
 
+const marks: Record<MemberRole, string> = { voter: "", promoted: "+", learner: "~" };
+
 /** `x*1000` stands for a thousand times x. */
 export function dataOf(text: string): Uint8Array {
   const repeated = /^(.)\*(\d+)$/.exec(text);
@@ -28,10 +30,11 @@ export function dataText(data: Uint8Array): string {
   return isRun ? `${first}*${text.length}` : text;
 }
 
-/** `1,2',~4`: voters by number, learners with a tilde, a quote for each wipe of the directory. */
+/** `1,2',+3,~4`: voters by number, who is promoted with a plus, learners with a tilde, a quote for each
+ *  wipe of the directory. */
 export function membersText(config: Configuration): string {
   return config.members
-    .map(({ id, role, incarnation }) => `${role === "learner" ? "~" : ""}${incarnation || id}`)
+    .map(({ id, role, incarnation }) => `${marks[role]}${incarnation || id}`)
     .join(",");
 }
 
@@ -39,12 +42,12 @@ export const membersOf = (text: string): Configuration =>
   configuration(text.split(",").map(memberOf));
 
 export function memberOf(word: string): Member {
-  const role: MemberRole = word.startsWith("~") ? "learner" : "voter";
-  const id = Number(word.replaceAll(/[~']/g, ""));
+  const other = (["promoted", "learner"] as const).find((role) => word.startsWith(marks[role]));
+  const role = other ?? "voter";
+  const id = Number(word.replaceAll(/[~+']/g, ""));
   assert(Number.isSafeInteger(id) && id > 0, `"${word}" is no member`);
-  const address = `node-${id}`;
-  const incarnation = word.endsWith("'") ? word.replace("~", "") : "";
-  return { id: nodeId(id), role, raft: address, http: address, incarnation };
+  const incarnation = word.endsWith("'") ? word.replace(/[~+]/, "") : "";
+  return { id: nodeId(id), role, raft: `node-${id}:1`, http: `node-${id}:2`, incarnation };
 }
 
 /**

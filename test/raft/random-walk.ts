@@ -297,16 +297,20 @@ function wipe(walk: RandomWalk): void {
   if (lists.every((list) => walk.hasMajority(list, victim))) cluster.wipe(victim);
 }
 
+const incarnationOf = ({ members }: Configuration, id: number): string | null =>
+  members.find((member) => member.id === id)?.incarnation ?? null;
+
 /** What a leader does by itself about directories that its configuration does not name. */
 function healStep(walk: RandomWalk): void {
   if (!walk.hasWipes) return;
   const nodes = [...walk.cluster.nodes.values()];
-  const newcomers = nodes.map(({ id, incarnation }) => ({
-    ...memberOf(incarnation || `${id}`),
-  }));
   walk.atLeader((raft) => {
     const { current, committed } = raft.configurations.newest;
     if (current !== committed) return;
+    const newcomers = nodes.map(({ id, incarnation }) => ({
+      ...memberOf(incarnation || `${id}`),
+      insteadOf: incarnationOf(current, id),
+    }));
     const next = nextStep(current, {
       newcomers,
       isConnected: (id) => raft.isNamed(id, walk.cluster.node(id).incarnation),
@@ -352,7 +356,9 @@ function changed(
   const others = before.members.filter((member) => member.id !== id);
   if (before.retired.includes(incarnation)) return null;
   const gone = before.members.find((member) => member.id === id)?.incarnation ?? "";
+  const name = incarnation || `${id}`;
   const hasVoter = others.some(({ role }) => role === "voter");
+  const isPromoted = before.members.some((member) => member.id === id && member.role !== "learner");
   switch (random.below(3)) {
     case 0:
       if (!hasVoter) return null;
@@ -361,10 +367,10 @@ function changed(
         retired: gone === "" ? before.retired : [...before.retired, gone],
       });
     case 1:
-      return configuration([...others, memberOf(incarnation || `${id}`)], before);
+      return configuration([...others, memberOf(`${isPromoted ? "" : "+"}${name}`)], before);
     default:
       if (!hasVoter) return null;
-      return configuration([...others, memberOf(`~${incarnation || id}`)], before);
+      return configuration([...others, memberOf(`~${name}`)], before);
   }
 }
 

@@ -127,8 +127,9 @@ function changedMembers(before: Configuration, what: string, word: string): Conf
     case "add-learner":
     case "demote":
       return configuration([...others, memberOf(`~${word}`)], { retired });
-    case "add":
     case "promote":
+      return configuration([...others, memberOf(`+${word}`)], { retired });
+    case "enfranchise":
       return configuration([...others, memberOf(word)], { retired });
     case "remove":
       return configuration(others, { retired: gone === "" ? retired : [...retired, gone] });
@@ -302,7 +303,7 @@ const commands: Record<string, Command> = {
     });
   },
 
-  /** `config 1 add-learner 4`, also add, promote, demote and remove, several in one change. */
+  /** `config 1 add-learner 4`, also promote, enfranchise, demote and remove, several in one change. */
   config: (cluster, words) => {
     cluster.run(nodeAt(cluster, words), (raft) => {
       const [, what = "", ...ids] = words;

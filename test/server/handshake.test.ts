@@ -105,6 +105,19 @@ test("two members meet, and each learns who the other is", () => {
   }
 });
 
+test("the most members with the longest addresses fit into it", () => {
+  const host = "h".repeat(253);
+  const members = Array.from({ length: 16 }, (_, i) => ({
+    id: nodeId(2 ** 32 - 16 + i),
+    raft: `${host}:65535`,
+    http: `${host}:65534`,
+    incarnation: "f".repeat(32),
+  }));
+  const identity = { ...identityOf(2), members };
+  const judge = (): Refusal => ({ reason: "wiped", detail: "x".repeat(2_000) });
+  assertRefused(meet(dialer(), acceptor({ identity: () => identity, judge })).dialed, "wiped");
+});
+
 test("without a secret on both sides they meet too", () => {
   const { dialed, accepted } = meet(dialer({ secret: null }), acceptor({ secret: null }));
   assert.is(dialed.state, "accepted");

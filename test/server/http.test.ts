@@ -328,6 +328,13 @@ test("a page of an allowed origin may ask first and read the answer", async () =
   const preflight = await ask("OPTIONS", "/v1/kv/k", { headers: asked });
   assert.is(preflight.status, 204);
   assert.is(preflight.headers.get("access-control-allow-origin"), origin);
+  const allowed = preflight.headers.get("access-control-allow-headers") ?? "";
+  for (const name of ["Authorization", "Content-Type", "If-Match", "Idempotency-Key"]) {
+    assert.ok(allowed.split(", ").includes(name), name);
+  }
+  for (const path of ["/v1/watch", "/v1/txn", "/v1/kv"]) {
+    assert.is((await ask("OPTIONS", path, { headers: asked })).status, 204, path);
+  }
   const put = await ask("PUT", "/v1/kv/k", { headers: { origin } });
   assert.is(put.headers.get("access-control-allow-origin"), origin);
   assert.is(put.headers.get("vary"), "Origin");

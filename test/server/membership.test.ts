@@ -48,7 +48,7 @@ function change(
   return ask(nodes, at, { kind: "change", change: what, revision });
 }
 
-const address = (id: NodeId) => ({ id, raft: `raft-${id}`, http: `http-${id}` });
+const address = (id: NodeId) => ({ id, raft: `raft-${id}:1`, http: `http-${id}:1` });
 
 /** Waits until all that run agree that `id` votes in its present life. */
 function awaitVoter(nodes: SimulatedNodes, id: NodeId): void {
@@ -138,6 +138,29 @@ test("a directory whose id is in use is not taken in", () => {
   assert.is(memberOf(nodes.node(leader).configuration, used)?.incarnation, String(used));
 });
 
+test("a knock for the place of a directory that is retired retires nobody else", () => {
+  const nodes = new SimulatedNodes({ count: 5, limits: { knockKeptMs: 60_000 } });
+  const leader = nodes.awaitLeader();
+  const wiped = follower(nodes, leader);
+  const behind = nodes.running.find((id) => id !== leader && id !== wiped) ?? leader;
+  isolate(nodes, behind);
+  nodes.wipe(wiped);
+  nodes.time.until(() => {
+    const member = memberOf(nodes.node(leader).configurations.committed, wiped);
+    return member?.role === "voter" && member.incarnation === nodes.host(wiped).incarnation;
+  }, healMs);
+  const { incarnation } = nodes.host(wiped);
+  // Between the two lives there was another one, which only the node that lags has met.
+  nodes.node(behind).knocked({ ...address(wiped), incarnation: "between" });
+  nodes.onMessage = () => 1;
+  awaitVoter(nodes, wiped);
+  assert.ok(ask(nodes, behind, { kind: "transfer", to: behind }).ok);
+  nodes.crash(wiped);
+  nodes.time.run(5_000);
+  assert.is(nodes.leader, behind);
+  assert.is(memberOf(nodes.node(behind).configuration, wiped)?.incarnation, incarnation);
+});
+
 test("what is left of a heal is done by the next leader", () => {
   const nodes = new SimulatedNodes({ count: 5 });
   const leader = nodes.awaitLeader();
@@ -151,6 +174,22 @@ test("what is left of a heal is done by the next leader", () => {
   nodes.crash(leader);
   nodes.awaitLeader();
   awaitVoter(nodes, wiped);
+  assert.is(get(nodes, wiped, "k"), "v");
+});
+
+test("once a promotion is done, any one of three may be lost, whoever knew of it", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  put(nodes, leader, "k", "v");
+  const wiped = follower(nodes, leader);
+  nodes.wipe(wiped);
+  // The others have the change in their logs, and have not heard that it is committed.
+  nodes.time.until(() => {
+    const member = memberOf(nodes.node(leader).configurations.committed, wiped);
+    return member?.role === "voter" && member.incarnation !== String(wiped);
+  }, healMs);
+  nodes.crash(leader);
+  nodes.awaitLeader();
   assert.is(get(nodes, wiped, "k"), "v");
 });
 
@@ -191,6 +230,24 @@ test("a new machine is added, promoted, and removed again", () => {
   const { identity } = nodes.host(four);
   assert.is(nodes.host(leader).roster?.judge(identity)?.reason, "retired");
   assert.is(voters(nodes.node(leader).configuration).length, 3);
+});
+
+test("an address is one that can be dialed, and one member's, for peers or for clients", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const four = nodeId(4);
+  for (const [raft, http] of [
+    ["a:1", "a:1"],
+    ["raft-1:1", "a:2"],
+    ["http-1:1", "a:2"],
+    ["a:1", "RAFT-1:1"],
+    ["[::::]:1", "a:2"],
+    ["a:1", "\u0001:2"],
+  ] as const) {
+    const answer = change(nodes, leader, { kind: "add", id: four, raft, http });
+    assert.not(answer.ok, `${raft} ${http}`);
+    if (!answer.ok) assert.is(answer.code, "conflict");
+  }
 });
 
 test("a change of members that are no longer those is refused", () => {
@@ -299,6 +356,53 @@ test("a member is replaced by a machine at another address", () => {
   nodes.wipe(old);
   awaitVoter(nodes, old);
   assert.is(get(nodes, old, "k"), "v");
+});
+
+/** The state's file is found damaged at a start, and the log does not reach back to its beginning. */
+function damageState(nodes: SimulatedNodes, id: NodeId): void {
+  nodes.crash(id);
+  nodes.host(id).stateDamage = "a page is damaged";
+}
+
+const compacting = { logEntriesMax: 2, logTailBytesMin: 1, checkpointBytes: 1 };
+
+function putMany(nodes: SimulatedNodes, at: NodeId): void {
+  for (let i = 0; i < 200; i++) put(nodes, at, "k", `v${i}`);
+  nodes.time.run(1_000);
+}
+
+test("a node that began alone and has others by now is given back by them what it lost", () => {
+  const nodes = new SimulatedNodes({ count: 1, limits: compacting });
+  const first = nodes.awaitLeader();
+  for (const id of [nodeId(2), nodeId(3)]) {
+    assert.ok(change(nodes, first, { kind: "add", ...address(id) }).ok);
+    nodes.add(id);
+    nodes.time.until(
+      () => nodes.host(id).node?.appliedIndex === nodes.node(first).appliedIndex,
+      healMs,
+    );
+    assert.ok(change(nodes, first, { kind: "promote", id }).ok);
+    awaitVoter(nodes, id);
+  }
+  putMany(nodes, first);
+  damageState(nodes, first);
+  nodes.start(first);
+  nodes.awaitLeader();
+  nodes.time.until(() => nodes.node(first).mending === null, healMs);
+  assert.is(get(nodes, first, "k"), "v199");
+});
+
+test("a node whose others were all removed keeps what is left, and does not wait for them", () => {
+  const nodes = new SimulatedNodes({ count: 3, limits: compacting });
+  const last = nodes.awaitLeader();
+  for (const id of nodes.running.filter((other) => other !== last)) {
+    assert.ok(change(nodes, last, { kind: "remove", id }).ok);
+    nodes.crash(id);
+  }
+  putMany(nodes, last);
+  damageState(nodes, last);
+  assert.throws(() => nodes.start(last), "a page is damaged");
+  assert.is(nodes.host(last).stateDamage, "a page is damaged", "it was left where it is");
 });
 
 test("five nodes go on without two, and take both in again", () => {

@@ -493,4 +493,78 @@ test("a disk without room for an incoming snapshot gets it when there is room", 
   awaitEqual(nodes);
 });
 
+test("who never has room for a snapshot keeps neither the log nor the leader busy, and gets it later", () => {
+  const nodes = cluster({ snapshotKeptMs: 5_000, snapshotTimeoutMs: 2_000 });
+  const down = lagging(nodes);
+  nodes.start(down);
+  const snapshots = must(nodes.host(down).snapshots, "it runs");
+  const accept = snapshots.accept.bind(snapshots);
+  snapshots.accept = () => "full";
+  let offers = 0;
+  nodes.onMessage = (_, to, message) => {
+    if (to === down && message.type === "snapshotOffer") offers++;
+    return 1;
+  };
+  let longest = 0;
+  const leader = nodes.awaitLeader();
+  for (let round = 0; round < 30; round++) {
+    write(nodes, 60);
+    nodes.time.run(2_000);
+    longest = Math.max(longest, nodes.host(leader).log.bytes);
+  }
+  assert.is(nodes.leader, leader);
+  assert.ok(longest < 3 * (12 << 10), `${longest} bytes of log`);
+  assert.ok(offers > 1 && offers < 15, `${offers} offers in a minute`);
+  assert.ok(nodes.warnings.some((text) => text.includes(`node ${down} has no room`)));
+  snapshots.accept = accept;
+  awaitEqual(nodes);
+});
+
+test("a follower that breaks off again and again does not keep the log for ever", () => {
+  const nodes = cluster();
+  const down = lagging(nodes);
+  nodes.start(down);
+  for (const id of nodes.ids) nodes.host(id).machine.stateBytes = 8 << 10;
+  let crashes = 0;
+  nodes.onMessage = (from, _, message) => {
+    const isWhole = message.type === "snapshotProgress" && message.phase === "building";
+    if (from !== down || !isWhole) return 1;
+    crashes++;
+    nodes.time.at(nodes.time.nowMs, () => {
+      nodes.crash(down);
+      nodes.start(down);
+    });
+    return "lost";
+  };
+  const leader = nodes.awaitLeader();
+  let longest = 0;
+  for (let round = 0; round < 30; round++) {
+    write(nodes, 60);
+    nodes.time.run(500);
+    longest = Math.max(longest, nodes.host(leader).log.bytes);
+  }
+  assert.ok(crashes > 5, `${crashes} crashes`);
+  assert.ok(longest < 5 * (12 << 10), `${longest} bytes of log`);
+  nodes.onMessage = () => 1;
+  awaitEqual(nodes);
+});
+
+test("a snapshot that cannot find room is refused before a byte of it comes", () => {
+  const nodes = cluster();
+  const down = lagging(nodes);
+  nodes.start(down);
+  const { disk } = nodes.host(down);
+  disk.capacityBytes = disk.usedBytes + 1_000;
+  let chunks = 0;
+  nodes.onMessage = (_, to, message) => {
+    if (to === down && message.type === "snapshotChunk") chunks++;
+    return 1;
+  };
+  nodes.time.run(3_000);
+  assert.is(chunks, 0);
+  assert.is(nodes.host(down).died, null);
+  disk.capacityBytes = Infinity;
+  awaitEqual(nodes);
+});
+
 test.run();

@@ -36,7 +36,7 @@ async function documentOf(): Promise<Document> {
 
 /** A path that the template stands for. */
 const exampleOf = (template: string): string =>
-  template.replace("{key}", "a/b").replace("{id}", "2");
+  template.replace("{key}", "a/b").replace("{folder}", "a/b").replace("{id}", "2");
 
 const isServed = (status: number, json: Readonly<Record<string, unknown>>): boolean =>
   status !== 405 && json["detail"] !== "there is nothing here";
@@ -115,6 +115,7 @@ const changing = [
   ["delete", "/v1/kv/{key}", ""],
   ["post", "/v1/kv/{key}", "?op=incr"],
   ["delete", "/v1/kv", "?prefix=a"],
+  ["delete", "/v1/kv/{folder}/:", ""],
   ["post", "/v1/txn", ""],
 ] as const;
 

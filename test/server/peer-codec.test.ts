@@ -106,7 +106,7 @@ test("types, kinds, roles and reasons without a meaning are refused", () => {
   assertRefused(["vote", 1], /stands for nothing/);
   assertRefused([5, 7, 0, 0, 0, [[1, 7, 4, 0, new Uint8Array(0)]]], /stands for nothing/);
   assertRefused([15, 4, []], /stands for nothing/);
-  assertRefused([17, 7, 0, 6], /stands for nothing/);
+  assertRefused([17, 7, 0, 7], /stands for nothing/);
 });
 
 test("too few and too many fields are refused at every level", () => {

@@ -80,6 +80,7 @@ export const everyPeerMessage: readonly PeerMessage[] = [
   { type: "snapshotChunk", id: 0, offset: 2 ** 40, data: Uint8Array.of(0, 255) },
   { type: "snapshotProgress", id: 7, offset: 0, phase: "receiving" },
   { type: "snapshotProgress", id: 7, offset: 9, phase: "damaged" },
+  { type: "snapshotProgress", id: 7, offset: 0, phase: "noRoom" },
   { type: "timeoutNow", term: term(7) },
   { type: "readIndex", term: term(7), requestId: 41 },
   { type: "readIndexResponse", term: term(7), requestId: 41, readIndex: index(11) },

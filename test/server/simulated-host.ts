@@ -6,6 +6,7 @@ import type { Node } from "../../server/node.ts";
 import { must } from "../../server/raft/assert.ts";
 import {
   configuration,
+  hasOtherVoter,
   type Configurations,
   type Member,
 } from "../../server/raft/configuration.ts";
@@ -96,7 +97,7 @@ export class SimulatedHost {
         machine.wipe();
         this.stateDamage = null;
       },
-      hasPeers: formed.members.length > 1,
+      hasPeers: (newest) => hasOtherVoter(newest ?? configuration(formed.members), this.id),
     });
     if (!opened.ok) throw new Error(`${opened.damage.path}: ${opened.damage.detail}`);
     const { files } = opened;

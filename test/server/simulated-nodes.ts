@@ -94,8 +94,8 @@ const knockEveryMs = 100;
 const memberNamed = (id: NodeId, incarnation: string): Member => ({
   id,
   role: "voter",
-  raft: `raft-${id}`,
-  http: `http-${id}`,
+  raft: `raft-${id}:1`,
+  http: `http-${id}:1`,
   incarnation,
 });
 
@@ -165,7 +165,10 @@ export class SimulatedNodes {
         this.crash(id);
       },
       leadershipChanged: () => {},
-      configurationChanged: (now) => host.roster?.update(now),
+      configurationChanged: (now) => {
+        files.members.save(now.committed);
+        host.roster?.update(now);
+      },
       warn: (text) => this.warnings.push(text),
     });
     host.meet(host.node.configurations);

@@ -8,17 +8,12 @@ import { decodePeerMessage, PeerEncoder } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
 import { nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { meaningOf, type Refused } from "../../server/refusals.ts";
 import { PeerTransport, type TransportOptions } from "../../server/transport.ts";
 import { systemClock, systemRandom } from "../../cmd/system.ts";
 import { identityOf } from "./peer-identities.ts";
 import { append, entry, everyPeerMessage, heartbeat } from "./peer-messages.ts";
 import { DeafPeer, dialAs, RawSocket, until } from "./raw-peer.ts";
-
-interface Refused {
-  peer: NodeId;
-  refusal: Refusal;
-  identity: PeerIdentity | null;
-}
 
 /** A transport that writes down what happens to it. */
 class Station {
@@ -29,7 +24,7 @@ class Station {
   readonly senders = new Set<NodeId>();
   readonly connected: PeerIdentity[] = [];
   readonly disconnected: NodeId[] = [];
-  readonly refused: Refused[] = [];
+  readonly refused: (Refused & { peer: NodeId })[] = [];
   readonly warnings: string[] = [];
   verdict: Refusal | null = null;
 
@@ -48,7 +43,7 @@ class Station {
         admit: () => this.verdict,
         connected: (peer) => this.connected.push(peer),
         disconnected: (peer) => this.disconnected.push(peer),
-        refused: (peer, refusal, identity) => this.refused.push({ peer, refusal, identity }),
+        refused: (peer, refused) => this.refused.push({ peer, ...refused }),
         message: (from, message) => {
           this.senders.add(from);
           this.messages.push(message);
@@ -246,6 +241,20 @@ test("the acceptor's verdict reaches the dialer with the acceptor's identity", a
   assert.equal(refusal, two.verdict);
   assert.equal(identity, { ...identityOf(2), incarnation: "0".repeat(32), members: [] });
   assert.not(one.transport.isConnected(two.id));
+});
+
+test("whose verdict it was is told: one's own of the peer says nothing about oneself", async () => {
+  for (const isTheirs of [true, false]) {
+    const one = await station(1);
+    const two = await station(2);
+    const judge = isTheirs ? two : one;
+    judge.verdict = { reason: "retired", detail: "it was removed" };
+    one.knows(two);
+    await until("the refusal", () => one.refused.length > 0);
+    const refused = must(one.refused[0], "there is a refusal");
+    assert.is(refused.isTheirs, isTheirs);
+    assert.is(meaningOf(refused, true), isTheirs ? "retired" : "strange");
+  }
 });
 
 test("a refused peer that is welcome later gets in by itself", async () => {

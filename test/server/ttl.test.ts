@@ -52,6 +52,20 @@ test("a TTL that is zero, negative, endless or none is refused, and names its fi
   assert.is(store.writes, 0);
 });
 
+test("a read of the key says what is left of it, and when the key was made", async () => {
+  const { ask, store } = client();
+  const told = async () => {
+    const { headers } = await ask("HEAD", "/v1/kv/k");
+    return [headers.get("x-ttl"), headers.get("x-kv-create-revision")];
+  };
+  await ask("PUT", "/v1/kv/k", { body: "v" });
+  assert.equal(await told(), [null, null]);
+  await ask("PUT", "/v1/kv/k?ttl=30s", { body: "v" });
+  store.timeMs = 500;
+  await ask("PUT", "/v1/kv/other", { body: "v" });
+  assert.equal(await told(), ["29.5", "1"]);
+});
+
 test("a put renews or clears it; what changes a value where it is leaves it", async () => {
   const { ask, store } = client();
   await ask("PUT", "/v1/kv/n?ttl=10s", { body: "1" });

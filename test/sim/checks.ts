@@ -18,8 +18,9 @@ import type { PeerMessage } from "../../server/peer-message.ts";
 import {
   configurationIn,
   inForceAt,
+  isMajority,
   mayBeCommitted,
-  suffices,
+  unheraldedVoter,
   type DatedConfiguration,
   type Trail,
 } from "./electorates.ts";
@@ -468,9 +469,9 @@ export class Checks {
     this.#leaders.set(term, incarnation);
     const hasVoted = (voter: Member): boolean =>
       this.#votes.get(`${voter.incarnation} ${term}`) === id;
-    const newest = { place: trail.length - 1, committed: this.lastCommitted };
+    const newest = must(trail[trail.length - 1], "a log has a configuration").configuration;
     claim(
-      suffices(trail, newest, hasVoted),
+      isMajority(newest, hasVoted),
       () => `node ${id} leads term ${term} without the votes of a majority`,
     );
     // What is committed in later terms does not bind a leader that was elected late. By log matching
@@ -504,6 +505,11 @@ export class Checks {
     this.#committed.push({ term: entryTerm, inTerm: term, trail });
     const entry = this.#entries.get(entryTerm * indexesMax + at);
     if (entry?.configuration) {
+      const newcomer = unheraldedVoter(
+        this.#configurationAt(at).configuration,
+        entry.configuration,
+      );
+      claim(newcomer === undefined, () => `node ${newcomer?.id} votes and was never promoted`);
       this.#configurations.push({ index: at, configuration: entry.configuration });
     }
   }
@@ -556,7 +562,7 @@ export class Checks {
         const { index: at } = dated;
         if (at <= committed || at >= (next?.index ?? Infinity)) continue;
         const isHolder = this.#holders(at, must(shadow.terms[at], "it is in the log"));
-        if (mayBeCommitted(shadow.trail, { at, committed }, isHolder)) next = dated;
+        if (mayBeCommitted(shadow.trail, at, isHolder)) next = dated;
       }
     }
     return next?.configuration ?? null;
@@ -564,7 +570,7 @@ export class Checks {
 
   #checkDurable(id: NodeId, { at, term, trail }: { at: number; term: number; trail: Trail }): void {
     const isHolder = this.#holders(at, term);
-    claim(mayBeCommitted(trail, { at, committed: this.lastCommitted }, isHolder), () => {
+    claim(mayBeCommitted(trail, at, isHolder), () => {
       const members = trail[trail.length - 1]?.configuration.members ?? [];
       const holders = members.filter(isHolder).map((member) => member.id);
       return `node ${id} takes entry ${at} for committed; it is durable on ${holders.join(",")} only`;

@@ -57,6 +57,8 @@ export class Clients {
   readonly counters = new Counters();
   readonly twins = new Twins();
   readonly #clients: Client[];
+  /** Each for one call, until it is answered. */
+  readonly #askers = new Set<Client>();
   readonly #localReads: LocalReads;
   #lastValue = 0;
   #isOver = false;
@@ -93,7 +95,7 @@ export class Clients {
   /** The process ended: its clients' connections broke. */
   died(life: Life): void {
     const { time } = this.#world;
-    for (const client of this.#clients) {
+    for (const client of [...this.#clients, ...this.#askers]) {
       const { call } = client;
       if (call?.life !== life) continue;
       time.at(time.nowMs + this.#latencyMs(), () => this.#lost(client, call));
@@ -108,7 +110,12 @@ export class Clients {
     done: (isOk: boolean) => void,
   ): void {
     const client: Client = { number: ++this.#lastNumber, call: null };
-    this.#call(client, { process, begin: this.#onRegister(key, input), done });
+    this.#askers.add(client);
+    const over = (isOk: boolean): void => {
+      this.#askers.delete(client);
+      done(isOk);
+    };
+    this.#call(client, { process, begin: this.#onRegister(key, input), done: over });
   }
 
   get keys(): string[] {

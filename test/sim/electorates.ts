@@ -41,40 +41,22 @@ export function inForceAt(trail: Trail, at: number): DatedConfiguration | undefi
 }
 
 /**
- * Whether those who are such suffice where the trail's element number `place` is the newest. A voter
- * whom a change has brought counts for nothing before that change is committed: until then a majority
- * of those before it is asked for as well.
- */
-export function suffices(
-  trail: Trail,
-  { place, committed }: { place: number; committed: number },
-  isSuch: (voter: Member) => boolean,
-): boolean {
-  const newest = trail[place];
-  if (!newest || !isMajority(newest.configuration, isSuch)) return false;
-  const before = trail[place - 1];
-  if (!before || newest.index <= committed) return true;
-  const earlier = votersIn(before.configuration).map(({ incarnation }) => incarnation);
-  const isNewcomer = ({ incarnation }: Member): boolean => !earlier.includes(incarnation);
-  if (!votersIn(newest.configuration).some(isNewcomer)) return true;
-  return isMajority(before.configuration, isSuch);
-}
-
-/**
  * Whether `at` may count as committed for a leader with this trail: by the configuration in force there,
  * or by a later one of its log.
  */
 export function mayBeCommitted(
   trail: Trail,
-  { at, committed }: { at: number; committed: number },
+  at: number,
   isHolder: (voter: Member) => boolean,
 ): boolean {
-  const first = Math.max(
-    0,
-    trail.findLastIndex(({ index }) => index <= at),
-  );
-  for (let place = first; place < trail.length; place++) {
-    if (suffices(trail, { place, committed }, isHolder)) return true;
-  }
-  return false;
+  const first = trail.findLastIndex(({ index }) => index <= at);
+  const later = trail.slice(Math.max(0, first));
+  return later.some(({ configuration }) => isMajority(configuration, isHolder));
 }
+
+/** A voter whom `after` brings and whom `before` did not have as promoted: it was never agreed on. */
+export const unheraldedVoter = (before: Configuration, after: Configuration): Member | undefined =>
+  votersIn(after).find(({ incarnation }) => {
+    const member = before.members.find((other) => other.incarnation === incarnation);
+    return member?.role !== "voter" && member?.role !== "promoted";
+  });

@@ -181,7 +181,7 @@ function isMade(configuration: Configuration, { kind, id }: Change): boolean {
     case "add":
       return member !== undefined;
     case "promote":
-      return member?.role === "voter";
+      return member !== undefined && member.role !== "learner";
     case "remove":
     case "replace":
       return member === undefined;

@@ -7,9 +7,9 @@ const history = "server/raft/configuration-history.ts";
 export const plantedMemberBugs: readonly PlantedBug[] = [
   {
     name: "members: a newcomer counts before its promotion is committed",
-    file: history,
-    find: "return current.every((id) => earlier.includes(id)) ? [current] : [current, earlier];",
-    replace: "return earlier.length > 0 ? [current] : [current, earlier];",
+    file: "server/raft/configuration.ts",
+    find: 'config.members.filter((member) => member.role === "voter").map',
+    replace: 'config.members.filter((member) => member.role !== "learner").map',
   },
   {
     name: "members: an old directory's answers count",

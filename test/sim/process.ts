@@ -11,6 +11,7 @@ import type { Clock, LogStore, MendingStore, Network, Timer } from "../../server
 import type { PeerMessage } from "../../server/peer-message.ts";
 import {
   configuration,
+  hasOtherVoter,
   voters,
   type Configuration,
   type Member,
@@ -280,7 +281,7 @@ export class SimProcess {
         return { ok: true, store: new SimMachine(this.machineFile, { formed, onApplied }) };
       },
       setMachineAside: () => this.machineFile.wipe(),
-      hasPeers: identity.members.length > 1,
+      hasPeers: (newest) => hasOtherVoter(newest ?? configuration(identity.members), this.id),
       ...(this.#suspect && { suspect: this.#suspect }),
     });
     this.#suspect = null;
@@ -340,6 +341,7 @@ export class SimProcess {
     machine,
     note,
     watchedLog: log,
+    members: memberNote,
     identity: { incarnation, members },
   }: GroupFiles<SimMachine> & { watchedLog: WatchedLog; identity: Identity }): Node {
     const { options, checks, coverage, clusterId } = this.#world;
@@ -359,6 +361,7 @@ export class SimProcess {
       incarnation,
       configurationChanged: (now) => {
         if (!isCurrent()) return;
+        memberNote.save(now.committed);
         this.life?.roster.update(now);
         this.#world.metOthers();
       },
@@ -460,8 +463,8 @@ export class SimProcess {
     if (!this.life) return;
     const { node } = this.life;
     const { term, role } = node.leadership;
-    // What the core has taken in and not handed out yet is nobody's to see.
-    const commitIndex = Math.min(node.commitIndex, this.shadow.lastIndex);
+    // What the core has taken in and a full disk has refused is nobody's to see.
+    const commitIndex = Math.min(node.commitIndex, node.stableLogIndex);
     const { configuration: newest } = node;
     this.#world.checks.observed({
       id: this.id,

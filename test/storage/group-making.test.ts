@@ -46,7 +46,7 @@ function opened(directory: string): GroupFiles<KeyValueStore> {
     ...making(directory),
     openMachine: (path) => KeyValueStore.open({ driver, path }),
     setMachineAside: setStateAside,
-    hasPeers: false,
+    hasPeers: () => false,
   });
   if (!result.ok) throw new Error(`${result.damage.path}: ${result.damage.detail}`);
   return result.files;
@@ -75,6 +75,7 @@ function makeNode(directory: string): void {
   files.hardState.save({ term: term(6), vote: nodeId(3) });
   files.log.append(entries);
   files.log.sync();
+  files.members.save(three);
   files.machine.apply(entries.slice(0, 25));
   files.machine.sync();
   close(files);
@@ -130,6 +131,7 @@ function assertRecovered(path: string): void {
     assert.ok(found.type === "get" && found.row?.revision === at, `k${at}`);
   }
   assert.equal(machine.applied.configuration, alone);
+  assert.equal(files.members.noted, alone);
   assert.is(log.lastIndex, machine.applied.appliedIndex);
   assert.is(log.firstIndex, log.lastIndex + 1);
   assert.ok(log.lastIndex > 40 && hardState.current.term > 6);

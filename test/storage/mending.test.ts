@@ -69,7 +69,7 @@ function open(
       machine.wipe();
       made.stateDamage = null;
     },
-    hasPeers: true,
+    hasPeers: () => true,
     ...options,
   });
 }
@@ -179,7 +179,7 @@ test("damage in files that hold only what is applied costs nothing but them", ()
 test("a header damaged in files that hold only what is applied costs nothing but them", () => {
   const made = scene(last);
   flip(made.disk, logFile(made, 1), 20);
-  const files = opened(made, { hasPeers: false });
+  const files = opened(made, { hasPeers: () => false });
   assert.is(files.log.lastIndex, last);
   assert.equal(files.note.current, { log: null, state: null });
 });
@@ -189,7 +189,7 @@ test("without others to help, a loss is refused and every file stays as it is", 
     const made = scene(applied);
     flip(made.disk, logFile(made, -1), 80);
     const before = contents(made.disk);
-    const result = open(made, { hasPeers: false });
+    const result = open(made, { hasPeers: () => false });
     assert.ok(!result.ok && result.damage.path === logFile(made, -1));
     assert.is(contents(made.disk), before);
   }
@@ -265,7 +265,7 @@ test("a damaged state is made anew from a log that reaches back to the first ent
   for (const hasPeers of [true, false]) {
     const made = scene(last);
     made.stateDamage = "a page is damaged";
-    const files = opened(made, { hasPeers });
+    const files = opened(made, { hasPeers: () => hasPeers });
     assert.is(files.machine.applied.appliedIndex, 0);
     assert.is(files.log.lastIndex, last);
     assert.is(files.note.current.log, null);
@@ -286,7 +286,7 @@ test("a damaged state over a compacted log needs the others for everything", () 
   files.log.compact(index(30));
   files.log.close();
   made.stateDamage = "a page is damaged";
-  assert.not(open(made, { hasPeers: false }).ok);
+  assert.not(open(made, { hasPeers: () => false }).ok);
   assert.ok(made.stateDamage !== null, "the state was left alone");
   const mended = opened(made);
   assert.is(mended.log.lastIndex, 0);
@@ -318,7 +318,7 @@ test("a state that a newer version has written is left alone", () => {
     setMachineAside: () => {
       wasMoved = true;
     },
-    hasPeers: true,
+    hasPeers: () => true,
   });
   assert.ok(!result.ok && !wasMoved);
 });
