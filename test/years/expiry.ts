@@ -13,6 +13,7 @@ const { keys, leased, leaseKeys } = numbers({ keys: 100_000, leased: 100_000, le
 
 const perTransaction = 100;
 const json = { "Content-Type": "application/json" };
+const samplesEvery = 500;
 /** Time to see how long requests take when nothing goes. */
 const calmMs = 5_000;
 
@@ -58,9 +59,16 @@ async function write(node: ClusterNode, path: string, body: object, agent: Agent
   return answer.json();
 }
 
+interface Filling {
+  readonly prefix: string;
+  readonly count: number;
+  readonly agent: Agent;
+  readonly dueMs?: number;
+}
+
 async function fill(
   node: ClusterNode,
-  { prefix, count, agent }: { prefix: string; count: number; agent: Agent },
+  { prefix, count, agent, dueMs = Infinity }: Filling,
   lasting: (at: number) => object,
 ): Promise<void> {
   for (let from = 0; from < count; from += perTransaction) {
@@ -68,6 +76,9 @@ async function fill(
       return { op: "put", key: `${prefix}${from + at}`, value: "v", ...lasting(from + at) };
     });
     await write(node, "/v1/txn", { then }, agent);
+  }
+  if (performance.now() > dueMs - calmMs) {
+    throw new Error("this machine has become too slow meanwhile to write them in time; try again");
   }
 }
 
@@ -91,22 +102,32 @@ async function watchThemGo(
       new Probe(() => ask(httpPort, "GET", keyPath(`probe/${node.id}`), { agent })),
     );
   }
-  await pause(Math.max(0, dueMs - calmMs - performance.now()));
-  for (const probe of probes.values()) probe.take();
-  await pause(Math.max(0, dueMs - 200 - performance.now()));
-  const before = [...probes.values()].map((probe) => probe.take());
-  const left = async (): Promise<number> => {
-    const path = `/v1/kv?prefix=${prefix}&count&level=local`;
-    return Number((await ask(leader.httpPort, "GET", path, { agent })).json()["count"]);
-  };
-  if ((await left()) !== count) throw new Error("some have gone too early");
-  await until("all of them are gone", 120_000, async () => (await left()) === 0 || null);
-  console.log(`${count} keys were gone ${seconds(dueMs)} after their time; longest waits:`);
-  for (const [at, [name, probe]] of [...probes].entries()) {
-    console.log(`  ${name}: ${probe.take()}, before: ${before[at]}`);
+  try {
+    await pause(Math.max(0, dueMs - calmMs - performance.now()));
+    for (const probe of probes.values()) probe.take();
+    await pause(Math.max(0, dueMs - 200 - performance.now()));
+    const before = [...probes.values()].map((probe) => probe.take());
+    const left = async (): Promise<number> => {
+      const path = `/v1/kv?prefix=${prefix}&count&level=local`;
+      return Number((await ask(leader.httpPort, "GET", path, { agent })).json()["count"]);
+    };
+    if ((await left()) !== count) throw new Error("some have gone too early");
+    // Counting them all the while would be the greatest load of all.
+    for (let at = 0; at < count; at += samplesEvery) {
+      const path = `${keyPath(prefix + at)}?level=local`;
+      await until(`${prefix}${at} is gone`, 120_000, async () => {
+        return (await ask(leader.httpPort, "GET", path, { agent })).status === 404 || null;
+      });
+    }
+    console.log(`${count} keys were gone ${seconds(dueMs)} after their time; longest waits:`);
+    for (const [at, [name, probe]] of [...probes].entries()) {
+      console.log(`  ${name}: ${probe.take()}, before: ${before[at]}`);
+    }
+    await until("all of them are gone", 10_000, async () => (await left()) === 0 || null);
+  } finally {
+    await Promise.all([...probes.values()].map((probe) => probe.stop()));
+    agent.destroy();
   }
-  await Promise.all([...probes.values()].map((probe) => probe.stop()));
-  agent.destroy();
 }
 
 await run(async (scope) => {
@@ -116,13 +137,15 @@ await run(async (scope) => {
   const leader = await cluster.leader();
   const restMs = 2 * calmMs;
 
+  // How long a key takes here, with as much again to spare.
+  const tenth = Math.ceil(keys / 10 / perTransaction) * perTransaction;
   const startMs = performance.now();
-  await fill(leader, { prefix: "calibration/", count: 2_000, agent }, () => ({}));
-  const fillMs = ((performance.now() - startMs) / 2_000) * 1.5;
+  await fill(leader, { prefix: "calibration/", count: tenth, agent }, () => ({}));
+  const fillMs = ((performance.now() - startMs) / tenth) * 2;
 
   const byTtl = performance.now() + fillMs * keys + restMs;
   const ttl = () => ({ ttl: `${Math.max(1, Math.round(byTtl - performance.now()))}ms` });
-  await fill(leader, { prefix: "ttl/", count: keys, agent }, ttl);
+  await fill(leader, { prefix: "ttl/", count: keys, agent, dueMs: byTtl }, ttl);
   await watchThemGo(cluster, { prefix: "ttl/", count: keys, dueMs: byTtl });
 
   const byLease = performance.now() + fillMs * leased + restMs;
@@ -132,7 +155,7 @@ await run(async (scope) => {
     leases.push(Number((await write(leader, "/v1/leases", asked, agent))["id"]));
   }
   const lease = (at: number) => ({ lease: leases[Math.floor(at / leaseKeys)] });
-  await fill(leader, { prefix: "lease/", count: leased, agent }, lease);
+  await fill(leader, { prefix: "lease/", count: leased, agent, dueMs: byLease }, lease);
   await watchThemGo(cluster, { prefix: "lease/", count: leased, dueMs: byLease });
   await cluster.assertSameState();
   console.log("all nodes have the same state");
