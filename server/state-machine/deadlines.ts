@@ -6,7 +6,7 @@
 /** Rows with a deadline at a time. */
 export const deadlinesMax = 500_000;
 /** Rows that one entry lets go. */
-export const expiredPerEntry = 1_000;
+export const expiredPerEntry = 400;
 
 interface Deadline {
   readonly key: string;

@@ -5,7 +5,7 @@ import { compareKeys } from "./key-range.ts";
 /** Keys attached to leases, of all leases together. */
 export const leasedKeysMax = 500_000;
 /** Keys of one lease: they go in one entry. */
-export const leaseKeysMax = 10_000;
+export const leaseKeysMax = 4_000;
 
 /** What commands look at. */
 export interface LeasedKeysReader {

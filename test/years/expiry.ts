@@ -9,7 +9,7 @@ import { ask } from "../e2e/http.ts";
 import { pause, until } from "../e2e/wait.ts";
 import { numbers, run, seconds } from "./run.ts";
 
-const { keys, leased, leaseKeys } = numbers({ keys: 100_000, leased: 100_000, leaseKeys: 10_000 });
+const { keys, leased, leaseKeys } = numbers({ keys: 100_000, leased: 100_000, leaseKeys: 4_000 });
 
 const perTransaction = 100;
 const json = { "Content-Type": "application/json" };
