@@ -94,6 +94,8 @@ export interface OpenGroupOptions<M extends StateMachine> extends GroupOptions {
    * known, null: those of the cluster's formation.
    */
   readonly hasPeers: (newest: Configuration | null) => boolean;
+  /** A log is cut before the damage although nobody may give back the rest: a person wants it. */
+  readonly cutsLog?: boolean;
   /** Is verified, or made anew, before anything else. */
   readonly suspect?: Suspect;
 }
@@ -164,7 +166,7 @@ function openLog<M extends StateMachine>(group: Group<M>, replayFrom: Index): Op
 }
 
 function mendMachineLog<M extends StateMachine>(
-  { disk, directory, note, members, hasPeers }: Group<M>,
+  { disk, directory, note, members, hasPeers, cutsLog = false }: Group<M>,
   machine: M,
   damage: LogDamage,
 ): boolean {
@@ -176,7 +178,7 @@ function mendMachineLog<M extends StateMachine>(
       note,
       applied: machine.applied,
       syncMachine: () => void machine.sync(),
-      hasPeers: hasPeers(newer(machine.applied.configuration, members.noted)),
+      hasPeers: cutsLog || hasPeers(newer(machine.applied.configuration, members.noted)),
     },
     damage,
   );
