@@ -108,20 +108,33 @@ export class Asker {
     }
   }
 
-  /** A stream that goes on: the first server that begins to answer; the caller looks at its status. */
+  /**
+   * A stream that goes on, from the first server that begins it. One that has no history so far back
+   * may only have started later than others: it is told as `compacted` when none of those that answer
+   * has more.
+   */
   async open(call: Call): Promise<{ readonly url: string; readonly response: Response }> {
     const { endpoints, timeoutMs } = this.#options;
     const limit = new Limit(timeoutMs, call.signal, this.#options.signal);
     let last: KvError | null = null;
     try {
       for (let round = 0; round < roundsMax; round++) {
-        for (const url of endpoints.candidates()) {
-          if (limit.signal.aborted) break;
+        const asked = new Set<string>();
+        let forgotten: KvError | null = null;
+        for (;;) {
+          const url = endpoints.candidates().find((each) => !asked.has(each));
+          if (url === undefined || limit.signal.aborted) break;
+          asked.add(url);
           const got = await this.#begin(url, call, limit);
           if (!("error" in got)) return { url, response: got };
-          if (!got.passing) throw got.error;
+          if (got.error.code === "compacted") {
+            forgotten = further(got.error, forgotten);
+            // Where one endpoint was given, the others are not known yet.
+            if (asked.size === 1) await this.#look();
+          } else if (!got.passing) throw got.error;
           last = got.error;
         }
+        if (forgotten !== null && !limit.signal.aborted) throw forgotten;
         const pauseMs = Math.min(pauseMsMax, pauseMsFirst * 2 ** Math.min(round, 10));
         await pause(pauseMs * (0.5 + Math.random() / 2), limit.signal);
         if (limit.signal.aborted) break;
@@ -259,6 +272,12 @@ export class Asker {
       }
     }
   }
+}
+
+/** Of two that have forgotten, the one that remembers more. */
+function further(error: KvError, other: KvError | null): KvError {
+  const from = ({ oldestRevision = Infinity }: KvError): number => oldestRevision;
+  return other === null || from(error) < from(other) ? error : other;
 }
 
 /** The time a call has, and the signals that end it before. */

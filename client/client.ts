@@ -11,6 +11,17 @@ import { Endpoints } from "./endpoints.ts";
 import { Entry, entryOfJson, isJsonRow } from "./entry.ts";
 import { KvError, objectIn } from "./error.ts";
 import { integerOf, type Integer } from "./integer.ts";
+import { Lease } from "./lease.ts";
+import {
+  acquire,
+  leaderIn,
+  Leadership,
+  Lock,
+  pathOf as queuePathOf,
+  type Leader,
+  type LockOptions,
+  type LockPort,
+} from "./lock.ts";
 import { millisecondsOf, type Duration } from "./time.ts";
 import { Transaction, type Selection } from "./transaction.ts";
 import { type Change, watch, type WatchSelection } from "./watch.ts";
@@ -21,6 +32,8 @@ export { Entry } from "./entry.ts";
 export { KvError } from "./error.ts";
 export type { KvErrorCode, Outcome } from "./error.ts";
 export type { Integer } from "./integer.ts";
+export type { Lease } from "./lease.ts";
+export type { Leader, Leadership, Lock, LockOptions } from "./lock.ts";
 export type { Duration } from "./time.ts";
 export type { Condition, Operation, OperationResult, Transaction } from "./transaction.ts";
 export type { Selection, TransactionResult } from "./transaction.ts";
@@ -31,9 +44,6 @@ const timeoutMsDefault = 10_000;
 const pageRowsDefault = 1_000;
 const pageRowsMax = 10_000;
 
-/** Servers refuse the header until they keep what they have answered. */
-const idempotencyKeysDefault = false;
-
 export interface ConnectOptions {
   /** For one call, all tries together. Default 10 s. */
   readonly timeout?: Duration;
@@ -41,7 +51,10 @@ export interface ConnectOptions {
   readonly token?: string;
   /** Ends every call, as `close()` does. */
   readonly signal?: AbortSignal;
-  /** Whether every write carries a key by which the servers know it again, so that it is retried. */
+  /**
+   * Whether every write carries a key by which the servers know it again, so that it is retried even
+   * where it may have been done. Default true.
+   */
   readonly idempotencyKeys?: boolean;
   /** In place of the runtime's own. */
   readonly fetch?: Fetch;
@@ -67,6 +80,8 @@ export interface PutOptions extends DeleteOptions {
   readonly contentType?: string;
   /** The row goes by itself after this time. */
   readonly ttl?: Duration;
+  /** The row goes with this lease, whose id it is; `not_found` where that is gone. */
+  readonly lease?: number;
 }
 
 export interface GetOptions extends CallOptions {
@@ -82,6 +97,11 @@ export interface ListOptions extends Selection, GetOptions {
   /** From the greatest key down. */
   readonly reverse?: boolean;
   /** Entries altogether; without it, all. */
+  readonly limit?: number;
+}
+
+export interface DeleteRangeOptions extends WriteOptions {
+  /** So many at the most, the first ones; 10,000 are the most that one call deletes. */
   readonly limit?: number;
 }
 
@@ -116,7 +136,7 @@ export class Client {
     const { signal } = options;
     const all = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
     this.#signal = AbortSignal.any(all);
-    this.#idempotencyKeys = options.idempotencyKeys ?? idempotencyKeysDefault;
+    this.#idempotencyKeys = options.idempotencyKeys ?? true;
     this.#asker = new Asker({
       fetch: options.fetch ?? ((url, init) => fetch(url, init)),
       endpoints: new Endpoints(endpoints, () => performance.now()),
@@ -140,19 +160,20 @@ export class Client {
     value: Value,
     options: PutOptions = {},
   ): Promise<{ readonly revision: number }> {
-    const { contentType, ttl } = options;
+    const { contentType, ttl, lease } = options;
     const body = bytesOf(value);
     if (isDotKey(key)) {
       const described = contentType === undefined ? {} : { contentType };
       const lives = ttl === undefined ? {} : { ttl };
-      const put = { op: "put", key, value: body, ...described, ...lives } as const;
+      const leased = lease === undefined ? {} : { lease };
+      const put = { op: "put", key, value: body, ...described, ...lives, ...leased } as const;
       return writeDotKey(this.txn(), [put], options);
     }
     const headers = {
       ...matchHeaders(options),
       ...(contentType === undefined ? {} : { "Content-Type": contentType }),
     };
-    const query = queryOf({ ttl: durationText(ttl, "ttl") });
+    const query = queryOf({ ttl: durationText(ttl, "ttl"), lease: lease?.toString() });
     const call = { method: "PUT", path: pathOf(key) + query, headers, body } as const;
     return { revision: revisionOf(await this.#write(call, options), "unknown") };
   }
@@ -169,8 +190,10 @@ export class Client {
     const path = pathOf(key) + queryOf(readParameters(options));
     const reply = await this.#read({ path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({ key, value: reply.bytes, revision: revisionOf(reply), contentType });
+    const revision = revisionOf(reply);
+    // Left out where it is the same.
+    const createRevision = Number(reply.headers.get("x-kv-create-revision") ?? revision);
+    return entryOf(key, reply, { revision, createRevision });
   }
 
   async delete(
@@ -217,12 +240,13 @@ export class Client {
     return count;
   }
 
-  /** All of them or, where they are more than the servers delete at once, none. */
+  /** All of them or, where they are more than the servers delete at once and no `limit` is given, none. */
   async deleteRange(
     selection: Selection,
-    options: WriteOptions = {},
+    options: DeleteRangeOptions = {},
   ): Promise<{ readonly deleted: number; readonly revision: number }> {
-    const path = `/v1/kv${queryOf(selectionParameters(selection))}`;
+    const limit = options.limit?.toString();
+    const path = `/v1/kv${queryOf({ ...selectionParameters(selection), limit })}`;
     const reply = await this.#write({ method: "DELETE", path }, options);
     return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
   }
@@ -238,6 +262,7 @@ export class Client {
       const bounds = {
         ...(min === undefined ? {} : { min }),
         ...(max === undefined ? {} : { max }),
+        ...(ttl === undefined ? {} : { ttl }),
       };
       const operation = { op: "incr", key, by, ...bounds } as const;
       const { results, revision } = await writeDotKey(this.txn(), [operation], options);
@@ -254,6 +279,12 @@ export class Client {
     return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
   }
 
+  /** Gives a key another TTL and changes nothing else of it; undefined where there is no such key. */
+  async touch(key: string, ttl: Duration, options: WriteOptions = {}): Promise<Entry | undefined> {
+    const { results } = await this.txn().do({ op: "touch", key, ttl }).commit(options);
+    return results[0]?.op === "touch" ? results[0].entry : undefined;
+  }
+
   /** What is there, deleted in the same instant; undefined where there is nothing. */
   async getAndDelete(key: string, options: WriteOptions = {}): Promise<Entry | undefined> {
     if (isDotKey(key)) {
@@ -264,13 +295,7 @@ export class Client {
     const path = `${pathOf(key)}?op=getdel`;
     const reply = await this.#write({ method: "POST", path, also: [404] }, options);
     if (reply.status === 404) return undefined;
-    const contentType = reply.headers.get("content-type") ?? undefined;
-    return new Entry({
-      key,
-      value: reply.bytes,
-      revision: revisionOf(reply, "unknown"),
-      contentType,
-    });
+    return entryOf(key, reply, { revision: revisionOf(reply, "unknown") });
   }
 
   txn(): Transaction {
@@ -290,6 +315,57 @@ export class Client {
   watch(selection: WatchSelection, options: CallOptions = {}): AsyncGenerator<Change, void> {
     const { signal } = options;
     return watch(this.#asker, selection, signal ? [this.#signal, signal] : [this.#signal]);
+  }
+
+  /** A time that keys share, which keeps itself going until it is ended. */
+  async lease(ttl: Duration, options: CallOptions = {}): Promise<Lease> {
+    const ttlMs = millisecondsOf(ttl, "ttl");
+    const fromMs = performance.now();
+    const body = JSON.stringify({ ttl: `${ttlMs}ms` });
+    const call = { path: "/v1/leases", headers: jsonHeaders, body };
+    const { id } = jsonOf(await this.#locks.enter({ ...call, signal: options.signal }));
+    if (typeof id !== "number") throw notOurs("unknown");
+    const path = `/v1/leases/${id}`;
+    return new Lease({
+      id,
+      ttlMs,
+      fromMs,
+      renew: (signal) => this.#locks.repeat({ method: "POST", path: `${path}/keepalive`, signal }),
+      end: () => this.#locks.repeat({ method: "DELETE", path }),
+      closing: this.#signal,
+    });
+  }
+
+  /**
+   * Waits for one's turn, in the order of coming. `await using lock = await kv.lock("name")` gives it
+   * back at the end of the block. Rejects with `conflict` where others had it for as long as `wait`.
+   */
+  async lock(name: string, options: LockOptions = {}): Promise<Lock> {
+    return new Lock(...(await acquire(this.#locks, { kind: "lock", name }, options)));
+  }
+
+  /** Stands for election, and resolves on winning it. Others read the value. */
+  async campaign(name: string, value: Value, options: LockOptions = {}): Promise<Leadership> {
+    const won = await acquire(this.#locks, { kind: "election", name, value }, options);
+    return new Leadership(won, this.#locks);
+  }
+
+  /** Undefined where nobody leads. */
+  async leader(name: string, options: CallOptions = {}): Promise<Leader | undefined> {
+    const path = queuePathOf("election", name);
+    return leaderIn(jsonOf(await this.#read({ path }, options)));
+  }
+
+  get #locks(): LockPort {
+    const always = { write: true, repeatable: true } as const;
+    return {
+      enter: (call) => {
+        const headers = { ...call.headers, "Idempotency-Key": newIdempotencyKey() };
+        return this.#asker.ask({ ...call, ...always, method: "POST", headers });
+      },
+      repeat: (call) => this.#asker.ask({ ...call, ...always }),
+      closing: this.#signal,
+    };
   }
 
   /** The keys under `prefix`, with values of one type. */
@@ -330,6 +406,19 @@ function revisionOf(reply: Reply, outcome?: "unknown"): number {
   const revision = Number(reply.headers.get("x-kv-revision") ?? Number.NaN);
   if (!Number.isSafeInteger(revision)) throw notOurs(outcome);
   return revision;
+}
+
+function entryOf(
+  key: string,
+  { headers, bytes: value }: Reply,
+  revisions: { readonly revision: number; readonly createRevision?: number },
+): Entry {
+  const seconds = headers.get("x-ttl");
+  return new Entry({
+    ...{ key, value, ...revisions },
+    contentType: headers.get("content-type") ?? undefined,
+    ttlMs: seconds === null ? undefined : Math.round(1000 * Number(seconds)),
+  });
 }
 
 function pathOf(key: string): string {

@@ -7,9 +7,11 @@ export class Entry {
   readonly value: Uint8Array;
   /** The index of the write that made it what it is. */
   readonly revision: number;
-  /** The index of the write that made the key; of a single `get`, not told. */
+  /** The index of the write that made the key; of one that was taken away, not told. */
   readonly createRevision: number | undefined;
   readonly contentType: string | undefined;
+  /** Milliseconds until it goes by itself; undefined where it stays. */
+  readonly ttlMs: number | undefined;
 
   constructor(row: {
     readonly key: string;
@@ -17,12 +19,14 @@ export class Entry {
     readonly revision: number;
     readonly createRevision?: number | undefined;
     readonly contentType?: string | undefined;
+    readonly ttlMs?: number | undefined;
   }) {
     this.key = row.key;
     this.value = row.value;
     this.revision = row.revision;
     this.createRevision = row.createRevision;
     this.contentType = row.contentType;
+    this.ttlMs = row.ttlMs;
   }
 
   /** What is not UTF-8 comes out as U+FFFD. */
@@ -44,6 +48,7 @@ export interface JsonRow {
   readonly revision: number;
   readonly createRevision?: number;
   readonly contentType?: string;
+  readonly ttlMs?: number;
 }
 
 export function valueOfJson(json: Partial<JsonRow>): Uint8Array {

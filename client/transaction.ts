@@ -6,11 +6,15 @@ import { integerOf, type Integer } from "./integer.ts";
 import { millisecondsOf, type Duration } from "./time.ts";
 
 /** A key without a row has revision 0. */
-export type Condition = { readonly key: string; readonly not?: boolean } & (
-  | { readonly revision: number }
-  | { readonly createRevision: number }
-  | { readonly exists: boolean }
-  | { readonly value: Value }
+export type Condition = { readonly not?: boolean } & (
+  | { readonly key: string; readonly revision: number }
+  | { readonly key: string; readonly createRevision: number }
+  | { readonly key: string; readonly exists: boolean }
+  | { readonly key: string; readonly value: Value }
+  /** The holder of the lock has this token; 0: nobody holds it. */
+  | { readonly lock: string; readonly token: number }
+  /** The same of who leads. */
+  | { readonly election: string; readonly token: number }
 );
 
 /** Of both, what lies in both. */
@@ -29,6 +33,7 @@ export type Operation =
       readonly value: Value;
       readonly contentType?: string;
       readonly ttl?: Duration;
+      readonly lease?: number;
     }
   | { readonly op: "get" | "delete"; readonly key: string }
   | ({ readonly op: "range" | "deleteRange"; readonly limit?: number } & Selection)
@@ -38,14 +43,17 @@ export type Operation =
       readonly by?: Integer;
       readonly min?: Integer;
       readonly max?: Integer;
+      /** Applied where the counter is made. */
+      readonly ttl?: Duration;
     }
+  | { readonly op: "touch"; readonly key: string; readonly ttl: Duration }
   | { readonly op: "max" | "min"; readonly key: string; readonly value: Integer }
   | { readonly op: "append"; readonly key: string; readonly value: Value };
 
 /** What an operation gave: the result at its place in the list. */
 export type OperationResult =
   | { readonly op: "put"; readonly revision: number }
-  | { readonly op: "get"; readonly entry: Entry | undefined }
+  | { readonly op: "get" | "touch"; readonly entry: Entry | undefined }
   | { readonly op: "delete" | "deleteRange"; readonly deleted: number }
   | { readonly op: "range"; readonly entries: readonly Entry[]; readonly more: boolean }
   | { readonly op: "incr" | "max" | "min"; readonly value: Integer }
@@ -127,14 +135,13 @@ function withBytes(part: object): object {
 function operationJson(operation: Operation): object {
   const { op } = operation;
   switch (op) {
-    case "put": {
-      const { ttl } = operation;
-      const plain = withBytes(operation);
-      return ttl === undefined ? plain : { ...plain, ttl: `${millisecondsOf(ttl, "ttl")}ms` };
-    }
+    case "put":
+    case "touch":
+      return { ...withBytes(operation), ...ttlJson(operation) };
     case "incr": {
       const { key, by, min, max } = operation;
-      return { op, key, by: by?.toString(), min: min?.toString(), max: max?.toString() };
+      const bounds = { min: min?.toString(), max: max?.toString() };
+      return { op, key, by: by?.toString(), ...bounds, ...ttlJson(operation) };
     }
     case "max":
     case "min":
@@ -144,12 +151,16 @@ function operationJson(operation: Operation): object {
   }
 }
 
+const ttlJson = ({ ttl }: { readonly ttl?: Duration }): { ttl?: string } =>
+  ttl === undefined ? {} : { ttl: `${millisecondsOf(ttl, "ttl")}ms` };
+
 function resultOf(op: Operation["op"], json: unknown): OperationResult {
   const fields = (json ?? {}) as Readonly<Record<string, unknown>>;
   switch (op) {
     case "put":
       return { op, revision: Number(fields["revision"]) };
     case "get":
+    case "touch":
       return { op, entry: isJsonRow(json) ? entryOfJson(json) : undefined };
     case "delete":
     case "deleteRange":

@@ -1,25 +1,18 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
-import type { ClientPort, Failure, Outcome, Result } from "../server/client-port.ts";
+import { formatAddress } from "../server/address.ts";
+import type { Failure, Outcome } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import { parseJson } from "../server/json-fields.ts";
-import { rowJson } from "../server/json-row.ts";
-import { parseInteger } from "../server/state-machine/integer.ts";
-import { resultJson, transactionOfJson } from "../server/transaction-json.ts";
-import {
-  renderAtomic,
-  renderDeleteRange,
-  renderGet,
-  renderList,
-  renderMembers,
-  renderStatus,
-  renderTransaction,
-  renderTransfer,
-} from "../repl/answers.ts";
-import { readMemberWords, readTransferWords } from "../repl/member-words.ts";
-import { renderLine } from "../repl/render.ts";
+import { transactionOfJson } from "../server/transaction-json.ts";
+import { readFlags, type GivenFlags } from "../repl/flags.ts";
+import { modes, type Mode } from "../repl/mode.ts";
+import { parseWords, type Question, type ReplCommand } from "../repl/parser.ts";
+import { jsonLine, renderLine } from "../repl/render.ts";
+import { ask, type Reply } from "../repl/reply.ts";
+import { renderTable } from "../repl/table.ts";
 import { UsageError } from "./arguments.ts";
-import { builtInCluster, formatAddress, parseAddress, parseCluster } from "./config.ts";
+import { addressOf, builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
 import { runWatch } from "./watch.ts";
 import { OutputError, tell, write } from "./output.ts";
@@ -29,7 +22,7 @@ export const clientFlags = {
     usage: "--endpoints <LIST>",
     help: "HTTP addresses of the nodes, separated by commas (or KV_ENDPOINTS)",
   },
-  output: { usage: "-o, --output <FORMAT>", help: "text or json (default: text)" },
+  output: { usage: "-o, --output <FORMAT>", help: "text, json or table (default: text)" },
 } as const;
 
 export const clientCommands = {
@@ -37,8 +30,14 @@ export const clientCommands = {
   get: { usage: "get <key>", help: "Write a value to standard output" },
   del: { usage: "del <key>", help: "Delete a key" },
   list: { usage: "list [prefix]", help: "List rows whose keys begin with a prefix" },
+  count: { usage: "count [prefix]", help: "Count the keys that begin with a prefix" },
   incr: { usage: "incr <key> [by]", help: "Count by 1 or by so many, and write the value" },
-  delrange: { usage: "delrange <prefix>", help: "Delete all keys that begin with a prefix" },
+  max: { usage: "max <key> <number>", help: "Raise a number to at least this one" },
+  min: { usage: "min <key> <number>", help: "Lower a number to this one at the most" },
+  append: { usage: "append <key> <value>", help: "Put this behind the value that is there" },
+  getdel: { usage: "getdel <key>", help: "Write a value to standard output, and delete it" },
+  touch: { usage: "touch <key> [time]", help: "Let a row go after that time" },
+  delrange: { usage: "delrange [prefix]", help: "Delete all keys that begin with a prefix" },
   watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
   status: { usage: "status", help: "Show what a node says about itself and the cluster" },
@@ -54,105 +53,9 @@ export type ClientCommandName = keyof typeof clientCommands;
 export interface ClientOptions {
   readonly endpoints: string | undefined;
   readonly output: string | undefined;
+  /** Those of the command itself. */
+  readonly flags: GivenFlags;
 }
-
-/** What a command has to say: text for people, a value for programs, and how it went. */
-interface Said {
-  readonly text: string | Uint8Array;
-  readonly json: unknown;
-  readonly code: ExitCode;
-}
-
-type Command = (store: ClientPort, words: readonly string[]) => Promise<Said | Failure>;
-
-const commands: Readonly<Record<Exclude<ClientCommandName, "watch">, Command>> = {
-  async put(store, [key = "", value = ""]) {
-    const answer = await store.put(key, new TextEncoder().encode(value));
-    if (!answer.ok) return answer;
-    const { created, revision } = answer;
-    const text = `${created ? "created" : "replaced"}, revision ${revision}`;
-    return { text, json: { key, created, revision }, code: exitCodes.done };
-  },
-  async get(store, [key = ""]) {
-    const answer = await store.get(key);
-    if (!answer.ok) return answer;
-    if (!answer.row) return notFound(key);
-    // Into a pipe go the stored bytes and nothing else; a terminal is spared control characters.
-    const text = process.stdout.isTTY ? renderGet(answer) : answer.row.value;
-    return { text, json: rowJson(answer.row), code: exitCodes.done };
-  },
-  async del(store, [key = ""]) {
-    const answer = await store.delete(key);
-    if (!answer.ok) return answer;
-    const { deleted, revision } = answer;
-    if (deleted === 0) return notFound(key);
-    return { text: `deleted, revision ${revision}`, json: { key, deleted, revision }, code: 0 };
-  },
-  async list(store, [prefix = ""]) {
-    const answer = await store.list({ prefix });
-    if (!answer.ok) return answer;
-    const { rows, more, revision } = answer;
-    const json = { rows: rows.map(rowJson), more, revision };
-    const { isTTY, columns } = process.stdout;
-    return { text: renderList(answer, isTTY ? columns : null), json, code: exitCodes.done };
-  },
-  async incr(store, [key = "", text = "1"]) {
-    const by = parseInteger(text);
-    if (by === null) throw new UsageError(`"${text}" is no integer of 64 bits`);
-    const answer = await store.atomic({ op: "incr", key, by, min: null, max: null });
-    if (!answer.ok) return answer;
-    const { result, revision } = answer;
-    const json = { key, ...(resultJson(result) as object), revision };
-    return { text: renderAtomic(answer), json, code: exitCodes.done };
-  },
-  async delrange(store, [prefix = ""]) {
-    const answer = await store.deleteRange({ prefix });
-    if (!answer.ok) return answer;
-    const { deleted, revision } = answer;
-    const text = renderDeleteRange(answer);
-    return { text, json: { deleted, revision }, code: exitCodes.done };
-  },
-  async txn(store) {
-    const json = parseJson(await standardInput());
-    if (!json.ok) throw new UsageError(json.detail.replace("the body", "standard input"));
-    const read = transactionOfJson(json.value);
-    if (!read.ok) throw new UsageError(read.detail);
-    const answer = await store.transact(read.value);
-    if (!answer.ok) return answer;
-    const { succeeded, results, revision } = answer;
-    // For a script it is a question with two answers, as a missing key is.
-    const code = succeeded ? exitCodes.done : exitCodes.refused;
-    const said = { succeeded, results: results.map(resultJson), revision };
-    return { text: renderTransaction(answer), json: said, code };
-  },
-  async status(store) {
-    const answer: Result<{ readonly status: unknown }> = await store.status();
-    if (!answer.ok) return answer;
-    const text = renderStatus(answer as Awaited<ReturnType<ClientPort["status"]>>);
-    return { text, json: answer.status, code: exitCodes.done };
-  },
-  async member(store, words) {
-    const read = readMemberWords(words);
-    if (!read.ok) throw new UsageError(`${read.detail}; ${read.advice}`);
-    if (words.length > read.count) {
-      throw new UsageError(
-        `unexpected word "${words[read.count]}"; kv member --help shows the form`,
-      );
-    }
-    const { change } = read;
-    const answer = await (change === null ? store.members() : store.changeMembers(change));
-    if (!answer.ok) return answer;
-    const { members, revision } = answer;
-    return { text: renderMembers(answer), json: { members, revision }, code: exitCodes.done };
-  },
-  async transfer(store, words) {
-    const read = readTransferWords(words);
-    if (!read.ok) throw new UsageError(`${read.detail}; ${read.advice}`);
-    const answer = await store.transferLeadership(read.to);
-    if (!answer.ok) return answer;
-    return { text: renderTransfer(answer), json: { leader: answer.leader }, code: exitCodes.done };
-  },
-};
 
 const outcomes: Readonly<Record<Outcome, string>> = {
   not_applied: "not_applied: nothing was changed",
@@ -165,36 +68,72 @@ export async function runClientCommand(
   words: readonly string[],
   options: ClientOptions,
 ): Promise<void> {
-  const format = parseFormat(options.output);
+  const mode = parseMode(options.output);
+  const command = await commandOf(name, words, options.flags);
   const store = new HttpClient(endpointsOf(options.endpoints));
-  const said = await (name === "watch"
-    ? runWatch(store, words[0] ?? "", format)
-    : commands[name](store, words));
-  if (said === null) process.exit(exitCodes.done);
-  if ("ok" in said) {
-    const outcome = said.outcome === undefined ? "" : `; ${outcomes[said.outcome]}`;
-    const line =
-      format === "json" ? JSON.stringify(said) : `kv: ${renderLine(said.detail)}${outcome}`;
+  const answer = await (command.name === "watch"
+    ? runWatch(store, command.options, mode)
+    : ask(store, command));
+  if (answer === null) process.exit(exitCodes.done);
+  if (!answer.ok) {
+    const outcome = answer.outcome === undefined ? "" : `; ${outcomes[answer.outcome]}`;
+    const line = mode === "json" ? jsonLine(answer) : `kv: ${renderLine(answer.detail)}${outcome}`;
     tell(line);
-    process.exit(exitCodeOf(said));
+    process.exit(exitCodeOf(answer));
   }
-  const text = format === "json" ? JSON.stringify(said.json) : said.text;
+  const said = shownIn(mode, answer);
   try {
-    await write(process.stdout, typeof text === "string" ? `${text}\n` : text);
+    await write(process.stdout, typeof said === "string" ? `${said}\n` : said);
   } catch (error) {
-    const isWrite = name === "put" || name === "del";
-    throw isWrite && error instanceof OutputError ? error.afterWrite(String(said.text)) : error;
+    const isLost = error instanceof OutputError && changing.has(command.name);
+    throw isLost ? error.afterWrite(answer.text(null)) : error;
   }
-  process.exit(said.code);
+  process.exit(answer.isNo ? exitCodes.refused : exitCodes.done);
 }
 
-export function parseFormat(format = "text"): "text" | "json" {
-  if (format === "text" || format === "json") return format;
-  throw new UsageError(`--output "${format}" is not one of text, json`);
+/** Of these the answer has to be said somewhere, if not where it was to be written. */
+const changing: ReadonlySet<string> = new Set(["put", "del", "atomic", "delrange", "txn"]);
+
+type ClientCommand = Question | Extract<ReplCommand, { readonly name: "watch" }>;
+
+async function commandOf(
+  name: ClientCommandName,
+  words: readonly string[],
+  flags: GivenFlags,
+): Promise<ClientCommand> {
+  if (name === "txn") return transactionCommand(flags);
+  const parsed = parseWords(name, words, flags);
+  if (!parsed.ok) throw new UsageError(`${parsed.detail}; ${parsed.advice}`);
+  // The names here are those of questions.
+  return parsed.command as ClientCommand;
 }
 
-function notFound(key: string): Said {
-  return { text: "not found", json: { key, found: false }, code: exitCodes.refused };
+async function transactionCommand(given: GivenFlags): Promise<ClientCommand> {
+  const flags = readFlags(given, (reader) => reader.once());
+  if (!flags.ok) throw new UsageError(`${flags.detail}; ${flags.advice}`);
+  const json = parseJson(await standardInput());
+  if (!json.ok) throw new UsageError(json.detail.replace("the body", "standard input"));
+  const read = transactionOfJson(json.value);
+  if (!read.ok) throw new UsageError(read.detail);
+  return { name: "txn", transaction: read.value, options: flags.options };
+}
+
+/** Into a pipe go a value's bytes and nothing else; a terminal is spared control characters. */
+function shownIn(mode: Mode, answer: Reply): string | Uint8Array {
+  const { isTTY, columns } = process.stdout;
+  if (mode === "json") return jsonLine(answer.json);
+  const table = mode === "table" ? answer.table?.() : undefined;
+  if (table !== undefined) return renderTable(table, isTTY ? columns : null);
+  if (answer.bytes !== undefined && !isTTY) return answer.bytes;
+  return answer.text(isTTY ? columns : null);
+}
+
+export function parseMode(output = "text"): Mode {
+  const mode = modes.find((each) => each === output);
+  if (mode === undefined) {
+    throw new UsageError(`--output "${output}" is not one of ${modes.join(", ")}`);
+  }
+  return mode;
 }
 
 function exitCodeOf(failure: Failure): ExitCode {
@@ -229,7 +168,7 @@ export function parseEndpoints(text: string | undefined, from: string): string[]
   }
   return text.split(",").map((part) => {
     const address = part.trim().replace(/^http:\/\/([^/]*)\/?$/, "$1");
-    const { host, port } = parseAddress(address, from);
+    const { host, port } = addressOf(address, from);
     const url = `http://${formatAddress({ host, port })}`;
     // Names of hosts have their own rules, which only a URL's parser knows.
     if (URL.canParse(url) && new URL(url).pathname === "/" && !/[@?#%\\]/.test(host)) return url;

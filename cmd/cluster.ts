@@ -64,13 +64,17 @@ async function runPrompt(options: {
 }): Promise<"exit"> {
   const { store, cluster, prompt, dataDir } = options;
   const input = standardInput();
+  const talk = {
+    store,
+    input: process.stdin,
+    output: process.stdout,
+    monotonicMs: () => systemClock.monotonicMs(),
+  };
   if (prompt && input === "terminal") {
     const directory = dataDir ?? process.env["KV_DATA_DIR"] ?? defaultDataDir;
     const session = runTerminal({
-      store,
+      ...talk,
       prompt: () => "kv[cluster]> ",
-      input: process.stdin,
-      output: process.stdout,
       historyPath: join(directory, "history"),
     });
     cluster.showAbove(session);
@@ -79,7 +83,7 @@ async function runPrompt(options: {
   if (prompt && input === "pipe") {
     // Lines are written before the nodes are up as well as after it.
     await leaderKnown(store);
-    const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+    const end = await runPipe(talk);
     if (end === "exit") return "exit";
   }
   return new Promise(() => {});

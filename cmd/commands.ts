@@ -1,5 +1,6 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
+import { shellFlags } from "../repl/flags.ts";
 import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
@@ -37,20 +38,34 @@ const { nodeid, http, raft, ...sharedFlags } = nodeFlags;
 const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   put: "kv put greeting 'hello world'",
   get: "kv get greeting",
-  del: "kv del greeting",
-  list: "kv list user/ -o json",
-  incr: "kv incr visits 5",
+  del: "kv del greeting --if-match 12",
+  list: "kv list user/ --limit 10 --reverse -o json",
+  count: "kv count user/",
+  incr: "kv incr stock -1 --min 0",
+  max: "kv max record 42",
+  min: "kv min lowest -3",
+  append: "kv append log ' and more'",
+  getdel: "kv getdel job/7",
+  touch: "kv touch job/7 30s",
   delrange: "kv delrange user/",
-  watch: "kv watch user/ -o json",
+  watch: "kv watch user/ --since 12 -o json",
   txn: "kv txn < transaction.json",
   member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
   transfer: "kv transfer 2",
   status: "kv status --endpoints 127.0.0.1:8002",
 };
 
+/** As the prompt has them too. */
+const ownFlags = (name: string): Flag[] =>
+  Object.entries(shellFlags[name] ?? {}).map(([flag, { value, meaning }]) => ({
+    usage: value === null ? `--${flag}` : `--${flag} <${value}>`,
+    help: meaning,
+  }));
+
 const client = Object.entries(clientCommands).map(([name, { usage, help }]): [string, Command] => {
   const example = clientExamples[name as keyof typeof clientCommands];
-  return [name, { usage, help, flags: Object.values(clientFlags), example }];
+  const flags = [...ownFlags(name), ...Object.values(clientFlags)];
+  return [name, { usage, help, flags, example }];
 });
 
 /** By name; the start of a node has the empty one. */

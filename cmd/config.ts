@@ -3,11 +3,12 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { formatAddress, parseAddress } from "../server/address.ts";
 import type { PlannedMember } from "../server/formation.ts";
 import { defaultLimits, type Limits } from "../server/limits.ts";
-import { parseAddressText, type Address } from "../server/member-text.ts";
 import { membersMax } from "../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
+import type { SocketAddress } from "../server/socket/socket.ts";
 import { UsageError } from "./arguments.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
@@ -19,8 +20,8 @@ export interface NodeConfig {
   readonly directory: string;
   /** The members as named at the first start. */
   readonly plan: readonly PlannedMember[];
-  readonly raftListen: Address;
-  readonly httpListen: Address;
+  readonly raftListen: SocketAddress;
+  readonly httpListen: SocketAddress;
   readonly prompt: boolean;
   /** At the first start a majority of the plan may form the cluster: a person vouches for the others. */
   readonly bootstrap: boolean;
@@ -120,9 +121,9 @@ export function nodeConfig(
   const id = parseNodeId(read("nodeid"), plan);
   const own = plan.find((member) => member.id === id);
   if (!own) throw new UsageError(`--nodeid ${id} is not in the cluster`);
-  const listen = (name: "raft" | "http"): Address => {
+  const listen = (name: "raft" | "http"): SocketAddress => {
     const given = read(name);
-    return given ? parseAddress(given.text, given.from) : parseAddress(own[name], "--cluster");
+    return given ? addressOf(given.text, given.from) : addressOf(own[name], "--cluster");
   };
   const config: NodeConfig = {
     nodeId: id,
@@ -190,8 +191,8 @@ export function parseCluster(given: Setting): PlannedMember[] {
         `${from}: "${part}" is not ID=RAFT_ADDRESS/HTTP_ADDRESS, such as 1=127.0.0.1:63001/127.0.0.1:8001`,
       );
     }
-    const raft = formatAddress(parseAddress(match[2] ?? "", from));
-    const http = formatAddress(parseAddress(match[3] ?? "", from));
+    const raft = formatAddress(addressOf(match[2] ?? "", from));
+    const http = formatAddress(addressOf(match[3] ?? "", from));
     return { id: nodeId(id), raft, http };
   });
   if (members.length > membersMax) {
@@ -217,14 +218,12 @@ function refuseRepeated(members: readonly PlannedMember[], from: string): void {
   }
 }
 
-export function parseAddress(text: string, from: string): Address {
-  const address = parseAddressText(text);
-  if (address) return address;
+/** A `UsageError` that names `from` where `text` is no address. */
+export function addressOf(text: string, from: string): SocketAddress {
+  const address = parseAddress(text);
+  if (address !== null) return address;
   throw new UsageError(`${from}: "${text}" is not HOST:PORT with a port from 1 to 65535`);
 }
-
-export const formatAddress = ({ host, port }: Address): string =>
-  host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
@@ -304,9 +303,7 @@ function refuseOpenWithoutSecret(config: NodeConfig): void {
   const hosts = [
     config.raftListen.host,
     config.httpListen.host,
-    ...(own
-      ? [parseAddress(own.raft, "--cluster").host, parseAddress(own.http, "--cluster").host]
-      : []),
+    ...(own ? [addressOf(own.raft, "--cluster").host, addressOf(own.http, "--cluster").host] : []),
   ];
   const open = hosts.find((host) => !isLoopback(host));
   if (open === undefined) return;

@@ -3,11 +3,12 @@
 import { readFileSync } from "node:fs";
 import { cac } from "cac";
 import { LiteralArguments, refuseBrokenText, UsageError, type KnownFlags } from "./arguments.ts";
+import { shellFlags, type Flags } from "../repl/flags.ts";
 import { benchFlags, benchValueFlags, runBench } from "./bench/bench.ts";
 import {
   clientFlags,
   endpointsOf,
-  parseFormat,
+  parseMode,
   runClientCommand,
   type ClientCommandName,
   type ClientOptions,
@@ -67,10 +68,19 @@ function wantsBootstrap(options: Options): boolean {
   return options["bootstrap"] === true || isAsked;
 }
 
-function clientOptions(options: Options, literal: LiteralArguments): ClientOptions {
+function clientOptions(
+  options: Options,
+  literal: LiteralArguments,
+  known: Flags = {},
+): ClientOptions {
   const text = (flag: string): string | undefined =>
     options[flag] === undefined ? undefined : literal.text(options[flag]);
-  return { endpoints: text("endpoints"), output: text("output") };
+  const flags = new Map<string, string | true>();
+  for (const [name, { value }] of Object.entries(known)) {
+    const given = text(camelCase(name));
+    if (given !== undefined) flags.set(name, value === null ? true : given);
+  }
+  return { endpoints: text("endpoints"), output: text("output"), flags };
 }
 
 const isOperatorCommand = (name: string): name is OperatorCommandName =>
@@ -91,7 +101,7 @@ function bench(options: Options, literal: LiteralArguments): Promise<void> {
   const { endpoints, output } = clientOptions(options, literal);
   return runBench({
     endpoints: endpointsOf(endpoints),
-    format: parseFormat(output),
+    format: parseMode(output) === "json" ? "json" : "text",
     text: (flag) => (options[flag] === undefined ? undefined : literal.text(options[flag])),
     isSet: (flag) => options[flag] === true,
   });
@@ -123,7 +133,11 @@ function actionOf(name: string, literal: LiteralArguments): Action {
           runOperatorCommand(name, words, operatorSettings(options, literal));
       }
       return (words, options) =>
-        runClientCommand(name as ClientCommandName, words, clientOptions(options, literal));
+        runClientCommand(
+          name as ClientCommandName,
+          words,
+          clientOptions(options, literal, shellFlags[name]),
+        );
   }
 }
 
@@ -165,10 +179,17 @@ function asUsageError(
   return new UsageError(`${error.message}; ${help} shows what is understood`);
 }
 
+const promptFlags = Object.values(shellFlags).flatMap((flags) => Object.entries(flags));
+const promptFlagNames = (hasValue: boolean): string[] =>
+  promptFlags.filter(([, { value }]) => (value !== null) === hasValue).map(([name]) => name);
+
 const knownFlags: KnownFlags = {
-  values: new Set([...Object.keys(nodeFlags), ...Object.keys(clientFlags), ...benchValueFlags]),
+  values: new Set([
+    ...[...Object.keys(nodeFlags), ...Object.keys(clientFlags)],
+    ...[...benchValueFlags, ...promptFlagNames(true)],
+  ]),
   bare: new Set([
-    ...["no-repl", "bootstrap", "force", "help", "version"],
+    ...["no-repl", "bootstrap", "force", "help", "version", ...promptFlagNames(false)],
     ...Object.keys(benchFlags).filter((name) => !benchValueFlags.includes(name)),
   ]),
   short: new Map([

@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
+import { formatAddress, parseAddress } from "../server/address.ts";
 import { Backups } from "../server/backups.ts";
 import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
 import type { PeerIdentity, Refusal } from "../server/handshake.ts";
@@ -13,7 +14,6 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
-import { parseAddressText, type Address } from "../server/member-text.ts";
 import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
 import type { Configurations } from "../server/raft/configuration.ts";
@@ -21,12 +21,13 @@ import type { NodeId } from "../server/raft/entry.ts";
 import { meaningOf, type Refused } from "../server/refusals.ts";
 import { RequestCounts } from "../server/request-counts.ts";
 import { Roster } from "../server/roster.ts";
+import type { SocketAddress } from "../server/socket/socket.ts";
 import { formationListenMs } from "../server/transport-limits.ts";
 import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
-import { formatAddress, parseAddress, type NodeConfig } from "./config.ts";
+import { addressOf, type NodeConfig } from "./config.ts";
 import { BackgroundChecks } from "./background-checks.ts";
 import { connectionsWithin } from "./descriptors.ts";
 import { exitCodes, StartError } from "./exit.ts";
@@ -60,7 +61,8 @@ const mendingsMax = 8;
 const lostEntries =
   "log entries that this node has acknowledged are gone: it has no vote until a leader has given " +
   "them back; if no leader comes, start the nodes that are down, and where most of them have lost " +
-  "entries, go on with one of them alone (kv recover), or from a backup (kv restore)";
+  "entries, restore a backup (kv restore), or the directories of all nodes from copies that were " +
+  "taken at one moment, with every node stopped";
 
 export async function serve(config: NodeConfig): Promise<void> {
   const server = new Server(config);
@@ -183,13 +185,16 @@ class Server {
 
   async runPrompt(): Promise<"exit"> {
     const input = this.#config.prompt ? standardInput() : "none";
-    const store = this.#client;
+    const talk = {
+      store: this.#client,
+      input: process.stdin,
+      output: process.stdout,
+      monotonicMs: () => systemClock.monotonicMs(),
+    };
     if (input === "terminal") {
       const session = runTerminal({
-        store,
+        ...talk,
         prompt: () => nodePrompt(this.#config.nodeId, this.#node?.leadership.role ?? "forming"),
-        input: process.stdin,
-        output: process.stdout,
         historyPath: join(this.#config.directory, "history"),
       });
       this.#session = session;
@@ -198,7 +203,7 @@ class Server {
     if (input === "pipe") {
       // Lines are written before the start as well as after it: the first waits for a leader.
       await until(() => this.#client.isReady, Infinity);
-      const end = await runPipe({ store, input: process.stdin, output: process.stdout });
+      const end = await runPipe(talk);
       if (end === "exit") return "exit";
     }
     return new Promise(() => {});
@@ -260,10 +265,11 @@ class Server {
   #httpOptions(): HttpOptions {
     const { httpListen, plan, nodeId, allowedHosts, allowedOrigins } = this.#config;
     const advertised = plan.find(({ id }) => id === nodeId)?.http ?? "";
-    const own = [httpListen.host, parseAddress(advertised, "--cluster").host];
+    const own = [httpListen.host, addressOf(advertised, "--cluster").host];
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
+      nowMs: () => systemClock.monotonicMs(),
       backups: this.#backups,
       metrics: () => this.#metrics(),
       version,
@@ -293,7 +299,7 @@ class Server {
     const peers = new Map(
       plan
         .filter(({ id }) => id !== nodeId)
-        .map(({ id, raft }) => [id, parseAddress(raft, "--cluster")] as const),
+        .map(({ id, raft }) => [id, addressOf(raft, "--cluster")] as const),
     );
     return new PeerTransport({
       self: nodeId,
@@ -364,9 +370,9 @@ class Server {
   }
 
   #dialMembers(roster: Roster): void {
-    const peers = new Map<NodeId, Address>();
+    const peers = new Map<NodeId, SocketAddress>();
     for (const [id, raft] of roster.addresses) {
-      const address = parseAddressText(raft);
+      const address = parseAddress(raft);
       if (address) peers.set(id, address);
       else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
     }

@@ -2,6 +2,7 @@
 
 import type {
   AtomicAnswer,
+  CountAnswer,
   DeleteAnswer,
   DeleteRangeAnswer,
   Failure,
@@ -60,6 +61,7 @@ function renderResult(result: OperationResult): string {
       return `deleted ${result.deleted}`;
     case "get":
     case "getdel":
+    case "touch":
       return result.row === null ? "not found" : renderValue(result.row.value);
     case "range": {
       const rows = result.rows.map((row) => renderRow(row));
@@ -72,7 +74,14 @@ function renderResult(result: OperationResult): string {
     case "append":
       return renderValue(result.value);
     case "revision":
+    case "setValue":
       return String(result.revision);
+    case "leaseGrant":
+    case "leaseRenew":
+    case "leaseRevoke":
+    case "join":
+    case "leave":
+      return result.op;
     default:
       return unreachable(result);
   }
@@ -89,29 +98,45 @@ export function renderGet(answer: GetAnswer): string {
 /** One line; null where nothing has changed. */
 export function renderEvent(event: WatchEvent): string | null {
   if (event.type === "progress") return null;
-  const { type, key, row, revision } = event;
+  const { type, key, row, revision, before } = event;
   const value = row === null ? "" : ` = ${renderListedValue(row.value)}`;
-  return `${revision} ${type} ${renderKey(key)}${value}`;
+  const was = before === null ? "" : ` (was ${renderListedValue(before.value)})`;
+  return `${revision} ${type} ${renderKey(key)}${value}${was}`;
 }
 
 /** Of a key in a listing, however narrow the terminal is. */
 const keyColumnsMin = 20;
 
-/**
- * `key = value` for each row, then the count; says so when the listing goes on. On a terminal of
- * `columns` a key takes half a row at the most; elsewhere, with null, it is there as a whole.
- */
-export function renderList(answer: ListAnswer, columns: number | null): string {
+export interface ListForm {
+  /** Of the terminal, on which a key takes half a row at the most; null: each is there as a whole. */
+  readonly columns: number | null;
+  readonly keysOnly?: boolean;
+}
+
+/** Prefixes, `key = value` for each row, then the count; says so when the listing goes on. */
+export function renderList(answer: ListAnswer, { columns, keysOnly = false }: ListForm): string {
   if (!answer.ok) return renderFailure(answer);
   const keyColumns = columns === null ? null : Math.max(keyColumnsMin, Math.floor(columns / 2));
   const shownKey = (key: string): string => {
     const text = renderKey(key);
     return keyColumns === null ? text : shortenedTo(text, keyColumns);
   };
-  const rows = answer.rows.map((row) => renderRow(row, shownKey));
-  const count = `${rows.length} ${rows.length === 1 ? "key" : "keys"}`;
-  const more = answer.more ? ", and more follow: list with a longer prefix" : "";
-  return [...rows, `(${count}${more})`].join("\n");
+  const rows = answer.rows.map((row) => (keysOnly ? shownKey(row.key) : renderRow(row, shownKey)));
+  const groups = answer.prefixes.map((prefix) => `${shownKey(prefix)} …`);
+  const count = counted(rows.length, "key", "keys");
+  const also = groups.length === 0 ? "" : `, ${counted(groups.length, "prefix", "prefixes")}`;
+  const more =
+    answer.more && answer.last !== null
+      ? `, and more follow: --after ${renderKey(answer.last)}`
+      : "";
+  return [...groups, ...rows, `(${count}${also}${more})`].join("\n");
+}
+
+const counted = (count: number, one: string, many: string): string =>
+  `${count} ${count === 1 ? one : many}`;
+
+export function renderCount(answer: CountAnswer): string {
+  return answer.ok ? String(answer.count) : renderFailure(answer);
 }
 
 export function renderStatus(answer: Result<{ readonly status: Status }>): string {
@@ -178,6 +203,13 @@ function renderDuration(seconds: number): string {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Of what is left of a row's time: exact where it is short. */
+export function renderTime(ms: number): string {
+  if (ms < 10_000) return `${(ms / 1000).toFixed(ms % 1000 === 0 ? 0 : 1)} s`;
+  const days = Math.floor(ms / 86_400_000);
+  return days > 1 ? `${days} days` : renderDuration(ms / 1000);
 }
 
 /** One line, `error: what happened, and what to do; what became of it`. */

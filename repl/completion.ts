@@ -1,8 +1,10 @@
 /** What Tab does: completes the names of commands, and keys as this node knows them. */
 
 import type { ClientPort } from "../server/client-port.ts";
-import { commandNames } from "./help.ts";
+import { commandFlags } from "./flags.ts";
+import { commandNames, type CommandName } from "./help.ts";
 import { memberActions } from "./member-words.ts";
+import { modes } from "./mode.ts";
 import { renderKey, renderKeyStart } from "./render.ts";
 import { cutWords } from "./words.ts";
 
@@ -24,6 +26,25 @@ export interface Completion {
 /** Null where there is nothing to complete. `before` is the line up to the cursor. */
 export type Complete = (before: string) => Promise<Completion | null>;
 
+/** What may stand in the place of the first word behind these commands. */
+const choices: Readonly<Record<string, readonly string[]>> = {
+  help: commandNames,
+  member: memberActions,
+  ".mode": modes,
+  ".timing": ["on", "off"],
+};
+
+const needsKey: ReadonlySet<string> = new Set<CommandName>([
+  ...(["put", "get", "del", "incr", "max", "min", "append", "getdel", "touch"] as const),
+]);
+const takesPrefix: ReadonlySet<string> = new Set<CommandName>([
+  ...(["list", "count", "delrange", "watch"] as const),
+]);
+
+/** Flags whose value is a key, or one of a few words. */
+const keyFlags: readonly string[] = ["--key", "--start", "--end", "--after"];
+const levels = ["linearizable", "lease", "local"];
+
 /** `deadline` gives the signal that ends the wait for keys. */
 export function completer(
   store: ClientPort,
@@ -32,26 +53,41 @@ export function completer(
   return async (before) => {
     const partial = partialWord(before);
     if (partial === null) return null;
-    const { words, start, text } = partial;
-    const [command] = words;
-    if (command === undefined || (command === "help" && words.length === 1)) {
+    const { start, text } = partial;
+    const offered = offeredFor(partial);
+    if (offered !== "keys") {
       return choose(
         start,
-        commandNames.filter((name) => name.startsWith(text)),
+        offered.filter((word) => word.startsWith(text)),
       );
     }
-    if (command === "member" && words.length === 1) {
-      return choose(
-        start,
-        memberActions.filter((name) => name.startsWith(text)),
-      );
-    }
-    if (words.length !== 1 || !["put", "get", "del", "list", "watch"].includes(command))
-      return null;
     const found = await keysFrom(store, text, deadline());
     if (found === null) return null;
     return choose(start, found.keys, { typed: text, more: found.more });
   };
+}
+
+function offeredFor({ words, text }: PartialWord): readonly string[] | "keys" {
+  const [command] = words;
+  if (command === undefined) return commandsFrom(text);
+  if (words.length === 1) {
+    if (Object.hasOwn(choices, command)) return choices[command] ?? [];
+    if (needsKey.has(command)) return "keys";
+    if (takesPrefix.has(command) && !text.startsWith("--")) return "keys";
+  }
+  const last = words.at(-1) ?? "";
+  if (words.length > 1 && keyFlags.includes(last)) return "keys";
+  if (words.length > 1 && last === "--level") return levels;
+  if (!text.startsWith("--") || !Object.hasOwn(commandFlags, command)) return [];
+  const flags = Object.keys(commandFlags[command] ?? {}).map((flag) => `--${flag}`);
+  return flags.filter((flag) => !words.includes(flag));
+}
+
+/** `get` is meant by its own letters, and `getdel` by one more. */
+function commandsFrom(start: string): readonly string[] {
+  const found = commandNames.filter((name) => name.startsWith(start));
+  const whole = found.find((name) => start !== "" && found.every((each) => each.startsWith(name)));
+  return whole === undefined ? found : [whole];
 }
 
 interface PartialWord {
@@ -98,16 +134,19 @@ async function keysFrom(
 function choose(
   start: number,
   found: readonly string[],
-  from: { readonly typed: string; readonly more: boolean } = { typed: "", more: false },
+  keys: { readonly typed: string; readonly more: boolean } | null = null,
 ): Completion | null {
   const [first] = found;
   if (first === undefined) return null;
-  const candidates = found.map(renderKey);
-  if (found.length === 1 && !from.more) {
-    return { start, text: `${renderKey(first)} `, candidates, more: false };
+  // Words of ours are typed as they are.
+  const shownWhole = keys === null ? (word: string) => word : renderKey;
+  const candidates = found.map(shownWhole);
+  const more = keys?.more ?? false;
+  if (found.length === 1 && !more) {
+    return { start, text: `${shownWhole(first)} `, candidates, more };
   }
-  const common = from.more ? from.typed : commonStart(found);
-  return { start, text: renderKeyStart(common), candidates, more: from.more };
+  const common = keys?.more === true ? keys.typed : commonStart(found);
+  return { start, text: keys === null ? common : renderKeyStart(common), candidates, more };
 }
 
 function commonStart(texts: readonly string[]): string {

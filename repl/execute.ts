@@ -1,33 +1,28 @@
 /** Runs one line against the store and says what to print; the terminal and the pipe share it. */
 
-import type { ClientPort } from "../server/client-port.ts";
-import { unreachable } from "../server/raft/assert.ts";
-import {
-  renderAtomic,
-  renderDelete,
-  renderDeleteRange,
-  renderGet,
-  renderList,
-  renderMembers,
-  renderProblem,
-  renderPut,
-  renderStatus,
-  renderTransaction,
-  renderTransfer,
-} from "./answers.ts";
-import { watch } from "./watch.ts";
+import type { ClientPort, Failure } from "../server/client-port.ts";
+import { renderFailure, renderProblem } from "./answers.ts";
 import { helpText } from "./help.ts";
-import { parseLine } from "./parser.ts";
-import type { ReplCommand } from "./parser.ts";
-
-/** Rows that one `list` shows. */
-export const listRowsMax = 1_000;
+import type { Mode } from "./mode.ts";
+import { parseLine, type Question } from "./parser.ts";
+import { jsonLine } from "./render.ts";
+import { ask, type Reply } from "./reply.ts";
+import { renderTable } from "./table.ts";
+import { watch } from "./watch.ts";
 
 /** `text` is null where there is nothing to say: a blank line, `exit`. */
 export interface Execution {
   readonly text: string | null;
   readonly exit: boolean;
 }
+
+/** What `.mode` and `.timing` have said. */
+export interface Settings {
+  mode: Mode;
+  showsTime: boolean;
+}
+
+export const defaultSettings = (): Settings => ({ mode: "text", showsTime: false });
 
 export interface ExecuteOptions {
   /**
@@ -39,6 +34,10 @@ export interface ExecuteOptions {
   readonly print?: (text: string) => Promise<void>;
   /** Of the terminal that the answer is for; null where it is for none. */
   readonly columns: number | null;
+  /** Lines change them for those behind. */
+  readonly settings?: Settings;
+  /** Tells the time that a command takes. */
+  readonly monotonicMs?: () => number;
 }
 
 export async function execute(
@@ -46,82 +45,80 @@ export async function execute(
   line: string,
   options: ExecuteOptions,
 ): Promise<Execution> {
-  const { signal, columns } = options;
+  const { settings = defaultSettings(), monotonicMs = () => 0 } = options;
   const parsed = parseLine(line);
-  if (!parsed.ok) return { text: renderProblem(parsed), exit: false };
+  const { mode } = settings;
+  if (!parsed.ok) {
+    const { detail, advice } = parsed;
+    const failure = { ok: false, code: "bad_request", detail: `${detail}; ${advice}` };
+    return said(mode === "json" ? jsonLine(failure) : renderProblem(parsed));
+  }
   const command = parsed.command;
   if (command === null) return { text: null, exit: false };
-  if (command.name === "exit") return { text: null, exit: true };
-  if (command.name === "watch") return { text: await watch(store, command, options), exit: false };
-  const answer = ask(store, command, { columns, ...(signal && { signal }) });
-  const text = await (signal === undefined
-    ? answer
-    : Promise.race([answer, given(signal, command)]));
-  return { text, exit: false };
-}
-
-type Question = Exclude<ReplCommand, { readonly name: "exit" | "watch" }>;
-
-async function ask(
-  store: ClientPort,
-  command: Question,
-  { signal, columns }: ExecuteOptions,
-): Promise<string> {
-  const options = signal === undefined ? {} : { signal };
   switch (command.name) {
-    case "put":
-      return renderPut(await store.put(command.key, command.value, options));
-    case "get":
-      return renderGet(await store.get(command.key, options));
-    case "del":
-      return renderDelete(await store.delete(command.key, options));
-    case "list":
-      return renderList(
-        await store.list({ prefix: command.prefix, limit: listRowsMax, ...options }),
-        columns,
-      );
-    case "incr": {
-      const { key, by } = command;
-      const operation = { op: "incr", key, by, min: null, max: null } as const;
-      return renderAtomic(await store.atomic(operation, options));
-    }
-    case "delrange":
-      return renderDeleteRange(await store.deleteRange({ prefix: command.prefix }, options));
-    case "txn":
-      return renderTransaction(await store.transact(command.transaction, options));
-    case "status":
-      return renderStatus(await store.status());
-    case "member":
-      return renderMembers(
-        await (command.change === null ? store.members() : store.changeMembers(command.change)),
-      );
-    case "transfer":
-      return renderTransfer(await store.transferLeadership(command.to));
+    case "exit":
+      return { text: null, exit: true };
     case "help":
-      return helpText(command.command);
-    default:
-      return unreachable(command);
+      return said(helpText(command.command));
+    case ".mode":
+      settings.mode = command.mode ?? mode;
+      return said(`mode ${settings.mode}`);
+    case ".timing":
+      settings.showsTime = command.isOn ?? settings.showsTime;
+      return said(`timing ${settings.showsTime ? "on" : "off"}`);
+    case "watch":
+      return said(await watch(store, command.options, { ...options, mode }));
+    default: {
+      const startMs = monotonicMs();
+      const answer = await answerTo(store, command, options);
+      const text = answer.ok ? shownIn(mode, answer, options) : refusedIn(mode, answer, command);
+      const tookMs = monotonicMs() - startMs;
+      return said(settings.showsTime ? `${text}\n(${tookMs.toFixed(1)} ms)` : text);
+    }
   }
 }
 
+const said = (text: string): Execution => ({ text, exit: false });
+
+async function answerTo(
+  store: ClientPort,
+  question: Question,
+  { signal }: ExecuteOptions,
+): Promise<Reply | Failure> {
+  const answer = ask(store, question, signal);
+  return signal === undefined ? answer : Promise.race([answer, givenUp(signal, question)]);
+}
+
+function shownIn(mode: Mode, reply: Reply, { columns }: ExecuteOptions): string {
+  if (mode === "json") return jsonLine(reply.json);
+  const table = mode === "table" ? reply.table?.() : undefined;
+  return table === undefined ? reply.text(columns) : renderTable(table, columns);
+}
+
+function refusedIn(mode: Mode, failure: Failure, { name }: Question): string {
+  if (mode === "json") return jsonLine(failure);
+  return renderFailure(failure, name === "member" || name === "transfer" ? "cluster" : "key");
+}
+
 /** Resolves when the person gives up waiting. */
-function given(signal: AbortSignal, command: Question): Promise<string> {
-  const text = `error: interrupted${doubtOf(command)}`;
+function givenUp(signal: AbortSignal, question: Question): Promise<Failure> {
+  const detail = `interrupted${doubtOf(question)}`;
   return new Promise((resolve) => {
-    signal.addEventListener("abort", () => resolve(text), { once: true });
+    const give = (): void => resolve({ ok: false, code: "timeout", detail });
+    signal.addEventListener("abort", give, { once: true });
   });
 }
 
-function doubtOf(command: Question): string {
-  switch (command.name) {
+function doubtOf(question: Question): string {
+  switch (question.name) {
     case "put":
     case "del":
-    case "incr":
+    case "atomic":
     case "delrange":
     case "txn":
       return "; the write may have happened: get the key to see";
     case "member":
-      return command.change === null ? "" : "; it may have happened: member list shows it";
+      return question.change === null ? "" : "; it may have happened: member list shows it";
     case "transfer":
       return "; it may have happened: status shows it";
     default:

@@ -1,17 +1,27 @@
 /** The commands of the prompt with a line of help each; the parser takes the names from here. */
 
+import { commandFlags } from "./flags.ts";
+
 export const commandNames = [
   "put",
   "get",
   "del",
   "list",
+  "count",
   "incr",
+  "max",
+  "min",
+  "append",
+  "getdel",
+  "touch",
   "delrange",
   "watch",
   "txn",
   "status",
   "member",
   "transfer",
+  ".mode",
+  ".timing",
   "help",
   "exit",
 ] as const;
@@ -31,9 +41,31 @@ const helps: Readonly<Record<CommandName, Help>> = {
     example: 'put greeting "hello world"',
   },
   get: { usage: "get KEY", meaning: "show a value", example: "get greeting" },
-  del: { usage: "del KEY", meaning: "delete a key", example: "del greeting" },
-  list: { usage: "list [PREFIX]", meaning: "show keys and values", example: "list user/" },
-  incr: { usage: "incr KEY [BY]", meaning: "count, and show the value", example: "incr visits" },
+  del: { usage: "del KEY", meaning: "delete a key", example: "del greeting --if-match 12" },
+  list: {
+    usage: "list [PREFIX]",
+    meaning: "show keys and values",
+    example: "list user/ --limit 10 --reverse",
+  },
+  count: { usage: "count [PREFIX]", meaning: "count keys", example: "count user/" },
+  incr: {
+    usage: "incr KEY [BY]",
+    meaning: "count, and show the value",
+    example: "incr stock -1 --min 0",
+  },
+  max: { usage: "max KEY N", meaning: "raise a number to N", example: "max record 42" },
+  min: { usage: "min KEY N", meaning: "lower a number to N", example: "min lowest -3" },
+  append: {
+    usage: "append KEY VALUE",
+    meaning: "put it behind the value",
+    example: "append log ' and more'",
+  },
+  getdel: { usage: "getdel KEY", meaning: "show a value and delete it", example: "getdel job/7" },
+  touch: {
+    usage: "touch KEY TIME",
+    meaning: "let it go after that time",
+    example: "touch job/7 30s",
+  },
   delrange: {
     usage: "delrange PREFIX",
     meaning: "delete keys that begin so",
@@ -47,7 +79,7 @@ const helps: Readonly<Record<CommandName, Help>> = {
   watch: {
     usage: "watch [PREFIX]",
     meaning: "show changes until Ctrl-C",
-    example: "watch user/",
+    example: "watch user/ --since 12",
   },
   status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
   member: {
@@ -56,6 +88,12 @@ const helps: Readonly<Record<CommandName, Help>> = {
     example: "member remove 3",
   },
   transfer: { usage: "transfer ID", meaning: "let that node lead", example: "transfer 2" },
+  ".mode": {
+    usage: ".mode [MODE]",
+    meaning: "show answers as text, json, table",
+    example: ".mode table",
+  },
+  ".timing": { usage: ".timing [on|off]", meaning: "show how long it took", example: ".timing on" },
   help: { usage: "help [COMMAND]", meaning: "show this", example: "help put" },
   exit: { usage: "exit", meaning: "stop, as quit and Ctrl-D do", example: "exit" },
 };
@@ -74,12 +112,18 @@ const memberActions = [
   "member replace ID=RAFT/HTTP     another machine in its place, with its vote",
 ];
 
-/** One line per command; about one command, its line and the rules of quoting. */
+const aboutFlags =
+  "Flags come behind the other words; help COMMAND lists them. In quotes a word is none.";
+
+/** One line per command, and the rules of quoting; about one command, its line and its flags. */
 export function helpText(command: CommandName | null): string {
-  if (command === "member") return [helpLine(command), ...memberActions].join("\n");
-  if (command !== null && command !== "put") return helpLine(command);
-  const names = command === null ? commandNames : [command];
-  return [...names.map(helpLine), ...quoting].join("\n");
+  if (command === null) return [...commandNames.map(helpLine), ...quoting, aboutFlags].join("\n");
+  const flags = Object.entries(commandFlags[command] ?? {}).map(([name, { value, meaning }]) => {
+    const form = value === null ? `--${name}` : `--${name} ${value}`;
+    return `  ${form.padEnd(26)}${meaning}`;
+  });
+  const also = command === "put" ? quoting : command === "member" ? memberActions : [];
+  return [helpLine(command), ...flags, ...also].join("\n");
 }
 
 export function usageOf(command: CommandName): string {
@@ -107,9 +151,19 @@ const synonyms: ReadonlyMap<string, CommandName> = new Map([
   ["ls", "list"],
   ["keys", "list"],
   ["scan", "list"],
+  ["decr", "incr"],
+  ["pop", "getdel"],
+  ["expire", "touch"],
+  ["ttl", "touch"],
+  ["mode", ".mode"],
+  ["timing", ".timing"],
+  ["multi", "txn"],
   ["subscribe", "watch"],
   ["info", "status"],
   ["?", "help"],
+  [".help", "help"],
+  [".exit", "exit"],
+  [".quit", "exit"],
   ["q", "exit"],
   ["bye", "exit"],
 ]);

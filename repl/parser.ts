@@ -1,32 +1,66 @@
 /** Turns a line into a command, or says in which column it goes wrong and what would be right. */
 
+import type {
+  AtomicOperation,
+  DeleteRangeOptions,
+  ListOptions,
+  ReadOptions,
+  Selection,
+  WriteOptions,
+} from "../server/client-port.ts";
 import type { MemberChange } from "../server/member-change.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
-import { keyBytesMax, valueBytesMax } from "../server/state-machine/command.ts";
+import { valueBytesMax } from "../server/state-machine/command.ts";
+import { parseDuration } from "../server/duration.ts";
 import { parseInteger } from "../server/state-machine/integer.ts";
 import type { Transaction } from "../server/state-machine/transaction.ts";
 import { transactionOfJson } from "../server/transaction-json.ts";
-import { commandNames, exampleOf, nearestCommand, usageOf } from "./help.ts";
+import type { WatchOptions } from "../server/watch/watch-port.ts";
+import { readFlags, type FlagReader, type GivenFlags } from "./flags.ts";
+import { commandNames, exampleOf, nearestCommand } from "./help.ts";
 import type { CommandName } from "./help.ts";
-import { readMemberWords, readTransferWords, type WrongWord } from "./member-words.ts";
+import { readMemberWords, readTransferWords } from "./member-words.ts";
+import { modes, type Mode } from "./mode.ts";
 import { renderKey, renderLine, shorten } from "./render.ts";
+import { decode, WordArguments } from "./word-arguments.ts";
 import { cutWords, lineBytesMax, lineTooLong, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
 
-export type ReplCommand =
-  | { readonly name: "put"; readonly key: string; readonly value: Uint8Array }
-  | { readonly name: "get"; readonly key: string }
-  | { readonly name: "del"; readonly key: string }
-  | { readonly name: "list"; readonly prefix: string }
-  | { readonly name: "incr"; readonly key: string; readonly by: bigint }
-  | { readonly name: "delrange"; readonly prefix: string }
-  | { readonly name: "txn"; readonly transaction: Transaction }
-  | { readonly name: "watch"; readonly prefix: string }
+/** What is asked of the store. */
+export type Question =
+  | {
+      readonly name: "put";
+      readonly key: string;
+      readonly value: Uint8Array;
+      readonly options: WriteOptions;
+    }
+  | { readonly name: "get"; readonly key: string; readonly options: ReadOptions }
+  | { readonly name: "del"; readonly key: string; readonly options: WriteOptions }
+  | { readonly name: "list"; readonly options: ListOptions }
+  | { readonly name: "count"; readonly options: Selection & ReadOptions }
+  | {
+      readonly name: "atomic";
+      readonly operation: AtomicOperation;
+      readonly options: WriteOptions;
+    }
+  | {
+      readonly name: "delrange";
+      readonly selection: Selection;
+      readonly options: DeleteRangeOptions;
+    }
+  | { readonly name: "txn"; readonly transaction: Transaction; readonly options: WriteOptions }
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
-  | { readonly name: "transfer"; readonly to: NodeId }
+  | { readonly name: "transfer"; readonly to: NodeId };
+
+export type ReplCommand =
+  | Question
+  | { readonly name: "watch"; readonly options: WatchOptions }
   | { readonly name: "help"; readonly command: CommandName | null }
+  /** Null asks how it is. */
+  | { readonly name: ".mode"; readonly mode: Mode | null }
+  | { readonly name: ".timing"; readonly isOn: boolean | null }
   | { readonly name: "exit" };
 
 /** `command` is null for a line that is empty or blank. */
@@ -42,58 +76,181 @@ export function parseLine(line: string): Parsed {
   if (first === undefined) return { ok: true, command: null };
   const name = commandName(first);
   if (name === null) return unknownCommand(line, first);
-  return parseCommand(name, new Arguments(line, name, rest));
+  const words = WordArguments.of(line, name, rest);
+  return words instanceof WordArguments ? parseCommand(words) : words;
 }
 
-function parseCommand(name: CommandName, words: Arguments): Parsed {
+/** The same of a shell's words. */
+export function parseWords(name: CommandName, words: readonly string[], flags: GivenFlags): Parsed {
+  return parseCommand(WordArguments.ofTexts(name, words, flags));
+}
+
+function parseCommand(words: WordArguments): Parsed {
+  const { name } = words;
   switch (name) {
     case "put":
       return parsePut(words);
     case "get":
-    case "del": {
-      const key = words.key();
-      return typeof key === "string" ? words.last(1, { name, key }) : key;
-    }
-    case "list":
-    case "watch": {
-      const prefix = words.has(0) ? words.text(0) : "";
-      return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
-    }
+      return ofKey(words, (flags, key) => ({ name, key, options: flags.read() }));
+    case "del":
+      return ofKey(words, (flags, key) => ({ name, key, options: flags.write() }));
+    case "getdel":
+      return ofKey(words, (flags, key) => atomic(flags, { op: "getdel", key }));
     case "incr":
       return parseIncrement(words);
-    case "delrange": {
-      if (!words.has(0)) {
-        return words.missing("delrange needs a prefix", exampleOf(name));
-      }
-      const prefix = words.text(0);
-      return typeof prefix === "string" ? words.last(1, { name, prefix }) : prefix;
-    }
+    case "max":
+    case "min":
+      return parseBound(words, name);
+    case "append":
+      return parseAppend(words);
+    case "touch":
+      return parseTouch(words);
+    case "list":
+      return ofPrefix(words, (flags, prefix) => ({ name, options: { ...flags.list(), prefix } }));
+    case "count":
+      return ofPrefix(words, (flags, prefix) => ({
+        name,
+        options: { ...flags.selection(), ...flags.read(), prefix },
+      }));
+    case "watch":
+      return parseWatch(words);
+    case "delrange":
+      return parseDeleteRange(words);
     case "txn":
       return words.missing("txn needs JSON", exampleOf(name));
     case "member": {
       const read = readMemberWords(words.texts());
-      return read.ok ? words.last(read.count, { name, change: read.change }) : words.wrong(read);
+      if (!read.ok) return words.wrong(read);
+      return withFlags(words, read.count, () => ({ name, change: read.change }));
     }
     case "transfer": {
       const read = readTransferWords(words.texts());
-      return read.ok ? words.last(1, { name, to: read.to }) : words.wrong(read);
+      if (!read.ok) return words.wrong(read);
+      return withFlags(words, 1, () => ({ name, to: read.to }));
     }
     case "help":
       return parseHelp(words);
+    case ".mode":
+    case ".timing":
+      return parseSetting(words, name);
     case "status":
     case "exit":
-      return words.last(0, { name });
+      return withFlags(words, 0, () => ({ name }));
     default:
       return unreachable(name);
   }
 }
 
-function parseIncrement(words: Arguments): Parsed {
+/** The command, unless there are more than `count` words, or a flag's value is wrong. */
+function withFlags(
+  words: WordArguments,
+  count: number,
+  read: (flags: FlagReader) => ReplCommand,
+): Parsed {
+  const tooMany = words.tooMany(count);
+  if (tooMany !== null) return tooMany;
+  const command = readFlags(words.flags, read);
+  return command.ok ? { ok: true, command: command.options } : words.wrongFlag(command);
+}
+
+function ofKey(
+  words: WordArguments,
+  read: (flags: FlagReader, key: string) => ReplCommand,
+): Parsed {
+  const key = words.key();
+  return typeof key === "string" ? withFlags(words, 1, (flags) => read(flags, key)) : key;
+}
+
+/** Without a prefix, of all keys. */
+function ofPrefix(
+  words: WordArguments,
+  read: (flags: FlagReader, prefix: string) => ReplCommand,
+): Parsed {
+  const prefix = words.has(0) ? words.text(0) : "";
+  if (typeof prefix !== "string") return prefix;
+  return withFlags(words, 1, (flags) => read(flags, prefix));
+}
+
+const atomic = (flags: FlagReader, operation: AtomicOperation): ReplCommand => ({
+  name: "atomic",
+  operation,
+  options: flags.once(),
+});
+
+function integerAt(words: WordArguments, position: number): bigint | Problem {
+  const text = words.texts()[position] ?? "";
+  const example = `for example: ${exampleOf(words.name)}`;
+  return (
+    parseInteger(text) ??
+    words.problem(position, [`${renderKey(shorten(text))} is no integer of 64 bits`, example])
+  );
+}
+
+function parseIncrement(words: WordArguments): Parsed {
   const key = words.key();
   if (typeof key !== "string") return key;
-  const by = words.has(1) ? parseInteger(words.texts()[1] ?? "") : 1n;
-  if (by !== null) return words.last(2, { name: "incr", key, by });
-  return words.problem(1, ["this is no integer of 64 bits", "for example: incr visits -1"]);
+  const by = words.has(1) ? integerAt(words, 1) : 1n;
+  if (typeof by !== "bigint") return by;
+  return withFlags(words, 2, (flags) =>
+    atomic(flags, { op: "incr", key, by, ...flags.increment() }),
+  );
+}
+
+function parseBound(words: WordArguments, op: "max" | "min"): Parsed {
+  const key = words.key();
+  if (typeof key !== "string") return key;
+  if (!words.has(1)) return words.missing(`${op} needs a number after the key`, exampleOf(op));
+  const value = integerAt(words, 1);
+  if (typeof value !== "bigint") return value;
+  return withFlags(words, 2, (flags) => atomic(flags, { op, key, value }));
+}
+
+function parseAppend(words: WordArguments): Parsed {
+  const key = words.key();
+  if (typeof key !== "string") return key;
+  const value = words.bytes(1);
+  if (value === null) return words.missing("append needs a value", exampleOf("append"));
+  return withFlags(words, 2, (flags) => atomic(flags, { op: "append", key, value }));
+}
+
+/** The time is the word behind the key, or the flag that other commands have. */
+function parseTouch(words: WordArguments): Parsed {
+  const key = words.key();
+  if (typeof key !== "string") return key;
+  const text = words.texts()[1];
+  const given = text === undefined ? undefined : parseDuration(text);
+  if (given === null) {
+    return words.problem(1, ["this is no time", `for example: ${exampleOf("touch")}`]);
+  }
+  if ((given === undefined) !== words.flags.has("ttl")) {
+    return words.missing("touch needs one time after the key", exampleOf("touch"));
+  }
+  return withFlags(words, 2, (flags) => {
+    const { ttlMs = given ?? 0 } = flags.ttl();
+    return atomic(flags, { op: "touch", key, ttlMs });
+  });
+}
+
+function parseDeleteRange(words: WordArguments): Parsed {
+  const isBounded = words.flags.has("start") || words.flags.has("end");
+  if (!words.has(0) && !isBounded) {
+    return words.missing("delrange needs a prefix", exampleOf("delrange"));
+  }
+  return ofPrefix(words, (flags, prefix) => ({
+    name: "delrange",
+    selection: { ...flags.selection(), ...(words.has(0) ? { prefix } : {}) },
+    options: flags.deleteRange(),
+  }));
+}
+
+function parseWatch(words: WordArguments): Parsed {
+  if (words.flags.has("key") && words.has(0)) {
+    return words.problem(0, ["a prefix does not go with --key", "give one of them"]);
+  }
+  return ofPrefix(words, (flags, prefix) => {
+    const options = flags.watch();
+    return { name: "watch", options: options.key === undefined ? { ...options, prefix } : options };
+  });
 }
 
 /** The rest of a line that begins with `txn`, which is JSON and no words; null for other lines. */
@@ -113,10 +270,10 @@ function parseTransaction(line: string, text: string): Parsed {
   }
   const read = transactionOfJson(json);
   if (!read.ok) return problemAt(line, at, [renderLine(read.detail), "nothing was done"]);
-  return { ok: true, command: { name: "txn", transaction: read.value } };
+  return { ok: true, command: { name: "txn", transaction: read.value, options: {} } };
 }
 
-function parsePut(words: Arguments): Parsed {
+function parsePut(words: WordArguments): Parsed {
   const key = words.key();
   if (typeof key !== "string") return key;
   const value = words.bytes(1);
@@ -132,10 +289,10 @@ function parsePut(words: Arguments): Parsed {
       "nothing was stored; split it over several keys",
     ]);
   }
-  return words.last(2, { name: "put", key, value });
+  return withFlags(words, 2, (flags) => ({ name: "put", key, value, options: flags.write() }));
 }
 
-function parseHelp(words: Arguments): Parsed {
+function parseHelp(words: WordArguments): Parsed {
   if (!words.has(0)) return { ok: true, command: { name: "help", command: null } };
   const topic = words.text(0);
   if (typeof topic !== "string") return topic;
@@ -144,109 +301,24 @@ function parseHelp(words: Arguments): Parsed {
     const known = commandNames.join(", ");
     return words.problem(0, ["there is no such command", `the commands are ${known}`]);
   }
-  return words.last(1, { name: "help", command });
+  return withFlags(words, 1, () => ({ name: "help", command }));
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** Null where the bytes are no UTF-8. */
-function decode(bytes: Uint8Array): string | null {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return null;
-  }
-}
-
-/** The words after the command's name, counted from 0. */
-class Arguments {
-  readonly #line: string;
-  readonly #name: CommandName;
-  readonly #words: readonly Word[];
-
-  constructor(line: string, name: CommandName, words: readonly Word[]) {
-    this.#line = line;
-    this.#name = name;
-    this.#words = words;
-  }
-
-  has(position: number): boolean {
-    return position < this.#words.length;
-  }
-
-  bytes(position: number): Uint8Array | null {
-    return this.#words[position]?.bytes ?? null;
-  }
-
-  /** What is no text stands for itself as a character that no word of ours has. */
-  texts(): string[] {
-    return this.#words.map(({ bytes }) => decode(bytes) ?? "\ufffd");
-  }
-
-  wrong({ position, detail, advice }: WrongWord): Problem {
-    if (this.has(position)) return this.problem(position, [detail, advice]);
-    return problemAt(this.#line, this.#line.trimEnd().length, [detail, advice]);
-  }
-
-  /** A key, of 1 … `keyBytesMax` bytes. */
-  key(): string | Problem {
-    const bytes = this.bytes(0);
-    if (bytes === null) {
-      const needs = this.#name === "put" ? "a key and a value" : "a key";
-      return this.missing(`${this.#name} needs ${needs}`, exampleOf(this.#name));
+function parseSetting(words: WordArguments, name: ".mode" | ".timing"): Parsed {
+  const [word] = words.texts();
+  if (name === ".timing") {
+    if (word !== undefined && word !== "on" && word !== "off") {
+      return words.problem(0, ["timing is on or off", `for example: ${exampleOf(name)}`]);
     }
-    if (bytes.length === 0) {
-      return this.problem(0, ["a key cannot be empty", `a key has 1 to ${keyBytesMax} bytes`]);
-    }
-    return this.text(0);
+    const isOn = word === undefined ? null : word === "on";
+    return withFlags(words, 1, () => ({ name, isOn }));
   }
-
-  /** A key or the beginning of one. */
-  text(position: number): string | Problem {
-    const bytes = this.bytes(position) ?? new Uint8Array();
-    if (bytes.length > keyBytesMax) {
-      return this.problem(position, [
-        `the key is ${bytes.length} bytes long, the most is ${keyBytesMax}`,
-        "use a shorter key",
-      ]);
-    }
-    const text = decode(bytes);
-    if (text === null) {
-      return this.problem(position, [
-        "the key is not valid UTF-8",
-        "keys are text; write characters as \\u{HEX} instead of bytes as \\xHH",
-      ]);
-    }
-    if (text.includes("\0")) {
-      return this.problem(position, ["a key cannot hold a NUL character", "leave it out"]);
-    }
-    return text;
+  const mode = modes.find((each) => each === word) ?? null;
+  if (word !== undefined && mode === null) {
+    const known = `the modes are ${modes.join(", ")}`;
+    return words.problem(0, [`there is no mode ${renderKey(shorten(word))}`, known]);
   }
-
-  /** The command, unless more than `count` words were given. */
-  last(count: number, command: ReplCommand): Parsed {
-    if (!this.has(count)) return { ok: true, command };
-    const usage = `the form is: ${usageOf(this.#name)}`;
-    if (count === 0) return this.problem(count, [`${this.#name} takes no words`, usage]);
-    if (this.#name === "put") {
-      return this.problem(count, [
-        "put takes a key and one value, this is a word too many, and nothing was stored",
-        `put quotes around a value that holds blanks: ${exampleOf("put")}`,
-      ]);
-    }
-    return this.problem(count, [
-      `${this.#name} takes ${count === 1 ? "one word" : `${count} words`}, this is one too many`,
-      `put quotes around a word that holds blanks; ${usage}`,
-    ]);
-  }
-
-  missing(detail: string, example: string): Problem {
-    return problemAt(this.#line, this.#line.trimEnd().length, [detail, `for example: ${example}`]);
-  }
-
-  problem(position: number, what: [string, string]): Problem {
-    return problemAt(this.#line, this.#words[position]?.start ?? this.#line.length, what);
-  }
+  return withFlags(words, 1, () => ({ name, mode }));
 }
 
 function commandName(word: Word): CommandName | null {
@@ -270,7 +342,7 @@ function unknownCommand(line: string, word: Word): Problem {
       `in a shell: kv ${text} --help`,
     ]);
   }
-  const nearest = nearestCommand(decode(word.bytes) ?? "");
+  const nearest = nearestCommand(text);
   return problemAt(line, word.start, [
     `there is no command ${renderKey(shorten(decode(word.bytes) ?? "\ufffd"))}`,
     nearest === null ? "help lists the commands" : `did you mean ${nearest}? help lists all`,

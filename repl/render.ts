@@ -62,13 +62,24 @@ export function renderLine(text: string): string {
   return text.replace(unprintableAll, escapeCharacter);
 }
 
+/** JSON on one line, with escapes for what must not reach a terminal. */
+export function jsonLine(value: unknown): string {
+  return JSON.stringify(value).replace(unprintableAll, (character) =>
+    character
+      .split("")
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+      .join(""),
+  );
+}
+
 export function shorten(text: string): string {
   if (text.length <= shortenedLengthMax) return text;
   return `${[...text.slice(0, 2 * shortenedLengthMax)].slice(0, shortenedLengthMax).join("")}…`;
 }
 
 function isBare(text: string): boolean {
-  return text !== "" && !/[\s'"\\]/u.test(text) && !unprintable.test(text);
+  // What begins with two dashes would be read as a flag where a word may be left out.
+  return text !== "" && !/^--|[\s'"\\]/u.test(text) && !unprintable.test(text);
 }
 
 function readsAsItself(text: string): boolean {

@@ -28,6 +28,8 @@ export interface RunTerminalOptions {
   readonly output: TerminalOutput;
   /** Null keeps the history in memory. */
   readonly historyPath: string | null;
+  /** For `.timing`. */
+  readonly monotonicMs?: () => number;
 }
 
 export interface TerminalSession {
@@ -77,7 +79,7 @@ class LineRunner {
       if (error === undefined) resolve("exit");
       else reject(error);
     };
-    this.#session = new Session(options.store);
+    this.#session = new Session(options.store, options.monotonicMs);
     this.#history = History.open(options.historyPath);
     this.terminal = new Terminal({
       input: options.input,
@@ -157,6 +159,8 @@ export interface RunPipeOptions {
   /** Chunks of bytes; `process.stdin` gives them. */
   readonly input: AsyncIterable<Uint8Array>;
   readonly output: PipeOutput;
+  /** For `.timing`. */
+  readonly monotonicMs?: () => number;
 }
 
 const notText: Problem = {
@@ -175,7 +179,7 @@ const notText: Problem = {
 export async function runPipe(options: RunPipeOptions): Promise<"exit" | "end"> {
   const splitter = new LineSplitter();
   const printer = new PipePrinter(options.output);
-  const session = new Session(options.store);
+  const session = new Session(options.store, options.monotonicMs);
   for await (const chunk of options.input) {
     for (const line of splitter.push(chunk)) {
       if (await runPipeLine(session, line, printer)) return "exit";

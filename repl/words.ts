@@ -10,10 +10,10 @@ import { keyBytesMax, valueBytesMax } from "../server/state-machine/command.ts";
 export const lineBytesMax = 4 * valueBytesMax + 4 * keyBytesMax + 64;
 
 /**
- * The longest command has three words, so a fourth is already one too many and nobody looks at the
- * rest. This is what keeps a megabyte of short words from becoming half a million objects.
+ * More than the longest command has with all its flags: nobody looks at the rest. This is what keeps
+ * a megabyte of short words from becoming half a million objects.
  */
-export const wordsMax = 4;
+export const wordsMax = 24;
 
 export interface Word {
   readonly bytes: Uint8Array;

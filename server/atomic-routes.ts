@@ -1,28 +1,33 @@
 /** `POST /v1/kv/<key>?op=…`: what is done to one value where it is. */
 
-import type { Answer } from "./answer.ts";
+import type { Answer, RequestHead } from "./answer.ts";
 import type { AtomicOperation, ClientPort, Failure, Result } from "./client-port.ts";
+import { onceOf } from "./idempotency.ts";
 import { integerJson, valueJson } from "./json-row.ts";
-import { badRequest, notImplemented, refusal } from "./problem.ts";
-import { parseQuery, type KnownParameters, type Parameters } from "./query.ts";
+import { badRequest, refusal } from "./problem.ts";
+import { parseQuery, parseTtl, type KnownParameters, type Parameters } from "./query.ts";
 import type { Row } from "./state-machine/command.ts";
 import { parseInteger } from "./state-machine/integer.ts";
 import type { OperationResult } from "./state-machine/transaction.ts";
 
 const known: Readonly<Record<AtomicOperation["op"], KnownParameters>> = {
-  incr: { taken: ["op", "by", "min", "max"], later: ["ttl"] },
+  incr: { taken: ["op", "by", "min", "max", "ttl"], later: [] },
   max: { taken: ["op", "value"], later: [] },
   min: { taken: ["op", "value"], later: [] },
   append: { taken: ["op", "value"], later: [] },
   getdel: { taken: ["op"], later: [] },
+  touch: { taken: ["op", "ttl"], later: [] },
 };
 
-const opNames = "incr, max, min, append, getdel";
+export const atomicOperations: readonly string[] = Object.keys(known);
+const opNames = atomicOperations.join(", ");
 const asWrite = { write: true };
 
 const isAtomic = (op: string): op is AtomicOperation["op"] => Object.hasOwn(known, op);
 
 export interface AtomicCall {
+  readonly head: RequestHead;
+  readonly target: string;
   readonly key: string;
   readonly query: string;
   readonly body: Uint8Array | Failure;
@@ -33,7 +38,10 @@ export interface AtomicCall {
 export async function answerAtomic(call: AtomicCall, store: ClientPort): Promise<Answer> {
   const read = operationOf(call);
   if (!read.ok) return refusal(read, asWrite);
-  const answer = await store.atomic(read.operation);
+  if (!(call.body instanceof Uint8Array)) return refusal(call.body, asWrite);
+  const once = onceOf(call.head, { target: call.target, body: call.body });
+  if (!once.ok) return refusal(once, asWrite);
+  const answer = await store.atomic(read.operation, once.once);
   if (!answer.ok) return refusal(answer, asWrite);
   const { result, revision } = answer;
   const headers = { "X-KV-Revision": String(revision) };
@@ -42,7 +50,9 @@ export async function answerAtomic(call: AtomicCall, store: ClientPort): Promise
     const { status, headers: described, body } = call.rowAnswer(result.row);
     return { status, headers: { ...described, ...headers }, body };
   }
-  return jsonAnswer(call.key, result);
+  if (result.op !== "touch") return jsonAnswer(call.key, result);
+  if (result.row === null) return refusal(noKey, { write: true, headers });
+  return jsonAnswer(call.key, { op: "append", ...result.row });
 }
 
 function jsonAnswer(key: string, result: OperationResult): Answer {
@@ -66,6 +76,8 @@ function shown(result: OperationResult): object {
   return "value" in result ? { value: integerJson(result.value) } : {};
 }
 
+const noKey: Failure = { ok: false, code: "not_found", detail: "there is no such key to touch" };
+
 const notFound: Failure = {
   ok: false,
   code: "not_found",
@@ -77,7 +89,6 @@ function operationOf(call: AtomicCall): Result<{ readonly operation: AtomicOpera
   if (op === undefined) {
     return badRequest("a POST on a key needs `op`; to store a value use PUT", "op");
   }
-  if (op === "touch") return notImplemented("`touch` is not implemented yet", "op");
   if (!isAtomic(op)) return badRequest(`\`op\` is one of ${opNames}`, "op");
   const parsed = parseQuery(call.query, known[op]);
   if (!parsed.ok) return parsed;
@@ -85,13 +96,25 @@ function operationOf(call: AtomicCall): Result<{ readonly operation: AtomicOpera
   if (op !== "append" && call.body.byteLength > 0) {
     return badRequest(`\`${op}\` takes no body; name what it needs in the query`);
   }
-  return withParameters(op, call.key, { parameters: parsed.parameters, body: call.body });
+  const ttl = parseTtl(call.head, parsed.parameters);
+  if (!ttl.ok) return ttl;
+  if (op !== "incr" && op !== "touch" && ttl.ttlMs !== undefined) {
+    return badRequest(`\`${op}\` changes no TTL`, "x-ttl");
+  }
+  const { parameters } = parsed;
+  return withParameters(op, call.key, { parameters, body: call.body, ttlMs: ttl.ttlMs });
+}
+
+interface Given {
+  readonly parameters: Parameters;
+  readonly body: Uint8Array;
+  readonly ttlMs: number | undefined;
 }
 
 function withParameters(
   op: AtomicOperation["op"],
   key: string,
-  given: { readonly parameters: Parameters; readonly body: Uint8Array },
+  given: Given,
 ): Result<{ readonly operation: AtomicOperation }> {
   switch (op) {
     case "getdel":
@@ -99,7 +122,10 @@ function withParameters(
     case "append":
       return append(key, given);
     case "incr":
-      return increment(key, given.parameters);
+      return increment(key, given);
+    case "touch":
+      if (given.ttlMs === undefined) return badRequest("`ttl` is missing", "ttl");
+      return { ok: true, operation: { op, key, ttlMs: given.ttlMs } };
     default: {
       const value = integerIn(given.parameters, "value");
       if (!value.ok) return value;
@@ -123,7 +149,7 @@ function append(
 
 function increment(
   key: string,
-  parameters: Parameters,
+  { parameters, ttlMs }: Given,
 ): Result<{ readonly operation: AtomicOperation }> {
   const [by, min, max] = [
     integerIn(parameters, "by"),
@@ -137,7 +163,8 @@ function increment(
     return badRequest("`max` is below `min`", "max");
   }
   const bounds = { min: min.value, max: max.value };
-  return { ok: true, operation: { op: "incr", key, by: by.value ?? 1n, ...bounds } };
+  const operation = { op: "incr", key, by: by.value ?? 1n, ...bounds } as const;
+  return { ok: true, operation: ttlMs === undefined ? operation : { ...operation, ttlMs } };
 }
 
 /** Null where it is not given. */

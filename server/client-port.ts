@@ -20,6 +20,7 @@ export type FailureCode =
   | "compacted"
   | "condition_failed"
   | "condition_required"
+  | "idempotency_mismatch"
   | "too_large"
   | "key_too_long"
   | "unsupported_media_type"
@@ -75,6 +76,17 @@ export type Match = number | "*";
 
 export interface WriteOptions {
   readonly contentType?: string | null;
+  /**
+   * Executed at most once under this key, and answered with the same again: 1 to 255 printable ASCII
+   * characters. `idempotency_mismatch` where it stands for another request.
+   */
+  readonly idempotencyKey?: string;
+  /** Tells the request from others under its key; without it, what it asks for does. 32 bytes. */
+  readonly fingerprint?: Uint8Array;
+  /** Of a put: the row goes after this long. */
+  readonly ttlMs?: number;
+  /** Of a put: the row goes with this lease; `not_found` where that is gone. Not together with a TTL. */
+  readonly lease?: number;
   /** Written only if the row is this one; otherwise `condition_failed`. */
   readonly ifMatch?: Match;
   /** Written only if the row is not this one. */
@@ -109,7 +121,7 @@ export interface DeleteRangeOptions extends WriteOptions {
 /** What is done to one value where it is. */
 export type AtomicOperation = Extract<
   Operation,
-  { readonly op: "incr" | "max" | "min" | "append" | "getdel" }
+  { readonly op: "incr" | "max" | "min" | "append" | "getdel" | "touch" }
 >;
 
 /** `ageMs`, on local reads: milliseconds since this node last knew that it was current; null: never. */

@@ -3,13 +3,14 @@
  * names the ETag it is based on: who decides on a list that is no longer true decides wrongly.
  */
 
+import { isAddressText } from "./address.ts";
 import type { Answer, RequestHead } from "./answer.ts";
 import type { ClientPort, Failure, Result } from "./client-port.ts";
 import type { MembersAnswer } from "./cluster-port.ts";
 import { pathOf } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import type { MemberChange } from "./member-change.ts";
-import { isAddressText, parseMemberId } from "./member-text.ts";
+import { parseMemberId } from "./member-text.ts";
 import { badRequest, refusal } from "./problem.ts";
 import { nodeId } from "./raft/entry.ts";
 import { isNodeId } from "./identity.ts";

@@ -7,27 +7,75 @@ import type {
   Failure,
   Match,
   PutAnswer,
+  Result,
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
 import { assert } from "./raft/assert.ts";
 import type { Index } from "./raft/entry.ts";
-import type { CommandResult, DeleteCommand, PutCommand } from "./state-machine/command.ts";
+import { fingerprintOf } from "./idempotency.ts";
+import { encodeCommand } from "./state-machine/codec.ts";
+import type {
+  Command,
+  CommandResult,
+  DeleteCommand,
+  MismatchResult,
+  PlainCommand,
+} from "./state-machine/command.ts";
 import {
   transactionOf,
   type Condition,
+  type FailedResult,
+  type Operation,
   type OperationResult,
   type Transaction,
 } from "./state-machine/transaction.ts";
 
-type Executed = Exclude<CommandResult, { readonly op: "refused" }>;
+/** What was executed, now or under its idempotency key before. */
+export type Executed = Exclude<CommandResult, { readonly op: "refused" | "mismatch" | "expired" }>;
+
+/** As it goes into the log: to be done once, where it comes under an idempotency key. */
+export function commandOf(
+  command: PlainCommand,
+  { idempotencyKey: requestKey, fingerprint }: WriteOptions,
+): Command {
+  if (requestKey === undefined) return command;
+  const own = fingerprint ?? fingerprintOf(encodeCommand(command));
+  return { op: "once", requestKey, fingerprint: own, command };
+}
+
+/** The rest of what may come of a command is a failure whatever was asked. */
+export function executedIn(result: CommandResult): Result<{ readonly result: Executed }> {
+  if (result.op === "mismatch") return mismatches[result.why];
+  assert(result.op !== "expired", "nobody asks for it");
+  if (result.op !== "refused") return { ok: true, result };
+  return { ok: false, code: "bad_request", detail: result.detail, outcome: "not_applied" };
+}
+
+const mismatch = (detail: string): Failure => ({
+  ok: false,
+  code: "idempotency_mismatch",
+  detail,
+  field: "idempotency-key",
+  outcome: "not_applied",
+});
+
+const mismatches: Readonly<Record<MismatchResult["why"], Failure>> = {
+  "other request": mismatch(
+    "another request has used this idempotency key; nothing was done, take a new key",
+  ),
+  expired: mismatch(
+    "the request of this idempotency key was executed too long ago to be answered again; " +
+      "nothing was done now",
+  ),
+};
 
 export const isConditional = ({ ifMatch, ifNoneMatch }: WriteOptions): boolean =>
   ifMatch !== undefined || ifNoneMatch !== undefined;
 
 /** Where the conditions do not hold, it looks up the revision that stands in the way. */
 export function conditionally(
-  command: PutCommand | DeleteCommand,
+  command: Extract<Operation, { readonly op: "put" }> | DeleteCommand,
   { ifMatch, ifNoneMatch }: WriteOptions,
 ): Transaction {
   const { key } = command;
@@ -40,7 +88,10 @@ export function conditionally(
 const conditionOf = (key: string, match: Match, not: boolean): Condition =>
   match === "*" ? { kind: "exists", key, not } : { kind: "revision", key, not, revision: match };
 
-export function conditionalPutAnswer(executed: Executed): PutAnswer {
+export function putAnswer(executed: Executed): PutAnswer {
+  if (executed.op === "put") {
+    return { ok: true, created: executed.created, revision: executed.revision };
+  }
   const done = oneResult(executed);
   if ("ok" in done) return done;
   const { result, revision } = done;
@@ -49,7 +100,10 @@ export function conditionalPutAnswer(executed: Executed): PutAnswer {
   return { ok: true, created: result.created, revision };
 }
 
-export function conditionalDeleteAnswer(executed: Executed): DeleteAnswer {
+export function deleteAnswer(executed: Executed): DeleteAnswer {
+  if (executed.op === "delete") {
+    return { ok: true, deleted: executed.deleted, revision: executed.revision };
+  }
   const done = oneResult(executed);
   if ("ok" in done) return done;
   const { result, revision } = done;
@@ -73,9 +127,8 @@ export function deleteRangeAnswer(executed: Executed): DeleteRangeAnswer {
 
 export function transactionAnswer(executed: Executed): TransactionAnswer {
   if (executed.op === "failed") {
-    const { code, detail, position } = executed;
-    const place = `operation ${position + 1}: ${detail}`;
-    return { ok: false, code, detail: place, outcome: "not_applied" };
+    const { position, detail } = executed;
+    return failureOf({ ...executed, detail: `operation ${position + 1}: ${detail}` });
   }
   assert(executed.op === "transaction", "a transaction is answered as a transaction");
   const { succeeded, results, revision } = executed;
@@ -93,14 +146,21 @@ function oneResult(
   executed: Executed,
 ): Failure | { readonly result: OperationResult; readonly revision: Index } {
   if (executed.op === "failed") {
-    const { code, detail } = executed;
-    return { ok: false, code, detail, outcome: "not_applied" };
+    return failureOf(executed);
   }
   assert(executed.op === "transaction", "a transaction is answered as a transaction");
   const [result] = executed.results;
   assert(result !== undefined, "each operation has a result");
   return { result, revision: executed.revision };
 }
+
+const failureOf = ({ code, detail }: FailedResult): Failure => ({
+  ok: false,
+  code,
+  detail,
+  outcome: "not_applied",
+  ...(code === "not_found" ? { field: "lease" } : {}),
+});
 
 /** `found`: null where there is no row. */
 function conditionFailed(found: Index | null): Failure {

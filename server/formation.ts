@@ -208,15 +208,21 @@ export class Formation {
 
   /**
    * A member that has formed already vouches for the cluster that counts us in. Null where it does not
-   * yet. Who comes after the formation has no vote before the log says so.
+   * yet. Whoever is not of the members that the cluster was formed with, whose incarnations its id is
+   * made of, has no vote before the log says so: the member that vouches may be a newcomer itself, which
+   * has heard as little of the log, and two of them are no majority.
    */
   adopt(peer: PeerIdentity): Formed | null {
     if (peer.clusterId === null) return null;
     const own = peer.members.find(({ id }) => id === this.#self);
     if (own?.incarnation !== this.#incarnation) return null;
-    const members = peer.members.map(({ id, raft, http, incarnation }): Member => {
-      const isLate = (id === this.#self && peer.revision > 0) || incarnation === null;
-      return { id, role: isLate ? "learner" : "voter", raft, http, incarnation: incarnation ?? "" };
+    const listed = peer.members.map((member) => {
+      return { ...member, incarnation: member.incarnation ?? "" };
+    });
+    const isFounder = clusterIdOf(listed) === peer.clusterId;
+    const members = listed.map((member): Member => {
+      const isLate = member.incarnation === "" || (member.id === this.#self && !isFounder);
+      return { ...member, role: isLate ? "learner" : "voter" };
     });
     return { clusterId: peer.clusterId, members };
   }

@@ -1,16 +1,10 @@
 /** What a server of ours says over HTTP, and what somebody else does. */
 
 import type { Buffer } from "node:buffer";
-import type { IncomingMessage } from "node:http";
 import type { Failure, ReadLevel, ReadMeta } from "./client-port.ts";
+import type { HttpAnswer } from "./http-exchange.ts";
 import { isFailureCode } from "./problem.ts";
 import type { Row } from "./state-machine/command.ts";
-
-export interface HttpAnswer {
-  readonly status: number;
-  readonly headers: IncomingMessage["headers"];
-  readonly body: Buffer;
-}
 
 /** The object in the body; undefined where some proxy or the HTTP parser said something else. */
 export function jsonOf({ body }: HttpAnswer): Record<string, unknown> | undefined {
@@ -54,10 +48,25 @@ export function failureOf(answer: HttpAnswer, write: boolean): Failure {
   };
 }
 
-export function revisionOf(answer: HttpAnswer): Row["revision"] | undefined {
-  const text = answer.headers["x-kv-revision"];
+export function revisionOf(
+  answer: HttpAnswer,
+  header = "x-kv-revision",
+): Row["revision"] | undefined {
+  const text = answer.headers[header];
   const isNumber = typeof text === "string" && /^\d{1,16}$/.test(text);
   return isNumber ? (Number(text) as Row["revision"]) : undefined;
+}
+
+/** The row that a GET of it, or what takes it away, was answered with. */
+export function rowOf(key: string, answer: HttpAnswer): Row | undefined {
+  const revision = revisionOf(answer);
+  if (revision === undefined) return undefined;
+  const { "content-type": contentType = null, "x-ttl": seconds } = answer.headers;
+  // Left out where it is the same.
+  const createRevision = revisionOf(answer, "x-kv-create-revision") ?? revision;
+  const row = { key, value: answer.body, contentType, revision, createRevision };
+  const ttlMs = typeof seconds === "string" ? Math.round(1000 * Number(seconds)) : NaN;
+  return Number.isNaN(ttlMs) ? row : { ...row, ttlMs };
 }
 
 export function metaOf(answer: HttpAnswer): ReadMeta {

@@ -5,7 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { Agent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
+import { Agent } from "node:http";
 import type {
   AtomicAnswer,
   AtomicOperation,
@@ -30,6 +30,14 @@ import type {
 import type { MembersAnswer } from "./cluster-port.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { NodeId } from "./raft/entry.ts";
+import {
+  type Attempt,
+  type Call,
+  exchange,
+  type HttpAnswer,
+  type Silence,
+  silenceOf,
+} from "./http-exchange.ts";
 import { pathOfKey } from "./key-path.ts";
 import {
   failureOf,
@@ -38,7 +46,7 @@ import {
   notOurs,
   parsedJson,
   revisionOf,
-  type HttpAnswer,
+  rowOf,
 } from "./http-answers.ts";
 import { badRequest } from "./problem.ts";
 import { must } from "./raft/assert.ts";
@@ -51,132 +59,11 @@ import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 
 /** Longer than a server holds a request: its answer says more than our giving up. */
 const timeoutMsDefault = 10_000;
-/** An answer larger than this is not one of ours: a listing is the largest. */
-const answerBytesMax = 64 << 20;
 const connectionsMax = 64;
 
 export interface HttpClientOptions {
   /** For one request, over all the endpoints that are tried. */
   readonly timeoutMs?: number;
-}
-
-interface Call {
-  readonly method: "GET" | "PUT" | "POST" | "DELETE";
-  readonly path: string;
-  readonly body?: Uint8Array;
-  readonly contentType?: string | null;
-  readonly ifMatch?: string;
-  readonly ifNoneMatch?: string;
-  /** The caller has given up, or the time for all endpoints together is over. */
-  readonly signal: AbortSignal;
-}
-
-/** One call to one endpoint. */
-interface Attempt {
-  readonly endpoint: URL;
-  readonly agent: Agent;
-  readonly call: Call;
-  /**
-   * Over where another endpoint has to be given its turn: nothing was heard of a read, or there is no
-   * connection yet on which a write could have been sent.
-   */
-  readonly share: AbortSignal;
-  /** There is a connection: what was asked may have arrived. */
-  isConnected: boolean;
-}
-
-/** No answer came. `sent`: the request may have reached the server all the same. */
-interface Silence {
-  readonly sent: boolean;
-  readonly why: string;
-}
-
-/** Before anything is sent these are known; every other error may follow a request that arrived. */
-const unsentCodes = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "EADDRNOTAVAIL",
-]);
-
-function codeOf(error: unknown): string | undefined {
-  if (!(error instanceof Error)) return undefined;
-  // A name with several addresses fails with one error for each, which are alike here.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
-  const code =
-    (error as { code?: unknown }).code ?? (first as { code?: unknown } | undefined)?.code;
-  return typeof code === "string" ? code : undefined;
-}
-
-function silenceOf(error: unknown, { call, share, isConnected }: Attempt): Silence {
-  if (call.signal.aborted || (share.aborted && codeOf(error) === "ABORT_ERR")) {
-    const why = isConnected ? "no answer came in time" : "no connection came about in time";
-    return { sent: isConnected, why };
-  }
-  const code = codeOf(error);
-  if (code !== undefined && unsentCodes.has(code)) {
-    return { sent: false, why: `it cannot be reached (${code})` };
-  }
-  return { sent: true, why: `the connection broke off (${code ?? String(error)})` };
-}
-
-function collect(answer: IncomingMessage, request: ClientRequest): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    answer.on("data", (chunk: Buffer) => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length > answerBytesMax) request.destroy(new Error("the answer is too large"));
-    });
-    answer.on("end", () => {
-      if (answer.complete) resolve(Buffer.concat(chunks));
-      else reject(new Error("the answer was cut short"));
-    });
-    answer.on("error", reject);
-    answer.on("close", () => reject(new Error("the answer was cut short")));
-  });
-}
-
-function exchange(attempt: Attempt): Promise<HttpAnswer> {
-  const { endpoint, agent, call, share } = attempt;
-  const { method, path, signal } = call;
-  const headers: Record<string, string | number> = {};
-  if (method === "PUT" || method === "POST") headers["Content-Length"] = call.body?.length ?? 0;
-  if (typeof call.contentType === "string") headers["Content-Type"] = call.contentType;
-  if (call.ifMatch !== undefined) headers["If-Match"] = call.ifMatch;
-  if (call.ifNoneMatch !== undefined) headers["If-None-Match"] = call.ifNoneMatch;
-  const { hostname, port: givenPort } = endpoint;
-  const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  const port = givenPort === "" ? 80 : givenPort;
-  const given = new AbortController();
-  const giveUp = (): void => given.abort();
-  const yieldTurn = (): void => {
-    if (method === "GET" || !attempt.isConnected) given.abort();
-  };
-  return new Promise<HttpAnswer>((resolve, reject) => {
-    signal.addEventListener("abort", giveUp);
-    share.addEventListener("abort", yieldTurn);
-    const options = { host, port, method, path, headers, agent, signal: given.signal };
-    const request = httpRequest(options);
-    request.on("error", reject);
-    request.on("socket", (socket) => {
-      // One that was kept from an earlier request stands already.
-      if (socket.connecting) socket.once("connect", () => (attempt.isConnected = true));
-      else attempt.isConnected = true;
-    });
-    request.on("response", (answer) => {
-      share.removeEventListener("abort", yieldTurn);
-      const { statusCode: status = 0, headers: answered } = answer;
-      collect(answer, request).then((body) => resolve({ status, headers: answered, body }), reject);
-    });
-    request.end(call.body);
-  }).finally(() => {
-    signal.removeEventListener("abort", giveUp);
-    share.removeEventListener("abort", yieldTurn);
-  });
 }
 
 /** Whether another endpoint may be asked after this answer: nothing was done, and it may help. */
@@ -208,7 +95,7 @@ function queryOf(parameters: Readonly<Record<string, string | undefined>>): stri
 
 /**
  * Asks one endpoint after the other, beginning with the one that answered last, as long as that is
- * safe: a read always, a write only where it surely was not executed.
+ * safe: a read always, a write only where it surely was not executed or is executed once anyway.
  */
 export class HttpClient implements ClientPort {
   readonly #endpoints: readonly URL[];
@@ -235,8 +122,9 @@ export class HttpClient implements ClientPort {
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const place = { method: "PUT", path: pathOf(key), body: value, contentType } as const;
-    const call = { ...place, ...matchHeaders(options) };
+    const path = pathOf(key) + queryOf(lastingParameters(options));
+    const place = { method: "PUT", path, body: value, contentType } as const;
+    const call = { ...place, ...matchHeaders(options), ...onceHeader(options) };
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
     if (isFailure(answer)) return answer;
     const revision = revisionOf(answer);
@@ -245,7 +133,8 @@ export class HttpClient implements ClientPort {
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    const call = { method: "DELETE", path: pathOf(key), ...matchHeaders(options) } as const;
+    const headers = { ...matchHeaders(options), ...onceHeader(options) };
+    const call = { method: "DELETE", path: pathOf(key), ...headers } as const;
     const answer = keyProblem(key) ?? (await this.#ask(call, options.signal));
     if (isFailure(answer)) return answer;
     const deleted = jsonOf(answer)?.["deleted"];
@@ -266,12 +155,8 @@ export class HttpClient implements ClientPort {
       if (failure.code !== "not_found") return failure;
       return { ok: true, ...metaOf(answer), row: null };
     }
-    const revision = revisionOf(answer);
-    if (revision === undefined) return notOurs;
-    const contentType = answer.headers["content-type"] ?? null;
-    // How old the row is stands in listings only.
-    const row = { key, value: answer.body, contentType, revision, createRevision: revision };
-    return { ok: true, ...metaOf(answer), row };
+    const row = rowOf(key, answer);
+    return row === undefined ? notOurs : { ok: true, ...metaOf(answer), row };
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {
@@ -313,15 +198,16 @@ export class HttpClient implements ClientPort {
 
   async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
     const { key } = operation;
-    const also = operation.op === "getdel" ? [404] : [];
-    const answer =
-      keyProblem(key) ?? (await this.#ask(atomicCall(operation), options.signal, also));
+    const also = operation.op === "getdel" || operation.op === "touch" ? [404] : [];
+    const call = { ...atomicCall(operation), ...onceHeader(options) };
+    const answer = keyProblem(key) ?? (await this.#ask(call, options.signal, also));
     return isFailure(answer) ? answer : atomicAnswerOf(operation, answer);
   }
 
   async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
-    const call = { method: "POST", path: "/v1/txn", ...jsonBody(transactionJson(transaction)) };
-    const answer = await this.#ask(call as Unsigned, options.signal);
+    const body = jsonBody(transactionJson(transaction));
+    const call = { method: "POST", path: "/v1/txn", ...body, ...onceHeader(options) } as const;
+    const answer = await this.#ask(call, options.signal);
     if (isFailure(answer)) return answer;
     const found = transactionAnswerOf(transaction, jsonOf(answer));
     return found ?? { ...notOurs, outcome: "unknown" };
@@ -333,7 +219,8 @@ export class HttpClient implements ClientPort {
   ): Promise<DeleteRangeAnswer> {
     const limit = options.limit?.toString();
     const query = queryOf({ ...selectionParameters(selection), limit });
-    const answer = await this.#ask({ method: "DELETE", path: `/v1/kv${query}` }, options.signal);
+    const call = { method: "DELETE", path: `/v1/kv${query}`, ...onceHeader(options) } as const;
+    const answer = await this.#ask(call, options.signal);
     if (isFailure(answer)) return answer;
     const deleted = jsonOf(answer)?.["deleted"];
     const revision = revisionOf(answer);
@@ -400,7 +287,8 @@ export class HttpClient implements ClientPort {
         answered = failure;
       } else {
         silent.push({ host: endpoint.host, ...answer });
-        if (write && answer.sent) break;
+        // What is executed once may be sent again, wherever it has been.
+        if (write && answer.sent && call.idempotencyKey === undefined) break;
       }
       this.#preferred = (this.#preferred + 1) % count;
     }
@@ -468,6 +356,13 @@ function matchHeaders({
   };
 }
 
+const lastingParameters = ({ ttlMs, lease }: Pick<WriteOptions, "ttlMs" | "lease">) => ({
+  ttl: milliseconds(ttlMs),
+  lease: lease?.toString(),
+});
+
+const onceHeader = ({ idempotencyKey }: WriteOptions): Pick<Call, "idempotencyKey"> =>
+  idempotencyKey === undefined ? {} : { idempotencyKey };
 const milliseconds = (ms: number | undefined): string | undefined =>
   ms === undefined ? undefined : `${ms}ms`;
 
@@ -489,7 +384,11 @@ function atomicCall(operation: AtomicOperation): Unsigned {
   switch (op) {
     case "incr": {
       const { by, min, max } = operation;
-      const bounds = { min: min?.toString(), max: max?.toString() };
+      const bounds = {
+        min: min?.toString(),
+        max: max?.toString(),
+        ...lastingParameters(operation),
+      };
       return { method: "POST", path: path({ by: by.toString(), ...bounds }) };
     }
     case "max":
@@ -497,6 +396,8 @@ function atomicCall(operation: AtomicOperation): Unsigned {
       return { method: "POST", path: path({ value: operation.value.toString() }) };
     case "append":
       return { method: "POST", path: path({}), body: operation.value };
+    case "touch":
+      return { method: "POST", path: path(lastingParameters(operation)) };
     case "getdel":
       return { method: "POST", path: path({}) };
   }
@@ -509,7 +410,7 @@ function atomicAnswerOf(operation: AtomicOperation, answer: HttpAnswer): AtomicA
   if (status === 404) {
     const failure = failureOf(answer, true);
     if (failure.code !== "not_found" || revision === undefined) return failure;
-    return { ok: true, result: { op: "getdel", row: null }, revision };
+    return { ok: true, result: { op: op === "touch" ? op : "getdel", row: null }, revision };
   }
   if (revision === undefined) return { ...notOurs, outcome: "unknown" };
   if (op === "getdel") {

@@ -5,11 +5,14 @@ import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
-import { keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { answerFolder } from "./folder-routes.ts";
+import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
+import { answerLease, answerLeases } from "./lease-routes.ts";
 import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
+import { answerQueue, type QueueKind } from "./queue-routes.ts";
 import { answerRange } from "./range-routes.ts";
 import { answerWatch } from "./watch-routes.ts";
 import { answerTransaction } from "./transaction-routes.ts";
@@ -25,6 +28,8 @@ export interface HttpOptions extends WebGuardOptions {
   readonly backups: Backups;
   /** The text of `/metrics`. */
   metrics(): Promise<string>;
+  /** Milliseconds that never go back. */
+  nowMs(): number;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -35,6 +40,8 @@ export interface HttpEnv {
   readonly target?: string;
   /** The body, or why it was not read; without it, it is read from the request. */
   readonly body?: Uint8Array | Failure;
+  /** Its signal comes once the client has gone. */
+  readonly gone?: () => AbortSignal;
 }
 
 export type HttpApp = Hono<{ Bindings: HttpEnv }>;
@@ -42,7 +49,7 @@ export type HttpApp = Hono<{ Bindings: HttpEnv }>;
 type Answerer = (request: Request, env: Known) => Response | Promise<Response>;
 
 /** The environment with its gaps filled. */
-type Known = Required<Pick<HttpEnv, "target">> & Pick<HttpEnv, "body">;
+type Known = Required<Pick<HttpEnv, "target">> & Pick<HttpEnv, "body" | "gone">;
 
 const noLeader: Failure = {
   ok: false,
@@ -137,6 +144,17 @@ function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
   };
 }
 
+function withQueue(options: HttpOptions, kind: QueueKind): Answerer {
+  return async (request, { target, body, gone }) => {
+    const bytes = body ?? new Uint8Array(await request.arrayBuffer());
+    const call = { head: request, target, body: bytes, gone: gone?.() ?? never };
+    const answer = await answerQueue(call, kind, options);
+    return answer instanceof Response ? answer : responseOf(answer);
+  };
+}
+
+const never = new AbortController().signal;
+
 export type DirectAnswerer = (
   head: RequestHead & { readonly target: string },
   body: Uint8Array | Failure,
@@ -155,6 +173,7 @@ export function createDirect(options: HttpOptions): DirectAnswerer {
   return (head, body) => {
     const { method, target } = head;
     if (!target.startsWith(keyPathPrefix) || head.headers.has("origin")) return null;
+    if (isFolderPath(pathOf(target))) return null;
     const refused = refusedFor(head, target, options);
     if (refused !== null) return refusal(refused, { write: isWrite(method) });
     try {
@@ -177,8 +196,12 @@ export function createApp(options: HttpOptions): HttpApp {
     const answer = guarded(options, answerer);
     app.all(path, (c) => answer(c.req.raw, knownIn(c)));
   };
-  route("/v1/kv", (request, { target }) => answerRange(request, queryOf(target), store));
-  route("/v1/kv/*", (request, env) => answerKeyResponse(request, env, store));
+  route("/v1/kv", (request, { target }) => answerRange(request, target, store));
+  route("/v1/kv/*", (request, env) =>
+    isFolderPath(pathOf(env.target))
+      ? answerFolder(request, env.target, store)
+      : answerKeyResponse(request, env, store),
+  );
   route(
     "/v1/status",
     readOnly(async () => {
@@ -188,6 +211,10 @@ export function createApp(options: HttpOptions): HttpApp {
   );
   route("/v1/watch", (request, { target }) => answerWatch(request, queryOf(target), store));
   route("/v1/txn", withBody(store, answerTransaction));
+  route("/v1/leases", withBody(store, answerLeases));
+  route("/v1/leases/*", withBody(store, answerLease));
+  route("/v1/locks/*", withQueue(options, "lock"));
+  route("/v1/elections/*", withQueue(options, "election"));
   route("/v1/members", withBody(store, answerMembers));
   route("/v1/members/*", withBody(store, answerMember));
   route("/v1/transfer", withBody(store, answerTransfer));

@@ -1,5 +1,6 @@
 /** Who a node says it is when two nodes meet, as strict JSON. */
 
+import { isAddressText } from "./address.ts";
 import { membersMax } from "./raft/configuration.ts";
 import { nodeId, type NodeId } from "./raft/entry.ts";
 
@@ -24,7 +25,6 @@ export interface PeerIdentity {
   readonly revision: number;
 }
 
-const addressLengthMax = 256;
 const nodeIdMax = 2 ** 32 - 1;
 
 /** Null where `value` is not exactly a `PeerIdentity`: a field too many is as wrong as one too few. */
@@ -87,4 +87,4 @@ const isHexId = (value: unknown): value is string =>
   typeof value === "string" && /^[0-9a-f]{32}$/.test(value);
 
 const isAddress = (value: unknown): value is string =>
-  typeof value === "string" && value.length > 0 && value.length <= addressLengthMax;
+  typeof value === "string" && isAddressText(value);

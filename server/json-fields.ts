@@ -1,5 +1,6 @@
 /** Reads the fields of JSON objects that somebody sent; each mistake is told with the path to it. */
 
+import { durationForm, parseDuration } from "./duration.ts";
 import { Buffer } from "node:buffer";
 import type { Failure, Result } from "./client-port.ts";
 import { badRequest } from "./problem.ts";
@@ -92,6 +93,14 @@ export class Fields {
     const isRight = Number.isSafeInteger(value) && (value as number) >= min;
     if (!isRight || (value as number) > max) this.fail(name, `is a number from ${min} to ${max}`);
     return value as number;
+  }
+
+  /** Milliseconds; undefined where it is missing. */
+  duration(name: string): number | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    const isOne = typeof value === "string" || typeof value === "number";
+    return (isOne ? parseDuration(String(value)) : null) ?? this.fail(name, durationForm);
   }
 
   /** A number of 64 bits, as a number or as decimal text. */

@@ -24,7 +24,8 @@ export function valueJson(bytes: Uint8Array): { value: string } | { valueBase64:
 export function rowJson(row: Row): object {
   const { key, revision, createRevision } = row;
   const contentType = row.contentType ?? undefined;
-  return { key, ...valueJson(row.value), contentType, revision, createRevision };
+  const { ttlMs, lease } = row;
+  return { key, ...valueJson(row.value), contentType, revision, createRevision, ttlMs, lease };
 }
 
 export const keyJson = ({ key, revision }: Row): object => ({ key, revision });
@@ -41,12 +42,16 @@ export interface JsonRow {
   readonly contentType?: string;
   readonly revision: Row["revision"];
   readonly createRevision?: Row["revision"];
+  readonly ttlMs?: number;
+  readonly lease?: number;
 }
 
 export function rowOfJson(json: JsonRow): Row {
   const { key, contentType = null, revision } = json;
   const createRevision = json.createRevision ?? revision;
-  return { key, value: valueOfJson(json), contentType, revision, createRevision };
+  const row = { key, value: valueOfJson(json), contentType, revision, createRevision };
+  if (json.lease !== undefined) return { ...row, lease: json.lease };
+  return json.ttlMs === undefined ? row : { ...row, ttlMs: json.ttlMs };
 }
 
 export function valueOfJson({ value = "", valueBase64 }: Partial<JsonRow>): Uint8Array {

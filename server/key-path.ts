@@ -5,7 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Failure, Result } from "./client-port.ts";
-import { badRequest, notImplemented } from "./problem.ts";
+import { badRequest } from "./problem.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 
 export const keyPathPrefix = "/v1/kv/";
@@ -51,16 +51,33 @@ export function keyOfPath(path: string): Result<{ readonly key: string }> {
   const raw = path.slice(keyPathPrefix.length);
   if (raw === "") return badRequest("the key is empty; a key has at least one byte", "key");
   if (raw.length > escapedKeyCharactersMax) return keyTooLong;
-  if (raw === ":" || raw.endsWith("/:")) {
-    return notImplemented("a path that ends in `:` is reserved; send a literal one as %3A", "key");
+  if (isFolderPath(path)) {
+    return badRequest("a path that ends in `:` names no key; send a literal one as %3A", "key");
   }
+  const decoded = decodedPath(raw);
+  return decoded.ok ? checkLength(decoded.text) : decoded;
+}
+
+/** What stands in the rest of a path: UTF-8 without NUL, percent-decoded once. */
+export function decodedPath(raw: string): Result<{ readonly text: string }> {
   if (unescaped.test(raw)) {
     return badRequest("the path has a character that must be percent-encoded", "key");
   }
-  return raw.includes("%") ? unescape(raw) : checkLength(raw);
+  return raw.includes("%") ? unescape(raw) : { ok: true, text: raw };
 }
 
-function unescape(raw: string): Result<{ readonly key: string }> {
+/** Whether `path`, which starts with `keyPathPrefix`, names the keys below it, and none itself. */
+export const isFolderPath = (path: string): boolean => path.endsWith("/:");
+
+/** What the keys below it begin with: all that stands before the `:`. */
+export function folderOfPath(path: string): Result<{ readonly prefix: string }> {
+  const raw = path.slice(keyPathPrefix.length, -1);
+  if (raw === "") return { ok: true, prefix: "" };
+  const named = keyOfPath(keyPathPrefix + raw);
+  return named.ok ? { ok: true, prefix: named.key } : named;
+}
+
+function unescape(raw: string): Result<{ readonly text: string }> {
   if (badEscape.test(raw)) {
     return badRequest("a `%` in the path is not followed by two hex digits; send it as %25", "key");
   }
@@ -71,7 +88,7 @@ function unescape(raw: string): Result<{ readonly key: string }> {
     return badRequest("the key is not valid UTF-8; escape the bytes of UTF-8 text", "key");
   }
   if (key.includes("\0")) return badRequest("the key contains a NUL byte", "key");
-  return checkLength(key);
+  return { ok: true, text: key };
 }
 
 function checkLength(key: string): Result<{ readonly key: string }> {

@@ -6,14 +6,21 @@ import { answerAtomic } from "./atomic-routes.ts";
 import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
+import { onceOf } from "./idempotency.ts";
 import { defaultLimits } from "./limits.ts";
 import { getChanged, type Wait } from "./long-poll.ts";
 import { badRequest, refusal } from "./problem.ts";
-import { type KnownParameters, type Parameters, parseQuery } from "./query.ts";
+import {
+  type KnownParameters,
+  type Parameters,
+  parseLease,
+  parseQuery,
+  parseTtl,
+} from "./query.ts";
 import { parseRevision, parseTime, readOptionsOf, readParameters } from "./read-parameters.ts";
 import { contentTypeBytesMax, type Row } from "./state-machine/command.ts";
 
-const putParameters: KnownParameters = { taken: [], later: ["ttl", "lease"] };
+const putParameters: KnownParameters = { taken: ["ttl", "lease"], later: [] };
 const deleteParameters: KnownParameters = { taken: [], later: [] };
 const getParameters: KnownParameters = { taken: [...readParameters, "wait", "after"], later: [] };
 
@@ -48,7 +55,7 @@ export function answerKey(request: KeyRequest, store: ClientPort): Answer | Prom
   const write = method !== "GET" && method !== "HEAD";
   const path = keyOfPath(pathOf(target));
   if (!path.ok) return refusal(path, { write });
-  const call: KeyCall = { head, body, key: path.key, query: queryOf(target) };
+  const call: KeyCall = { head, target, body, key: path.key, query: queryOf(target) };
   switch (method) {
     case "GET":
     case "HEAD":
@@ -76,12 +83,16 @@ export function methodNotAllowed(method: string, allowed: string): Answer {
 
 interface KeyCall {
   readonly head: RequestHead;
+  readonly target: string;
   readonly body: Uint8Array | Failure;
   readonly key: string;
   readonly query: string;
 }
 
-async function put({ head, body, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+async function put(
+  { head, target, body, key, query }: KeyCall,
+  store: ClientPort,
+): Promise<Answer> {
   const parsed = parseQuery(query, putParameters);
   if (!parsed.ok) return refusal(parsed, { write: true });
   const contentType = head.headers.get("content-type");
@@ -90,7 +101,18 @@ async function put({ head, body, key, query }: KeyCall, store: ClientPort): Prom
   if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
   const asked = conditionsOf(head);
   if (!asked.ok) return refusal(asked, { write: true });
-  const answer = await store.put(key, body, { contentType, ...asked.conditions });
+  const once = onceOf(head, { target, body });
+  if (!once.ok) return refusal(once, { write: true });
+  const ttl = parseTtl(head, parsed.parameters);
+  if (!ttl.ok) return refusal(ttl, { write: true });
+  const leased = parseLease(head, parsed.parameters);
+  if (!leased.ok) return refusal(leased, { write: true });
+  const { ttlMs } = ttl;
+  const { lease } = leased;
+  if (ttlMs !== undefined && lease !== undefined) return refusal(bothTimes, { write: true });
+  const plain = { contentType, ...asked.conditions, ...once.once };
+  const timed = ttlMs === undefined ? plain : { ...plain, ttlMs };
+  const answer = await store.put(key, body, lease === undefined ? timed : { ...timed, lease });
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -104,14 +126,26 @@ async function put({ head, body, key, query }: KeyCall, store: ClientPort): Prom
   };
 }
 
-async function remove({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+const bothTimes = badRequest("`lease` does not go with a TTL: the lease has one", "lease");
+
+async function remove(
+  { head, target, body, key, query }: KeyCall,
+  store: ClientPort,
+): Promise<Answer> {
   const parsed = parseQuery(query, deleteParameters);
   if (!parsed.ok) return refusal(parsed, { write: true });
   const refused = refusedHeader(head);
   if (refused !== null) return refusal(refused, { write: true });
   const asked = conditionsOf(head);
   if (!asked.ok) return refusal(asked, { write: true });
-  const answer = await store.delete(key, asked.conditions);
+  for (const name of ["x-ttl", "x-lease"]) {
+    if (!head.headers.has(name)) continue;
+    return refusal(badRequest(`\`${name}\` is for what stays a while`, name), { write: true });
+  }
+  if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
+  const once = onceOf(head, { target, body });
+  if (!once.ok) return refusal(once, { write: true });
+  const answer = await store.delete(key, { ...asked.conditions, ...once.once });
   if (!answer.ok) return refusal(answer, { write: true });
   return {
     status: 200,
@@ -156,14 +190,18 @@ function waitOf(parameters: Parameters): Result<{ readonly wait: Wait }> {
   return { ok: true, wait: { ms: time.ms ?? 0, after: after.revision } };
 }
 
-async function post({ head, key, query, body }: KeyCall, store: ClientPort): Promise<Answer> {
+async function post(
+  { head, target, key, query, body }: KeyCall,
+  store: ClientPort,
+): Promise<Answer> {
   for (const name of ["if-match", "if-none-match"]) {
     if (!head.headers.has(name)) continue;
     return refusal(badRequest(`\`${name}\` is for PUT and DELETE`, name), { write: true });
   }
   const refused = refusedHeader(head);
   if (refused !== null) return refusal(refused, { write: true });
-  return answerAtomic({ key, query, body, rowAnswer: (row) => valueAnswer(row, {}) }, store);
+  const shown = (row: Row): Answer => valueAnswer(row, {});
+  return answerAtomic({ head, target, key, query, body, rowAnswer: shown }, store);
 }
 
 const notFound: Failure = {
@@ -189,6 +227,10 @@ function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): A
     ...read,
     ...valueHeaders,
   };
+  if (row.createRevision !== row.revision) {
+    headers["X-KV-Create-Revision"] = String(row.createRevision);
+  }
+  if (row.ttlMs !== undefined) headers["X-TTL"] = String(row.ttlMs / 1000);
   const known = head.headers.get("if-none-match");
   if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
   const answer = valueAnswer(row, headers);

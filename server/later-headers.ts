@@ -4,15 +4,7 @@ import type { RequestHead } from "./answer.ts";
 import type { Failure } from "./client-port.ts";
 import { notImplemented } from "./problem.ts";
 
-const laterHeaders = [
-  "if",
-  "if-modified-since",
-  "if-unmodified-since",
-  "idempotency-key",
-  "ttl",
-  "x-ttl",
-  "lease",
-];
+const laterHeaders = ["if", "if-modified-since", "if-unmodified-since", "ttl", "lease"];
 
 export function laterHeader(name: string): Failure {
   return notImplemented(`the header \`${name}\` is not implemented yet; leave it out`, name);

@@ -6,7 +6,20 @@ import {
   rangeRowsMax,
   resultBytesMax,
 } from "./state-machine/transaction.ts";
-import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
+import {
+  contentTypeBytesMax,
+  keyBytesMax,
+  requestKeyBytesMax,
+  ttlMsMax,
+  valueBytesMax,
+} from "./state-machine/command.ts";
+import { deadlinesMax, expiredPerEntry } from "./state-machine/deadlines.ts";
+import {
+  onceResultBytesMax,
+  requestKeptMs,
+  requestsBytesMax,
+  requestsMax,
+} from "./state-machine/once.ts";
 
 export interface Limits {
   /** Silence after which an election is due; each node draws between this and twice this. */
@@ -38,6 +51,19 @@ export interface Limits {
   readonly rangeRowsMax: number;
   /** Bytes of values that one transaction reads into its results or makes longer. */
   readonly resultBytesMax: number;
+  /** The longest TTL, and the rows that may have one. */
+  readonly ttlMsMax: number;
+  readonly deadlinesMax: number;
+  /** Rows that one entry lets go. */
+  readonly expiredPerEntry: number;
+  /** Characters of an idempotency key. */
+  readonly requestKeyBytesMax: number;
+  /** Requests remembered under their idempotency keys, their bytes, and for how long. */
+  readonly requestsMax: number;
+  readonly requestsBytesMax: number;
+  readonly requestKeptMs: number;
+  /** Bytes of the results of one of them. */
+  readonly onceResultBytesMax: number;
   /** Writes that wait for their result on this node. */
   readonly pendingWritesMax: number;
   readonly pendingWriteBytesMax: number;
@@ -142,6 +168,14 @@ export const defaultLimits: Limits = {
   operationsMax,
   rangeRowsMax,
   resultBytesMax,
+  ttlMsMax,
+  deadlinesMax,
+  expiredPerEntry,
+  requestKeyBytesMax,
+  requestsMax,
+  requestsBytesMax,
+  requestKeptMs,
+  onceResultBytesMax,
   pendingWritesMax: 16_384,
   pendingWriteBytesMax: 64 << 20,
   pendingReadsMax: 65_536,

@@ -3,7 +3,7 @@
  * it, or says why not. What a person wants may take several of them.
  */
 
-import { isAddressText } from "./member-text.ts";
+import { isAddressText } from "./address.ts";
 import { configuration, memberOf, retiredMax } from "./raft/configuration.ts";
 import { membersMax, voters, type Configuration, type Member } from "./raft/configuration.ts";
 import type { MemberRole } from "./raft/configuration.ts";

@@ -52,6 +52,9 @@ export interface MembershipOptions {
   readonly warn: (text: string) => void;
 }
 
+/** As what stands before it in the log, whose time never goes back: no clock is asked. */
+const sameTime = 0;
+
 /** Directories that asked to be let in; of more the oldest is forgotten. */
 const newcomersMax = 16;
 
@@ -96,7 +99,7 @@ export class Membership implements Surroundings {
     const { current, committed } = raft.configurations.newest;
     if (raft.role.kind !== "leader" || current !== committed) return;
     const next = nextStep(current, this);
-    if (next === null || !raft.proposeConfiguration(next, this.#options.clock.wallMs()).ok) return;
+    if (next === null || !raft.proposeConfiguration(next, sameTime).ok) return;
     for (const { id, incarnation } of current.members) {
       if (next.retired.includes(incarnation)) {
         this.#options.warn(
@@ -152,7 +155,7 @@ export class Membership implements Surroundings {
   }
 
   #propose(raft: Raft, next: Configuration): Verdict {
-    const proposed = raft.proposeConfiguration(next, this.#options.clock.wallMs());
+    const proposed = raft.proposeConfiguration(next, sameTime);
     if (!proposed.ok) return { kind: proposed.error === "notLeader" ? "moved" : "later" };
     return { kind: "proposed", index: proposed.firstIndex, term: proposed.term };
   }

@@ -37,13 +37,16 @@ import type { PlannedMember } from "./formation.ts";
 import { Turnstile } from "./turnstile.ts";
 import {
   atomicAnswer,
-  conditionalDeleteAnswer,
-  conditionalPutAnswer,
+  commandOf,
   conditionally,
+  deleteAnswer,
   deleteRangeAnswer,
+  executedIn,
   isConditional,
+  putAnswer,
   tooLarge,
   transactionAnswer,
+  type Executed,
 } from "./command-answers.ts";
 import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
@@ -53,7 +56,13 @@ import { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
 import { transactionOf, type Transaction } from "./state-machine/transaction.ts";
-import type { Answer, Command, CommandResult, Query } from "./state-machine/command.ts";
+import type {
+  Answer,
+  DeleteCommand,
+  PlainCommand,
+  PutCommand,
+  Query,
+} from "./state-machine/command.ts";
 
 export interface NodeClientOptions {
   readonly self: NodeId;
@@ -103,39 +112,30 @@ export class NodeClient implements ClientPort {
   }
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
-    const { contentType = null, signal } = options;
-    const command: Command = { op: "put", key, value, contentType };
-    if (isConditional(options)) {
-      const answer = await this.#write(conditionally(command, options), signal);
-      return answer.ok ? conditionalPutAnswer(answer.result) : answer;
-    }
-    const answer = await this.#write(command, signal);
-    if (!answer.ok) return answer;
-    const { result } = answer;
-    assert(result.op === "put", "a put is answered as a put");
-    return { ok: true, created: result.created, revision: result.revision };
+    const { contentType = null, ttlMs, lease } = options;
+    const plain: PutCommand = { op: "put", key, value, contentType };
+    const put: PutCommand = ttlMs === undefined ? plain : { ...plain, ttlMs };
+    const leased = lease === undefined ? put : { ...plain, lease };
+    const isMore = isConditional(options) || lease !== undefined;
+    const command = isMore ? conditionally(leased, options) : put;
+    const answer = await this.#write(command, options);
+    return answer.ok ? putAnswer(answer.result) : answer;
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    const command: Command = { op: "delete", key };
-    if (isConditional(options)) {
-      const answer = await this.#write(conditionally(command, options), options.signal);
-      return answer.ok ? conditionalDeleteAnswer(answer.result) : answer;
-    }
-    const answer = await this.#write(command, options.signal);
-    if (!answer.ok) return answer;
-    const { result } = answer;
-    assert(result.op === "delete", "a delete is answered as a delete");
-    return { ok: true, deleted: result.deleted, revision: result.revision };
+    const remove: DeleteCommand = { op: "delete", key };
+    const command = isConditional(options) ? conditionally(remove, options) : remove;
+    const answer = await this.#write(command, options);
+    return answer.ok ? deleteAnswer(answer.result) : answer;
   }
 
   async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
-    const answer = await this.#write(transactionOf([], operation), options.signal);
+    const answer = await this.#write(transactionOf([], operation), options);
     return answer.ok ? atomicAnswer(answer.result) : answer;
   }
 
   async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
-    const answer = await this.#write(transaction, options.signal);
+    const answer = await this.#write(transaction, options);
     return answer.ok ? transactionAnswer(answer.result) : answer;
   }
 
@@ -143,11 +143,11 @@ export class NodeClient implements ClientPort {
     selection: Selection,
     options: DeleteRangeOptions = {},
   ): Promise<DeleteRangeAnswer> {
-    const { limit = null, signal } = options;
+    const { limit = null } = options;
     const range = rangeOf(selection);
     const answer = await this.#write(
       transactionOf([], { op: "deleteRange", range, limit }),
-      signal,
+      options,
     );
     return answer.ok ? deleteRangeAnswer(answer.result) : answer;
   }
@@ -361,14 +361,14 @@ export class NodeClient implements ClientPort {
   }
 
   async #write(
-    command: Command,
-    signal: AbortSignal | undefined,
-  ): Promise<Result<{ result: Exclude<CommandResult, { op: "refused" }> }>> {
+    command: PlainCommand,
+    options: WriteOptions,
+  ): Promise<Result<{ result: Executed }>> {
     const waiting = this.#node();
     const node = waiting instanceof Promise ? await waiting : waiting;
     // A client that has gone before its write left this process gets nothing written.
-    if (!node || signal?.aborted) return { ...this.#noLeader(), outcome: "not_applied" };
-    const bytes = encodeCommand(command);
+    if (!node || options.signal?.aborted) return { ...this.#noLeader(), outcome: "not_applied" };
+    const bytes = encodeCommand(commandOf(command, options));
     if (bytes.byteLength > this.#options.limits.commandBytesMax) {
       const detail = `the whole is ${bytes.byteLength} bytes, the most is`;
       return tooLarge(`${detail} ${this.#options.limits.commandBytesMax}`);
@@ -376,12 +376,7 @@ export class NodeClient implements ClientPort {
     const answer = await new Promise<WriteAnswer>((resolve) => {
       node.write(bytes, resolve);
     });
-    if (!answer.ok) return this.#writeFailure(answer);
-    if (answer.result.op === "refused") {
-      const { detail } = answer.result;
-      return { ok: false, code: "bad_request", detail, outcome: "not_applied" };
-    }
-    return { ok: true, result: answer.result };
+    return answer.ok ? executedIn(answer.result) : this.#writeFailure(answer);
   }
 
   async #read(

@@ -8,7 +8,9 @@ import { ClusterRequests } from "./cluster-requests.ts";
 import { Currency } from "./currency.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { PeerMessage, Room } from "./peer-message.ts";
+import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
+import { LogTime } from "./log-time.ts";
 import { LossNote } from "./loss-note.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
@@ -88,6 +90,8 @@ export class Node {
   readonly #clusterRequests: ClusterRequests;
   readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
   readonly #router: WriteRouter;
+  readonly #logTime: LogTime;
+  readonly #expiry: Expiry;
   readonly #currency: Currency;
   #leadership: Leadership;
   #configurations: Configurations;
@@ -154,11 +158,23 @@ export class Node {
     });
     this.#currency = new Currency(() => this.#nowMs());
     this.#disk = new DiskWatch(options);
+    const { firstIndex, lastIndex } = this.#raft.log;
+    const [newest] = lastIndex < firstIndex ? [] : options.log.entries(lastIndex, lastIndex, 1);
+    this.#logTime = new LogTime(options.clock, newest?.timeMs ?? machine.applied.appliedTimeMs);
+    this.#expiry = new Expiry({
+      machine,
+      raft: this.#raft,
+      writes: this.#writes,
+      logTime: this.#logTime,
+      nowMs: () => this.#nowMs(),
+      added: () => this.#schedule(),
+    });
     this.#router = new WriteRouter({
       ...options,
       raft: this.#raft,
       writes: this.#writes,
       disk: this.#disk,
+      logTime: this.#logTime,
     });
     this.#lossNote = new LossNote({ ...options, raft: this.#raft, disk: this.#disk });
     this.#applier = new Applier({
@@ -251,6 +267,11 @@ export class Node {
 
   get lastLogIndex(): Index {
     return this.#raft.log.lastIndex;
+  }
+
+  /** What lies beyond is in memory only, or on its way to the disk. */
+  get stableLogIndex(): Index {
+    return this.#raft.log.stableIndex;
   }
 
   /** This node's own disk. */
@@ -365,6 +386,7 @@ export class Node {
         this.#askFor(this.#reads.nextId());
       }
       this.#upkeep.tick(() => this.#handleReady());
+      if (!this.#isWindingDown) this.#expiry.tick();
       this.#clusterRequests.tick();
       this.#membership.tick();
     });
@@ -481,6 +503,8 @@ export class Node {
     const { log } = this.#options;
     while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
     this.#disk.foundRoom("log");
+    const newest = entries[entries.length - 1];
+    if (newest && this.#raft.role.kind !== "leader") this.#logTime.observe(newest.timeMs);
     let bytes = 0;
     for (const entry of entries) bytes += entryBytes(entry);
     this.#disk.wrote(bytes);

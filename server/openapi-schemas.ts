@@ -9,6 +9,12 @@ export const text = { type: "string" } as const;
 export const flag = { type: "boolean" } as const;
 export const index = { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
 
+export const duration = {
+  type: "string",
+  pattern: "^[0-9]+(\\.[0-9]+)?(ms|s|m|h|d)?$",
+  examples: ["500ms", "30s"],
+};
+
 interface ObjectOptions {
   /** Names that may be missing. */
   readonly optional?: readonly string[];
@@ -50,15 +56,20 @@ function operation(op: string | readonly string[], fields: Readonly<Record<strin
 
 const limit = { type: "integer", minimum: 1, maximum: rangeRowsMax } as const;
 
+const ttl = { oneOf: [duration, { type: "number" }] };
+
 const operations = [
   operation("put", {
     ...keyFields,
     ...valueFields,
     contentType: { type: "string", maxLength: contentTypeBytesMax },
+    ttl,
+    lease: index,
   }),
   operation(["get", "delete"], keyFields),
   operation(["range", "deleteRange"], { ...boundFields, limit }),
-  operation("incr", { ...keyFields, by: integer, min: integer, max: integer }),
+  operation("incr", { ...keyFields, by: integer, min: integer, max: integer, ttl }),
+  operation("touch", { ...keyFields, ttl }),
   operation(["max", "min"], { ...keyFields, value: integer }),
   operation("append", { ...keyFields, ...valueFields }),
 ];
@@ -71,9 +82,15 @@ const condition = object(
     createRevision: index,
     exists: flag,
     ...valueFields,
+    lock: { ...text, description: "With `token`: whoever holds this lock has that token." },
+    election: { ...text, description: "The same of who leads; 0: nobody does." },
+    token: index,
   },
   {
     optional: [
+      "lock",
+      "election",
+      "token",
       "key",
       "keyBase64",
       "not",
@@ -93,14 +110,25 @@ const member = {
   http: text,
 };
 
-const optionalRow = ["value", "valueBase64", "contentType", "createRevision"];
+/** How a queue is entered: by a lease that is there, or for a time. */
+const entering = { ttl, wait: ttl, lease: index };
+
+const optionalRow = ["value", "valueBase64", "contentType", "createRevision", "ttlMs", "lease"];
 const nullableText = { type: ["string", "null"] };
 const side = list(ref("Operation"), { maxItems: operationsMax });
 
 export const schemas = {
   Integer: integer,
   Row: object(
-    { key: text, ...valueFields, contentType: text, revision: index, createRevision: index },
+    {
+      key: text,
+      ...valueFields,
+      contentType: text,
+      revision: index,
+      createRevision: index,
+      ttlMs: { ...index, description: "What is left of its TTL." },
+      lease: { ...index, description: "The lease with which it goes." },
+    },
     { optional: optionalRow },
   ),
   Listing: object(
@@ -141,6 +169,40 @@ export const schemas = {
     },
     revision: index,
   }),
+  NewLease: object({ ttl }),
+  Lease: object({ id: index, ttlMs: index }),
+  LeaseLeft: object({ id: index, ttlMs: index, remainingMs: index }),
+  Acquire: object(entering, { optional: ["ttl", "wait", "lease"] }),
+  Campaign: object(
+    { ...entering, ...valueFields },
+    { optional: ["ttl", "wait", "lease", "value", "valueBase64"] },
+  ),
+  NewValue: object(valueFields, { optional: ["value", "valueBase64"] }),
+  Held: object({
+    name: text,
+    token: { ...index, description: "Of this holder alone, and greater than all before." },
+    lease: index,
+  }),
+  Released: object({ released: { const: true }, revision: index }),
+  Proclaimed: object({ name: text, token: index, revision: index }),
+  Lock: object({
+    name: text,
+    holder: { oneOf: [{ type: "null" }, object({ token: index, lease: index })] },
+    waiting: { ...index, description: "How many stand behind the holder." },
+  }),
+  Leader: object(
+    {
+      leader: {
+        oneOf: [
+          { type: "null" },
+          object({ ...valueFields, token: index }, { optional: ["value", "valueBase64"] }),
+        ],
+      },
+      type: { enum: ["leader", "progress"], description: "Of a line." },
+      revision: index,
+    },
+    { optional: ["type", "revision", "leader"] },
+  ),
   Members: object({ members: list(ref("Member")), revision: index }),
   Member: object(
     { ...member, incarnation: nullableText },

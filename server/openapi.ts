@@ -1,81 +1,28 @@
 /** `/openapi.json`: every route of the HTTP interface, as OpenAPI 3.1 describes one. */
 
 import { defaultLimits } from "./limits.ts";
-import { flag, index, ref, schemas, text } from "./openapi-schemas.ts";
+import { atomicOperations } from "./atomic-routes.ts";
+import { duration, flag, index, ref, schemas, text } from "./openapi-schemas.ts";
+import {
+  answer,
+  bodyOf,
+  header,
+  inPath,
+  mediaType,
+  mismatch,
+  once,
+  problemBody,
+  query,
+  refusals,
+  revisionHeader,
+  type Described,
+  type PathItem,
+  type Paths,
+} from "./openapi-parts.ts";
+import { leasePaths } from "./openapi-leases.ts";
 import { keyBytesMax, valueBytesMax } from "./state-machine/command.ts";
 
-type Method = "get" | "put" | "post" | "delete";
-
-interface Parameter {
-  readonly name: string;
-  readonly in: "query" | "header" | "path";
-  readonly required?: boolean;
-  readonly description: string;
-  readonly schema: object;
-}
-
-interface Described {
-  readonly operationId: string;
-  readonly summary: string;
-  readonly description?: string;
-  readonly parameters?: readonly Parameter[];
-  readonly requestBody?: object;
-  readonly responses: Readonly<Record<string, object>>;
-}
-
-type PathItem = Readonly<Partial<Record<Method, Described>>>;
-
-export type Paths = Readonly<Record<string, PathItem>>;
-
-const query = (name: string, schema: object, description: string): Parameter => ({
-  name,
-  in: "query",
-  description,
-  schema,
-});
-
-const header = (name: string, description: string, schema: object = text): Parameter => ({
-  name,
-  in: "header",
-  description,
-  schema,
-});
-
-const inPath = (name: string, schema: object, description: string): Parameter => ({
-  name,
-  in: "path",
-  required: true,
-  description,
-  schema,
-});
-
-const problemBody = { "application/problem+json": { schema: ref("Problem") } };
-
-/** Besides those that any request may meet, which are the default. */
-function refusals(...descriptions: readonly (readonly [status: number, text: string])[]) {
-  const own = descriptions.map(([status, description]) => [
-    String(status),
-    { description, content: problemBody },
-  ]);
-  return {
-    ...(Object.fromEntries(own) as Record<string, object>),
-    default: { $ref: "#/components/responses/Problem" },
-  };
-}
-
-const answer = (description: string, schema: object, headers: object = {}) => ({
-  description,
-  headers,
-  content: { "application/json": { schema } },
-});
-
-const bodyOf = (name: string) => ({
-  required: true,
-  content: { "application/json": { schema: ref(name) } },
-});
-
 const anyBytes = { schema: {} };
-const revisionHeader = { schema: index, description: "Of the row or the write." };
 const etagHeader = { schema: text, description: 'The revision in quotes, such as "12".' };
 const written = { ETag: etagHeader, "X-KV-Revision": revisionHeader };
 const read = {
@@ -87,12 +34,21 @@ const read = {
   },
 };
 
+const readRow = {
+  ...read,
+  ETag: etagHeader,
+  "X-KV-Create-Revision": {
+    schema: index,
+    description: "Of the write that made the key, where it is another one.",
+  },
+  "X-TTL": { schema: { type: "number" }, description: "Seconds until the key goes; if it does." },
+};
+
 const level = query(
   "level",
   { enum: ["linearizable", "lease", "local"], default: "linearizable" },
   "`local` answers from what this node has, which may be old.",
 );
-const duration = { type: "string", pattern: "^[0-9]+(ms|s|m|h|d)?$", examples: ["500ms", "30s"] };
 const reading = [
   level,
   query("min_revision", index, "503 `stale` where this revision is not reached in time."),
@@ -101,10 +57,15 @@ const reading = [
 ];
 const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
+const ttl = query("ttl", duration, "The key goes after this time; in `X-TTL` as well.");
+const ttlHeader = header("X-TTL", "As `ttl`.", duration);
+const lease = query("lease", index, "The key goes with this lease; in `X-Lease` as well.");
+const leaseHeader = header("X-Lease", "As `lease`.", index);
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
+const tooLarge = [413, "The value is too large."] as const;
+const noLease = [404, "The lease is gone."] as const;
 const missing = [404, "There is no such key."] as const;
-const mediaType = [415, "The body is not `application/json`."] as const;
 
 const integer64 = ref("Integer");
 const keyInPath = inPath(
@@ -131,7 +92,7 @@ const keyPath: PathItem = {
     responses: {
       200: {
         description: "The bytes, with the content type they were stored with.",
-        headers: { ...read, ETag: etagHeader },
+        headers: readRow,
         content: { "*/*": anyBytes },
       },
       304: { description: "It has not changed." },
@@ -141,7 +102,7 @@ const keyPath: PathItem = {
   put: {
     operationId: "put",
     summary: "Stores a value",
-    parameters: [contentType, ifMatch, ifNoneMatch],
+    parameters: [contentType, ttl, ttlHeader, lease, leaseHeader, ifMatch, ifNoneMatch, once],
     requestBody: {
       description: `The value, ${valueBytesMax} bytes at the most.`,
       content: { "*/*": anyBytes },
@@ -149,21 +110,21 @@ const keyPath: PathItem = {
     responses: {
       200: answer("Replaced.", ref("Written"), written),
       201: answer("Created.", ref("Written"), written),
-      ...refusals(condition, [413, "The value is too large."], [507, "A disk is full."]),
+      ...refusals(condition, noLease, tooLarge, mismatch, [507, "A disk is full."]),
     },
   },
   delete: {
     operationId: "delete",
     summary: "Deletes a key",
-    parameters: [ifMatch, ifNoneMatch],
-    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(condition) },
+    parameters: [ifMatch, ifNoneMatch, once],
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(condition, mismatch) },
   },
   post: {
     operationId: "change",
     summary: "Changes a value where it is",
     parameters: [
       {
-        ...query("op", { enum: ["incr", "max", "min", "append", "getdel"] }, "What is done."),
+        ...query("op", { enum: atomicOperations }, "What is done."),
         required: true,
       },
       query("by", { ...integer64, default: 1 }, "Of `incr`: what is added."),
@@ -174,6 +135,13 @@ const keyPath: PathItem = {
       ),
       query("min", integer64, "Of `incr`: refused where the result would be below."),
       query("max", integer64, "Of `incr`: refused where the result would be above."),
+      query(
+        "ttl",
+        duration,
+        "Of `touch`, and of `incr` where it makes the key: it goes after this time.",
+      ),
+      ttlHeader,
+      once,
     ],
     requestBody: { description: "Of `append`: the bytes.", content: { "*/*": anyBytes } },
     responses: {
@@ -183,8 +151,9 @@ const keyPath: PathItem = {
         content: { "application/json": { schema: ref("Changed") }, "*/*": anyBytes },
       },
       ...refusals(
-        [404, "`getdel` found no such key."],
+        [404, "`getdel` or `touch` found no such key."],
         [409, "It cannot be done on what is there."],
+        mismatch,
       ),
     },
   },
@@ -237,8 +206,38 @@ const rangePath: PathItem = {
         { type: "integer", minimum: 1, maximum: defaultLimits.rangeRowsMax },
         "Rows at the most.",
       ),
+      once,
     ],
-    responses: { 200: answer("Done.", ref("Deleted")), ...refusals() },
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
+  },
+};
+
+const folderInPath = inPath(
+  "folder",
+  { type: "string", maxLength: keyBytesMax },
+  "What the keys begin with, up to the slash before the `:`; without it (`/v1/kv/:`), all keys.",
+);
+/** As unstorage's HTTP driver asks. */
+const folderPath: PathItem = {
+  get: {
+    operationId: "keysBelow",
+    summary: "All keys below a path, as one array, however many",
+    parameters: [folderInPath, ...reading],
+    responses: {
+      200: {
+        description: "In the order of their bytes.",
+        headers: read,
+        content: { "application/json": { schema: { type: "array", items: text } } },
+      },
+      ...refusals(),
+    },
+  },
+  delete: {
+    operationId: "deleteBelow",
+    summary: "Deletes all keys below a path, so many at a time",
+    description: "With an idempotency key in one entry of the log: all or, where too many, none.",
+    parameters: [folderInPath, once],
+    responses: { 200: answer("Done.", ref("Deleted")), ...refusals(mismatch) },
   },
 };
 
@@ -360,21 +359,24 @@ export const paths: Paths = {
       { ...described, parameters: [keyInPath, ...(described.parameters ?? [])] },
     ]),
   ),
+  "/v1/kv/{folder}/:": folderPath,
   "/v1/kv": rangePath,
   "/v1/txn": {
     post: {
       operationId: "transact",
       summary: "Conditions and operations over any keys: all of a side, or nothing",
+      parameters: [once],
       requestBody: bodyOf("Transaction"),
       responses: {
         200: answer("Whichever side was done.", ref("TransactionResult"), {
           "X-KV-Revision": revisionHeader,
         }),
-        ...refusals([409, "An operation cannot be done on what is there."], mediaType),
+        ...refusals([409, "An operation cannot be done on what is there."], mediaType, mismatch),
       },
     },
   },
   "/v1/watch": { get: watching },
+  ...leasePaths,
   ...clusterPaths,
   "/livez": simple("live", "Whether the process does its work", "live", { const: true }),
   "/readyz": simple("ready", "Whether it knows a leader; otherwise 503", "ready", { const: true }),

@@ -19,6 +19,7 @@ const kinds: Readonly<Record<FailureCode, Kind>> = {
   condition_required: { status: 428, title: "A condition is required" },
   too_large: { status: 413, title: "The value is too large" },
   key_too_long: { status: 414, title: "The key is too long" },
+  idempotency_mismatch: { status: 422, title: "The idempotency key stands for another request" },
   unsupported_media_type: { status: 415, title: "This form of the body is not taken" },
   wrong_host: { status: 421, title: "This server is not that host" },
   overloaded: { status: 429, title: "Too much at once" },

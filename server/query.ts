@@ -1,6 +1,8 @@
 /** Query parameters, each known by name: an unknown one is refused rather than ignored. */
 
+import type { RequestHead } from "./answer.ts";
 import type { ReadLevel, Result } from "./client-port.ts";
+import { durationForm, parseDuration } from "./duration.ts";
 import { badRequest, notImplemented } from "./problem.ts";
 
 export type Parameters = ReadonlyMap<string, string>;
@@ -56,6 +58,40 @@ export function parseLevel(parameters: Parameters): Result<{ readonly level: Rea
   if (level === "local") return { ok: true, level };
   if (level === "linearizable" || level === "lease") return { ok: true, level: "linearizable" };
   return badRequest("`level` is linearizable, lease or local", "level");
+}
+
+/** `?ttl=` or `X-TTL`, in milliseconds; undefined where neither is given. */
+export function parseTtl(
+  { headers }: RequestHead,
+  parameters: Parameters,
+): Result<{ readonly ttlMs: number | undefined }> {
+  const [asked, header] = [parameters.get("ttl"), headers.get("x-ttl")];
+  if (asked !== undefined && header !== null) {
+    return badRequest("a TTL is in `ttl` or in `x-ttl`, not in both", "ttl");
+  }
+  const text = asked ?? header;
+  if (text === null) return { ok: true, ttlMs: undefined };
+  const ttlMs = parseDuration(text);
+  if (ttlMs !== null) return { ok: true, ttlMs };
+  const name = asked === undefined ? "x-ttl" : "ttl";
+  return badRequest(`\`${name}\` ${durationForm}`, name);
+}
+
+/** `?lease=` or `X-Lease`; undefined where neither is given. */
+export function parseLease(
+  { headers }: RequestHead,
+  parameters: Parameters,
+): Result<{ readonly lease: number | undefined }> {
+  const [asked, header] = [parameters.get("lease"), headers.get("x-lease")];
+  if (asked !== undefined && header !== null) {
+    return badRequest("a lease is in `lease` or in `x-lease`, not in both", "lease");
+  }
+  const text = asked ?? header;
+  if (text === null) return { ok: true, lease: undefined };
+  const lease = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(lease)) return { ok: true, lease };
+  const name = asked === undefined ? "x-lease" : "lease";
+  return badRequest(`\`${name}\` is the id of a lease, a number`, name);
 }
 
 /** `?name`, `?name=true`, `?name=false`. */

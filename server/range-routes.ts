@@ -11,6 +11,8 @@ import type {
   Result,
   Selection,
 } from "./client-port.ts";
+import { onceOf } from "./idempotency.ts";
+import { queryOf } from "./key-path.ts";
 import { methodNotAllowed, readHeaders } from "./key-routes.ts";
 import { keyJson, rowJson, textOf } from "./json-row.ts";
 import { refusedHeader } from "./later-headers.ts";
@@ -42,18 +44,18 @@ const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], late
 const rangeMethods = "GET, HEAD, DELETE";
 const unselected: Failure = badRequest("name what to delete; there is no deleting of everything");
 
-/** Answers every method on the range that `query` selects. */
+/** Answers every method on the range that the query of `target` selects. */
 export async function answerRange(
   request: RequestHead,
-  query: string,
+  target: string,
   store: ClientPort,
 ): Promise<Response> {
   switch (request.method) {
     case "GET":
     case "HEAD":
-      return read(request, query, store);
+      return read(request, queryOf(target), store);
     case "DELETE":
-      return remove(request, query, store);
+      return remove(request, target, store);
     default:
       return responseOf(methodNotAllowed(request.method, rangeMethods));
   }
@@ -120,8 +122,8 @@ function rangeHeaders(answer: ReadMeta & { readonly revision: number }): Record<
   };
 }
 
-async function remove(head: RequestHead, query: string, store: ClientPort): Promise<Response> {
-  const parsed = parseQuery(query, deleteParameters);
+async function remove(head: RequestHead, target: string, store: ClientPort): Promise<Response> {
+  const parsed = parseQuery(queryOf(target), deleteParameters);
   if (!parsed.ok) return problem(parsed, { write: true });
   const { parameters } = parsed;
   if (!selecting.some((name) => parameters.has(name))) return problem(unselected, { write: true });
@@ -136,10 +138,12 @@ async function remove(head: RequestHead, query: string, store: ClientPort): Prom
   const { rangeRowsMax: max } = defaultLimits;
   const limit = parseCount(parameters, "limit", { max, otherwise: max });
   if (!limit.ok) return problem(limit, { write: true });
-  const answer = await store.deleteRange(
-    selection.selection,
-    parameters.has("limit") ? { limit: limit.count } : {},
-  );
+  const once = onceOf(head, { target, body: new Uint8Array() });
+  if (!once.ok) return problem(once, { write: true });
+  const answer = await store.deleteRange(selection.selection, {
+    ...once.once,
+    ...(parameters.has("limit") ? { limit: limit.count } : {}),
+  });
   if (!answer.ok) return problem(answer, { write: true });
   const { deleted, revision } = answer;
   const headers = { "Content-Type": "application/json", "X-KV-Revision": String(revision) };

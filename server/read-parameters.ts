@@ -5,6 +5,7 @@ import type { ReadOptions, Result } from "./client-port.ts";
 import { defaultLimits } from "./limits.ts";
 import { badRequest } from "./problem.ts";
 import { parseLevel, type Parameters } from "./query.ts";
+import { revisionOfText } from "./state-machine/integer.ts";
 
 export const readParameters = ["level", "min_revision", "max_stale", "timeout"] as const;
 
@@ -54,9 +55,4 @@ export function parseRevision(
   const revision = revisionOfText(text);
   if (revision === null) return badRequest(`\`${name}\` is a revision, in digits`, name);
   return { ok: true, revision };
-}
-
-export function revisionOfText(text: string): number | null {
-  const revision = /^\d{1,16}$/.test(text) ? Number(text) : -1;
-  return Number.isSafeInteger(revision) && revision >= 0 ? revision : null;
 }

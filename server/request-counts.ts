@@ -1,6 +1,6 @@
 /** How many requests were answered, how, and how fast. Bounded, whatever clients ask for. */
 
-import { keyPathPrefix, pathOf } from "./key-path.ts";
+import { isFolderPath, keyPathPrefix, pathOf } from "./key-path.ts";
 import type { Sample } from "./metrics.ts";
 
 /** Upper bounds in seconds. */
@@ -14,6 +14,7 @@ const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "PUT", "POST", "DEL
 const routes: ReadonlySet<string> = new Set([
   "/v1/kv",
   "/v1/txn",
+  "/v1/leases",
   "/v1/status",
   "/v1/members",
   "/v1/transfer",
@@ -29,12 +30,16 @@ const routes: ReadonlySet<string> = new Set([
 const prefixes = [
   [keyPathPrefix, "/v1/kv/{key}"],
   ["/v1/members/", "/v1/members/{id}"],
+  ["/v1/leases/", "/v1/leases/{id}"],
+  ["/v1/locks/", "/v1/locks/{name}"],
+  ["/v1/elections/", "/v1/elections/{name}"],
 ] as const;
 
 /** The route that stands for `target` in metrics. */
 export function routeOf(target: string): string {
-  for (const [prefix, route] of prefixes) if (target.startsWith(prefix)) return route;
   const path = pathOf(target);
+  if (path.startsWith(keyPathPrefix) && isFolderPath(path)) return "/v1/kv/{folder}/:";
+  for (const [prefix, route] of prefixes) if (path.startsWith(prefix)) return route;
   return routes.has(path) ? path : "other";
 }
 

@@ -10,10 +10,12 @@ import {
   valueOfJson,
   type JsonRow,
 } from "./json-row.ts";
+import { durationForm } from "./duration.ts";
 import { Fields, reading } from "./json-fields.ts";
-import { unreachable } from "./raft/assert.ts";
+import { AssertionError, unreachable } from "./raft/assert.ts";
 import type { Index } from "./raft/entry.ts";
 import { rangeOf } from "./selection.ts";
+import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
 import { parseInteger } from "./state-machine/integer.ts";
 import { contentTypeBytesMax } from "./state-machine/command.ts";
 import { compareKeys, type KeyRange } from "./state-machine/key-range.ts";
@@ -52,7 +54,12 @@ export function transactionOfJson(json: unknown): Result<{ readonly value: Trans
 
 const conditionKinds = ["revision", "createRevision", "exists", "value"] as const;
 
+/** Locks and elections are queues of their own. */
+export const queueKinds = ["lock", "election"] as const;
+
 function readCondition(fields: Fields): Condition {
+  const queue = queueKinds.find((kind) => fields.has(kind));
+  if (queue !== undefined) return readHolder(fields, queue);
   const key = fields.key();
   const not = fields.boolean("not", false);
   const given = conditionKinds.filter((kind) => fields.has(kind) || fields.has(`${kind}Base64`));
@@ -65,9 +72,26 @@ function readCondition(fields: Fields): Condition {
   return condition;
 }
 
+function readHolder(fields: Fields, kind: (typeof queueKinds)[number]): Condition {
+  const name = fields.text(kind);
+  const problem = queueNameProblem(name);
+  if (problem !== null) fields.fail(kind, problem);
+  const not = fields.boolean("not", false);
+  const token = fields.count("token", { max: Number.MAX_SAFE_INTEGER });
+  fields.end();
+  return { kind: "holder", key: `${kind}/${name}`, not, token };
+}
+
+/** What is wrong with the name of a lock or an election; null where nothing is. */
+export function queueNameProblem(name: string): string | null {
+  const bytes = Buffer.byteLength(name);
+  if (bytes >= 1 && bytes <= queueNameBytesMax && !name.includes("\0")) return null;
+  return `is 1 to ${queueNameBytesMax} bytes of text without NUL`;
+}
+
 function readComparison(
   fields: Fields,
-  kind: Condition["kind"],
+  kind: (typeof conditionKinds)[number],
   { key, not }: { readonly key: string; readonly not: boolean },
 ): Condition {
   switch (kind) {
@@ -83,7 +107,7 @@ function readComparison(
   }
 }
 
-const operationNames = "put, get, delete, deleteRange, range, incr, max, min, append";
+const operationNames = "put, get, delete, deleteRange, range, incr, max, min, append, touch";
 
 function readOperation(fields: Fields): Operation {
   const operation = operationIn(fields);
@@ -116,7 +140,12 @@ function operationIn(fields: Fields): Operation {
       const bound = (name: string): bigint | null =>
         fields.has(name) ? fields.integer(name) : null;
       const by = fields.integer("by", 1n);
-      return { op, key: fields.key(), by, min: bound("min"), max: bound("max") };
+      const incr = { op, key: fields.key(), by, min: bound("min"), max: bound("max") } as const;
+      return withTtl(incr, fields);
+    }
+    case "touch": {
+      const key = fields.key();
+      return { op, key, ttlMs: fields.duration("ttl") ?? fields.fail("ttl", durationForm) };
     }
     case "max":
     case "min":
@@ -131,15 +160,20 @@ function operationIn(fields: Fields): Operation {
 const limits = { min: 1, max: rangeRowsMax };
 
 function readPut(fields: Fields): Operation {
-  for (const name of ["ttl", "lease"]) {
-    if (fields.has(name)) fields.fail(name, "is not implemented yet", "not_implemented");
-  }
   const contentType = fields.has("contentType") ? fields.text("contentType") : null;
   const isRight = contentType === null || contentTypeForm.test(contentType);
   if (!isRight || (contentType?.length ?? 0) > contentTypeBytesMax) {
     fields.fail("contentType", `is 1 to ${contentTypeBytesMax} printable ASCII characters`);
   }
-  return { op: "put", key: fields.key(), value: fields.value(), contentType };
+  const put = { op: "put", key: fields.key(), value: fields.value(), contentType } as const;
+  if (!fields.has("lease")) return withTtl(put, fields);
+  if (fields.has("ttl")) fields.fail("lease", "does not go with `ttl`: the lease has one");
+  return { ...put, lease: fields.count("lease", { min: 1, max: Number.MAX_SAFE_INTEGER }) };
+}
+
+function withTtl<T extends Operation>(operation: T, fields: Fields): T {
+  const ttlMs = fields.duration("ttl");
+  return ttlMs === undefined ? operation : { ...operation, ttlMs };
 }
 
 /** `prefix`, or `start` and `end`, or both. */
@@ -176,17 +210,27 @@ function conditionJson(condition: Condition): object {
       return { key, [kind]: condition.revision, not };
     case "value":
       return { key, valueBase64: inBase64(condition.value), not };
+    case "holder": {
+      const slash = key.indexOf("/");
+      return { [key.slice(0, slash)]: key.slice(slash + 1), token: condition.token, not };
+    }
     default:
       return unreachable(kind);
   }
 }
+
+const ttlJson = ({ ttlMs }: { readonly ttlMs?: number }): { ttl?: string } =>
+  ttlMs === undefined ? {} : { ttl: `${ttlMs}ms` };
 
 function operationJson(operation: Operation): object {
   const { op } = operation;
   switch (op) {
     case "put": {
       const { key, value, contentType } = operation;
-      return { op, key, valueBase64: inBase64(value), contentType: contentType ?? undefined };
+      const type = contentType ?? undefined;
+      const { lease } = operation;
+      const lasts = { ...ttlJson(operation), lease };
+      return { op, key, valueBase64: inBase64(value), contentType: type, ...lasts };
     }
     case "append":
       return { op, key: operation.key, valueBase64: inBase64(operation.value) };
@@ -195,16 +239,24 @@ function operationJson(operation: Operation): object {
       return { op, key: operation.key, value: operation.value.toString() };
     case "incr": {
       const { key, by, min, max } = operation;
-      return { op, key, by: by.toString(), min: min?.toString(), max: max?.toString() };
+      const bounds = { min: min?.toString(), max: max?.toString() };
+      return { op, key, by: by.toString(), ...bounds, ...ttlJson(operation) };
     }
+    case "touch":
+      return { op, key: operation.key, ...ttlJson(operation) };
     case "range":
     case "deleteRange": {
       const { range, limit } = operation;
       const end = range.end.length > contentEndMax ? undefined : range.end;
       return { op, start: range.start, end, limit: limit ?? undefined };
     }
-    default:
+    case "get":
+    case "getdel":
+    case "delete":
+    case "revision":
       return { op, key: operation.key };
+    default:
+      throw new AssertionError(`${op} has routes of its own`);
   }
 }
 
@@ -220,6 +272,7 @@ export function resultJson(result: OperationResult): unknown {
       return { revision: result.revision };
     case "get":
     case "getdel":
+    case "touch":
       return result.row && rowJson(result.row);
     case "delete":
     case "deleteRange":
@@ -235,7 +288,14 @@ export function resultJson(result: OperationResult): unknown {
     case "append":
       return valueJson(result.value);
     case "revision":
+    case "setValue":
       return { revision: result.revision };
+    case "leaseGrant":
+    case "leaseRenew":
+    case "leaseRevoke":
+    case "join":
+    case "leave":
+      return { ...result, op: undefined };
     default:
       return unreachable(op);
   }
@@ -257,7 +317,9 @@ export function resultOfJson(
   revision: Index,
 ): OperationResult | null {
   if (typeof json !== "object") return null;
-  if (op === "get" || op === "getdel") return { op, row: json && rowOfJson(json as JsonRow) };
+  if (op === "get" || op === "getdel" || op === "touch") {
+    return { op, row: json && rowOfJson(json as JsonRow) };
+  }
   if (json === null) return null;
   const found = json as Readonly<Record<string, unknown>>;
   switch (op) {
@@ -278,9 +340,7 @@ export function resultOfJson(
       return numberOf(op, found["value"], revision);
     case "append":
       return { op, value: valueOfJson(found), revision };
-    case "revision":
-      return null;
     default:
-      return unreachable(op);
+      return null;
   }
 }

@@ -8,9 +8,10 @@ import { methodNotAllowed } from "./key-routes.ts";
 import { badRequest, problem } from "./problem.ts";
 import { parseFlag, parseQuery, type KnownParameters, type Parameters } from "./query.ts";
 import { selectionOf } from "./range-routes.ts";
-import { parseRevision, revisionOfText } from "./read-parameters.ts";
+import { parseRevision } from "./read-parameters.ts";
+import { revisionOfText } from "./state-machine/integer.ts";
 import { eventLines, serverSentEvents } from "./watch/watch-json.ts";
-import type { WatchBatches, WatchEvent, WatchOptions } from "./watch/watch-port.ts";
+import type { WatchBatches, WatchEvent, WatchOptions, WatchOver } from "./watch/watch-port.ts";
 
 const selecting = ["prefix", "start", "end"] as const;
 const watchParameters: KnownParameters = {
@@ -32,13 +33,35 @@ export async function answerWatch(
   const given = new AbortController();
   const answer = await store.watch({ ...asked.options, signal: given.signal });
   if (!answer.ok) return problem(answer);
-  const isByLine = head.headers.get("accept")?.includes("application/x-ndjson") === true;
-  const encode = isByLine ? eventLines : serverSentEvents;
   const withBefore = asked.options.before === true;
-  const body = bodyOf(answer.batches, (events) => encode(events, withBefore), given);
-  return new Response(body, {
+  const encode = isByLine(head) ? eventLines : serverSentEvents;
+  const batches = textsOf(answer.batches, (events) => encode(events, withBefore));
+  return streamed(head, batches, given);
+}
+
+export const isByLine = ({ headers }: RequestHead): boolean =>
+  headers.get("accept")?.includes("application/x-ndjson") === true;
+
+async function* textsOf(
+  batches: WatchBatches,
+  encode: (events: readonly WatchEvent[]) => string,
+): AsyncGenerator<string | WatchOver> {
+  for await (const batch of batches) {
+    const [first] = batch;
+    if (first?.type === "over") yield first;
+    else yield encode(batch as readonly WatchEvent[]);
+  }
+}
+
+/** A stream of texts that goes on until they end, or the client. Lines or events, as the head asks. */
+export function streamed(
+  head: RequestHead,
+  texts: AsyncGenerator<string | WatchOver>,
+  given: AbortController,
+): Response {
+  return new Response(bodyOf(texts, given), {
     headers: {
-      "Content-Type": isByLine ? "application/x-ndjson" : "text/event-stream",
+      "Content-Type": isByLine(head) ? "application/x-ndjson" : "text/event-stream",
       "X-Content-Type-Options": "nosniff",
       "Cross-Origin-Resource-Policy": "same-origin",
       "Cache-Control": "no-store",
@@ -48,26 +71,21 @@ export async function answerWatch(
   });
 }
 
-type Events = readonly WatchEvent[];
-
 /** Nothing is read ahead of what the client takes. */
 function bodyOf(
-  batches: WatchBatches,
-  encode: (events: Events) => string,
+  source: AsyncGenerator<string | WatchOver>,
   given: AbortController,
 ): ReadableStream {
   const encoder = new TextEncoder();
-  const source = batches[Symbol.asyncIterator]();
   return new ReadableStream(
     {
       async pull(controller) {
-        const { value: batch, done } = await source.next();
-        const first = done === true ? undefined : batch[0];
-        if (done === true || first === undefined) controller.close();
-        else if (first.type !== "over") controller.enqueue(encoder.encode(encode(batch as Events)));
-        else if (first.failure.code === "no_leader") controller.close();
+        const { value, done } = await source.next();
+        if (done === true) controller.close();
+        else if (typeof value === "string") controller.enqueue(encoder.encode(value));
+        else if (value.failure.code === "no_leader") controller.close();
         // Whoever lacks something is to see that the end is missing.
-        else controller.error(new Error(first.failure.detail));
+        else controller.error(new Error(value.failure.detail));
       },
       cancel() {
         given.abort();

@@ -54,7 +54,8 @@ export function refusalOf(request: RequestHead, options: WebGuardOptions): Failu
   };
 }
 
-const exposedHeaders = "ETag, X-KV-Revision, X-KV-Level, X-KV-Age, Retry-After";
+const exposedHeaders =
+  "ETag, X-KV-Revision, X-KV-Create-Revision, X-KV-Level, X-KV-Age, X-TTL, Retry-After";
 
 /** Lets the page of an allowed foreign origin read `response`; others get no such header. */
 export function admitOrigin(request: Request, response: Response, options: WebGuardOptions): void {
@@ -65,11 +66,15 @@ export function admitOrigin(request: Request, response: Response, options: WebGu
   response.headers.append("Vary", "Origin");
 }
 
+/** `Authorization` is asked for here and never needed for the question itself, which carries none. */
+const allowedHeaders =
+  "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-TTL";
+
 /** The answer to a browser's question before it sends what is not a simple request. */
 export function preflight(methods: string): Response {
   const headers = {
     "Access-Control-Allow-Methods": methods,
-    "Access-Control-Allow-Headers": "Content-Type, If-Match, If-None-Match, Idempotency-Key",
+    "Access-Control-Allow-Headers": allowedHeaders,
     "Access-Control-Max-Age": "600",
   };
   return new Response(null, { status: 204, headers });

@@ -5,6 +5,7 @@
 
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Limits } from "./limits.ts";
+import type { LogTime } from "./log-time.ts";
 import type { ForwardRefused } from "./peer-message.ts";
 import type { PendingWrite, PendingWrites } from "./pending-writes.ts";
 import type { Clock, Network } from "./ports.ts";
@@ -22,6 +23,7 @@ export interface WriteRouterOptions {
   readonly raft: Raft;
   readonly writes: PendingWrites;
   readonly disk: DiskWatch;
+  readonly logTime: LogTime;
 }
 
 export class WriteRouter {
@@ -55,9 +57,9 @@ export class WriteRouter {
   }
 
   #proposeWaiting(): void {
-    const timeMs = this.#options.clock.wallMs();
     const { role } = this.#options.raft;
     if (role.kind !== "leader" || role.transfer !== null) return;
+    const timeMs = this.#options.logTime.nowMs(role.logTimeMs);
     const refusal = this.#options.disk.refusal(
       this.#options.raft.voters,
       this.#options.clock.monotonicMs(),
@@ -109,7 +111,8 @@ export class WriteRouter {
     const fresh = refusal ? all.filter((frame) => !isRefused(frame)) : all;
     if (fresh.length < all.length) this.refuse(from, "noSpace", all.filter(isRefused));
     if (fresh.length === 0) return;
-    const timeMs = this.#options.clock.wallMs();
+    const { role } = this.#options.raft;
+    const timeMs = role.kind === "leader" ? this.#options.logTime.nowMs(role.logTimeMs) : 0;
     const proposed = this.#options.raft.propose(fresh.map((data) => ({ data, timeMs })));
     if (proposed.ok) return;
     this.refuse(from, proposed.error === "overloaded" ? "overloaded" : "notLeader", fresh);

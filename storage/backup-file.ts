@@ -1,6 +1,7 @@
 /**
  * A backup: the state at one instant as an ordinary SQLite database that anyone can open. The rows are
- * in `kv`, as in the state's own file and with their checksums; `backup` says in words what they are.
+ * in `kv` and the remembered requests in `request`, as in the state's own file and with their
+ * checksums; `backup` says in words what they are.
  */
 
 import { rmSync } from "node:fs";
@@ -23,7 +24,7 @@ import {
 } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const format = 1;
+const format = 3;
 
 /** "kvbk": tells a backup from a node's own state. */
 const applicationId = 0x6b76626b;
@@ -127,6 +128,7 @@ function writeHead(database: SqliteDatabase, { clusterId, applied, digest }: Bac
     members: JSON.stringify(applied.configuration?.members ?? []),
     stateHash: digest.stateHash,
     historyHash: digest.historyHash,
+    bookHash: digest.bookHash,
   };
   const insert = database.prepare("INSERT INTO backup VALUES (?, ?)");
   for (const [name, value] of Object.entries(values)) insert.run(name, value);
@@ -165,7 +167,7 @@ export class BackupReader {
   /** Every page, every row and the hash over all of them. Throws `StateDamaged`. Returns the count. */
   verify(): number {
     try {
-      return verifyRows(this.#database, this.head.digest.stateHash);
+      return verifyRows(this.#database, this.head.digest);
     } catch (error) {
       throw asDamage(this.#path, error);
     }
@@ -206,7 +208,12 @@ function readHead(path: string, database: SqliteDatabase): BackupHead {
       appliedTimeMs: Number(text("logTimeMs")),
       configuration: configuration(members),
     },
-    digest: { appliedIndex, stateHash: text("stateHash"), historyHash: text("historyHash") },
+    digest: {
+      appliedIndex,
+      stateHash: text("stateHash"),
+      historyHash: text("historyHash"),
+      bookHash: text("bookHash"),
+    },
   };
 }
 

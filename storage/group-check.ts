@@ -231,7 +231,8 @@ function readState(driver: SqliteDriver, path: string): FoundState {
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     const meta = openSchema(database);
     const stateHash = hex32(meta.hashHigh) + hex32(meta.hashLow);
-    return { meta, rowCount: verifyRows(database, stateHash) };
+    const bookHash = hex32(meta.bookHigh) + hex32(meta.bookLow);
+    return { meta, rowCount: verifyRows(database, { stateHash, bookHash }) };
   } finally {
     database.close();
   }

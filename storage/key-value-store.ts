@@ -24,11 +24,11 @@ import type {
   StateView,
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
-import { transact } from "../server/state-machine/transact.ts";
+import { execute } from "../server/state-machine/execute.ts";
+import { RequestTable } from "./request-table.ts";
 import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
-import { contradictionIn } from "./state-row.ts";
 import { StateSync } from "./state-sync.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
@@ -40,10 +40,10 @@ import {
   fileBytes,
   stateTables,
   syncDirectory,
-  userTable,
   walBytes,
   type StateMeta,
 } from "./state-schema.ts";
+import { contradictionOf, StateTally } from "./state-tally.ts";
 import { configure, prepareStatements, type Statements } from "./state-statements.ts";
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
@@ -73,6 +73,8 @@ interface Bookkeeping {
   readonly configuration: Uint8Array | null;
   readonly history: number;
   readonly hash: StateHash;
+  /** Of what is kept besides the rows. */
+  readonly book: StateHash;
 }
 
 export class KeyValueStore implements StateMachine {
@@ -85,6 +87,8 @@ export class KeyValueStore implements StateMachine {
   #history: number;
   /** Both are made anew with the database. */
   #rows: RowTable;
+  /** The same. */
+  #requests: RequestTable;
   #sync: StateSync;
   /** What entries work on: the rows, and who is told of their changes. */
   #watched: Rows;
@@ -112,10 +116,12 @@ export class KeyValueStore implements StateMachine {
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
+    this.#requests = new RequestTable(database, bookHash(meta));
     this.#sync = new StateSync(database, this.#statements);
     this.#watched = this.#rows;
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
+    this.#rows.timeMs = meta.appliedTimeMs;
     this.#history = meta.history;
     this.#committed = this.#bookkeeping();
     this.#stateBytes = fileBytes(database.path);
@@ -204,6 +210,7 @@ export class KeyValueStore implements StateMachine {
     try {
       if (!this.#isInTransaction) this.#begin();
       if (this.#rows.writeSome(rowsMax, bytesMax) === "more") return "more";
+      if (this.#requests.writeSome(rowsMax) === "more") return "more";
       this.#save(committing);
       this.#statements.commit.run();
     } catch (error) {
@@ -217,6 +224,7 @@ export class KeyValueStore implements StateMachine {
     this.#committing = null;
     this.#frozenBytes = 0;
     this.#rows.written();
+    this.#requests.written();
     this.#walBytes = walBytes(this.#database.path);
     return "done";
   }
@@ -238,11 +246,16 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
+  get nextDeadlineMs(): number | null {
+    return this.#rows.deadlines.next?.timeMs ?? null;
+  }
+
   digest(): StateDigest {
     return {
       appliedIndex: this.#applied.appliedIndex,
       stateHash: this.#rows.hash.toString(),
       historyHash: hex32(this.#history),
+      bookHash: this.#requests.hash.toString(),
     };
   }
 
@@ -311,7 +324,7 @@ export class KeyValueStore implements StateMachine {
         if (this.#isInTransaction) this.commitSome(Infinity, Infinity);
       },
       check: (table, row) => {
-        const detail = table === userTable.name ? contradictionIn(row) : null;
+        const detail = contradictionOf(table, row);
         if (detail !== null) throw new StateDamaged(this.#database.path, detail);
       },
       onClose: () => {
@@ -323,13 +336,16 @@ export class KeyValueStore implements StateMachine {
 
   beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
     assert(this.#recovery === null, "one recovery at a time");
-    const hash = new StateHash(0, 0);
+    const tally = new StateTally();
     const target = StateHash.parse(digest.stateHash);
+    const bookTarget = StateHash.parse(digest.bookHash);
     const meta = {
       ...applied,
       history: Number.parseInt(digest.historyHash, 16),
       hashHigh: target.high,
       hashLow: target.low,
+      bookHigh: bookTarget.high,
+      bookLow: bookTarget.low,
       configuration: encodeConfiguration(must(applied.configuration, "a snapshot has members")),
     };
     const { path } = this.#database;
@@ -338,17 +354,8 @@ export class KeyValueStore implements StateMachine {
       path,
       tables: stateTables,
       meta,
-      check: (table, row) => {
-        if (table !== userTable.name) return null;
-        const [, , , createRevision, revision, checksum] = row;
-        const detail = contradictionIn(row);
-        if (detail === null) {
-          hash.add(checksum as number, revision as number, createRevision as number);
-        }
-        return detail;
-      },
-      contradiction: () =>
-        hash.toString() === digest.stateHash ? null : "its rows are not those it was made of",
+      check: (table, row) => tally.add(table, row),
+      contradiction: () => tally.contradiction(digest),
       install: () => this.#switch(meta),
       onEnd: () => {
         this.#recovery = null;
@@ -390,9 +397,11 @@ export class KeyValueStore implements StateMachine {
     configure(this.#database);
     this.#statements = prepareStatements(this.#database);
     this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
+    this.#requests = new RequestTable(this.#database, bookHash(meta));
     this.#sync = new StateSync(this.#database, this.#statements);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
+    this.#rows.timeMs = meta.appliedTimeMs;
     this.#history = meta.history;
     this.#committed = this.#bookkeeping();
     this.#syncedIndex = null;
@@ -416,7 +425,8 @@ export class KeyValueStore implements StateMachine {
       applied: this.#applied,
       configuration: this.#configuration,
       history: this.#history,
-      hash: new StateHash(this.#rows.hash.high, this.#rows.hash.low),
+      hash: this.#rows.hash.copy(),
+      book: this.#requests.hash.copy(),
     };
   }
 
@@ -436,9 +446,10 @@ export class KeyValueStore implements StateMachine {
     this.#appliedBytes = 0;
     this.#triedBytes = 0;
     this.#rows.freeze();
+    this.#requests.freeze();
   }
 
-  #save({ applied, configuration, history, hash }: Bookkeeping): void {
+  #save({ applied, configuration, history, hash, book }: Bookkeeping): void {
     const { appliedIndex, appliedTerm, appliedTimeMs } = applied;
     saveMeta(this.#statements.saveMeta, {
       appliedIndex,
@@ -447,13 +458,15 @@ export class KeyValueStore implements StateMachine {
       history,
       hashHigh: hash.high,
       hashLow: hash.low,
+      bookHigh: book.high,
+      bookLow: book.low,
       configuration,
     });
   }
 
   #rollBack(): void {
     if (this.#isInTransaction) this.#endTransaction();
-    const { applied, configuration, history, hash } = this.#committed;
+    const { applied, configuration, history, hash, book } = this.#committed;
     this.#applied = applied;
     this.#configuration = configuration;
     this.#history = history;
@@ -461,7 +474,8 @@ export class KeyValueStore implements StateMachine {
     this.#frozenBytes = 0;
     this.#appliedBytes = 0;
     this.#triedBytes = 0;
-    this.#rows.rollBack(new StateHash(hash.high, hash.low));
+    this.#rows.rollBack(hash.copy());
+    this.#requests.rollBack(book.copy());
   }
 
   /** What is frozen waits for the next one. */
@@ -473,11 +487,12 @@ export class KeyValueStore implements StateMachine {
     }
     this.#isInTransaction = false;
     this.#rows.unwritten();
+    this.#requests.unwritten();
   }
 
   #applyNext(entry: Entry): CommandResult | null {
     assert(entry.index === this.#applied.appliedIndex + 1, "entries are applied without a gap");
-    const writtenBefore = this.#rows.writtenBytes;
+    const writtenBefore = this.#rows.writtenBytes + this.#requests.writtenBytes;
     const result = this.#applyEntry(entry);
     const { configuration } = this.#applied;
     this.#applied = {
@@ -488,7 +503,7 @@ export class KeyValueStore implements StateMachine {
     };
     this.#sink?.applied(entry.index);
     // A short entry may append to a long value.
-    const writtenBytes = this.#rows.writtenBytes - writtenBefore;
+    const writtenBytes = this.#rows.writtenBytes + this.#requests.writtenBytes - writtenBefore;
     this.#appliedBytes += Math.max(entry.data.byteLength, writtenBytes);
     const bytesMax = this.#view === null ? appliedBytesMax : viewedBytesMax;
     const isDue = this.#appliedBytes - this.#triedBytes > bytesMax;
@@ -497,8 +512,8 @@ export class KeyValueStore implements StateMachine {
   }
 
   #applyEntry(entry: Entry): CommandResult | null {
-    const { data, kind } = entry;
-    const head = `${entry.index} ${entry.term} ${kind} ${data.byteLength}`;
+    const { data, kind, timeMs } = entry;
+    const head = `${entry.index} ${entry.term} ${kind} ${timeMs} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));
     switch (kind) {
       case "command":
@@ -514,25 +529,17 @@ export class KeyValueStore implements StateMachine {
     }
   }
 
-  #applyCommand({ data, index: revision }: Entry): CommandResult {
+  #applyCommand(entry: Entry): CommandResult {
+    const { data } = entry;
     if (readCommandHeader(data) === null) {
       return { op: "refused", detail: "the entry is for no state machine this version knows" };
     }
     const command = decodeCommand(commandBytes(data));
-    switch (command.op) {
-      case "put":
-        return { op: "put", created: this.#watched.put(command, revision) === null, revision };
-      case "delete": {
-        const deleted = this.#watched.remove(command.key) === null ? 0 : 1;
-        return { op: "delete", deleted, revision };
-      }
-      case "transaction":
-        return transact(this.#watched, command, revision);
-      case "refused":
-        return command;
-      default:
-        return unreachable(command);
-    }
+    if (command.op === "refused") return command;
+    const result = execute(this.#watched, this.#requests, { command, entry });
+    // What it came to is part of the history: the next one of this key is told the same.
+    if (command.op === "once") this.#history = crc32(this.#requests.hash.toString(), this.#history);
+    return result;
   }
 }
 
@@ -544,5 +551,7 @@ export const appliedState = (meta: StateMeta): AppliedState => ({
 });
 
 const rowsHash = ({ hashHigh, hashLow }: StateMeta): StateHash => new StateHash(hashHigh, hashLow);
+
+const bookHash = ({ bookHigh, bookLow }: StateMeta): StateHash => new StateHash(bookHigh, bookLow);
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;

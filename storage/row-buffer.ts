@@ -15,6 +15,10 @@ export interface BufferedRow {
   readonly createRevision: number;
   readonly revision: number;
   readonly checksum: number;
+  /** Undefined: it stays. */
+  readonly expiresMs: number | undefined;
+  /** The lease with which it goes. */
+  readonly lease: number | undefined;
 }
 
 export interface WaitingRow {

@@ -4,9 +4,13 @@ import { Buffer } from "node:buffer";
 import { assert, must } from "../server/raft/assert.ts";
 import { index, type Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
+import { Deadlines } from "../server/state-machine/deadlines.ts";
 import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
+import { LeasedKeys } from "../server/state-machine/leased-keys.ts";
 import {
   mergeRows,
+  rowOf,
+  withTtl,
   type NewRow,
   type RowChange,
   type Rows,
@@ -40,6 +44,10 @@ export class RowTable implements Rows {
   readonly #versions = new RowVersions();
   readonly #verification: StateVerification;
   #hash: StateHash;
+  readonly #deadlines = new Deadlines();
+  readonly #leased = new LeasedKeys();
+  /** Log time, as of the newest entry. */
+  timeMs = 0;
   /** Bytes of all values ever put. */
   writtenBytes = 0;
 
@@ -52,6 +60,7 @@ export class RowTable implements Rows {
       return Buffer.byteLength(key) + value.byteLength;
     };
     this.#verification = new StateVerification({ database, check });
+    this.#readLasting();
   }
 
   /** Over all rows as they are now. */
@@ -62,7 +71,7 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ changes
 
   put(row: NewRow, revision: Index): RowVersion | null {
-    const { key, contentType } = row;
+    const { key, contentType, expiresMs, lease } = row;
     const waiting = this.#buffer.get(key);
     const before = waiting === undefined ? this.#below(key) : waiting.row;
     const createRevision = before === null ? revision : before.createRevision;
@@ -70,7 +79,7 @@ export class RowTable implements Rows {
     // A copy: an entry's bytes are a view into a packet, or the log's.
     const value = row.value.slice();
     this.writtenBytes += value.byteLength;
-    const after = { value, contentType, createRevision, revision, checksum };
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
     this.#change(key, waiting, before, after);
     this.#hash.add(checksum, revision, createRevision);
     return before;
@@ -92,6 +101,58 @@ export class RowTable implements Rows {
     if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
     if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
     else waiting.row = row;
+    this.#deadlines.set(key, row?.expiresMs);
+    this.#leased.set(key, row?.lease);
+  }
+
+  touch(key: string, expiresMs: number): void {
+    const row = this.get(key);
+    if (row === null) return;
+    const { value, contentType, revision, createRevision } = row;
+    const waiting = this.#buffer.get(key);
+    const before = waiting === undefined ? this.#below(key) : waiting.row;
+    const lease = undefined;
+    const checksum = rowChecksum({ ...row, expiresMs, lease }, revision, createRevision);
+    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
+    this.writtenBytes += value.byteLength;
+    this.#change(key, waiting, before, after);
+    this.#hash.add(checksum, revision, createRevision);
+  }
+
+  get deadlines(): Deadlines {
+    return this.#deadlines;
+  }
+
+  get leased(): LeasedKeys {
+    return this.#leased;
+  }
+
+  /** What is kept in memory of the rows in the table. */
+  #readLasting(): void {
+    this.#readDeadlines();
+    this.#leased.clear();
+    let [lease, last] = [-1, ""];
+    for (;;) {
+      const page = this.#statements.leased.all(lease, last);
+      for (const found of page) {
+        [lease, last] = [found["lease"] as number, found["key"] as string];
+        this.#leased.set(last, lease);
+      }
+      if (page.length === 0) return;
+    }
+  }
+
+  #readDeadlines(): void {
+    this.#deadlines.clear();
+    let [time, last] = [-1, ""];
+    for (;;) {
+      const page = this.#statements.deadlines.all(time, last);
+      for (const { key, expires_ms: expires } of page) {
+        [time, last] = [expires as number, key as string];
+        this.#deadlines.set(last, time);
+      }
+      if (page.length === 0) return;
+    }
   }
 
   // ------------------------------------------------------------------ reading
@@ -122,13 +183,24 @@ export class RowTable implements Rows {
 
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
-    if (waiting !== undefined) return waiting.row && rowOf(key, waiting.row, false);
+    if (waiting !== undefined)
+      return waiting.row && withTtl(bufferedRow(key, waiting.row, false), this.timeMs);
     const found = this.#statements.get.get(key);
-    return found && this.#checkedRow(found);
+    return found && withTtl(this.#checkedRow(found), this.timeMs);
   }
 
   /** Without their values, rows cannot be checked: a scan of keys alone takes them as they are. */
   scan(range: KeyRange, options: ScanOptions): Iterable<Row> {
+    return this.#deadlines.count === 0
+      ? this.#scanAll(range, options)
+      : this.#scanWithTtl(range, options);
+  }
+
+  *#scanWithTtl(range: KeyRange, options: ScanOptions): Generator<Row> {
+    for (const row of this.#scanAll(range, options)) yield withTtl(row, this.timeMs);
+  }
+
+  #scanAll(range: KeyRange, options: ScanOptions): Iterable<Row> {
     let rows: Iterable<Row> = this.#scanStored(range, options);
     for (const buffer of [this.#frozen, this.#buffer]) {
       if (buffer === null || buffer.size === 0) continue;
@@ -160,7 +232,16 @@ export class RowTable implements Rows {
   #checkedRow(found: SqliteRow): Row {
     const row = readRow(found);
     const { key, value, contentType, createRevision, revision } = row;
-    const columns = [key, value, contentType, createRevision, revision, found["checksum"] ?? null];
+    const columns = [
+      key,
+      value,
+      contentType,
+      createRevision,
+      revision,
+      found["checksum"] ?? null,
+      found["expires_ms"] ?? null,
+      found["lease"] ?? null,
+    ];
     const detail = contradictionIn(columns);
     if (detail !== null) throw new StateDamaged(this.#path, detail);
     return row;
@@ -198,7 +279,9 @@ export class RowTable implements Rows {
   #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
     if (row !== null) {
       const { value, contentType, createRevision, revision, checksum } = row;
-      this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
+      const { expiresMs = null, lease = null } = row;
+      const columns = [contentType, createRevision, revision, checksum, expiresMs, lease] as const;
+      this.#statements.put.run(key, value, ...columns);
     } else if (stored !== null) {
       this.#statements.delete.run(key);
     }
@@ -225,6 +308,7 @@ export class RowTable implements Rows {
     this.written();
     this.#hash = hash;
     this.#buffer = new RowBuffer();
+    this.#readLasting();
   }
 
   /**
@@ -259,14 +343,14 @@ function* changesOf(
   { reverse, keysOnly }: ScanOptions,
 ): Generator<RowChange> {
   for (const [key, { row }] of buffer.within(range, reverse)) {
-    yield [key, row && rowOf(key, row, keysOnly)];
+    yield [key, row && bufferedRow(key, row, keysOnly)];
   }
 }
 
-const rowOf = (key: string, row: BufferedRow, isKeyOnly: boolean): Row => ({
-  key,
-  value: isKeyOnly ? noBytes : row.value,
-  contentType: row.contentType,
-  revision: index(row.revision),
-  createRevision: index(row.createRevision),
-});
+function bufferedRow(key: string, row: BufferedRow, isKeyOnly: boolean): Row {
+  const { contentType, expiresMs, lease } = row;
+  const value = isKeyOnly ? noBytes : row.value;
+  const revision = index(row.revision);
+  const createRevision = index(row.createRevision);
+  return rowOf({ key, value, contentType, expiresMs, lease }, { revision, createRevision });
+}

@@ -17,7 +17,7 @@ export interface SnapshotHead {
 export const encodeHead = ({ group, clusterId, id, applied, digest }: SnapshotHead): Uint8Array =>
   new TextEncoder().encode(
     JSON.stringify({
-      format: 1,
+      format: 3,
       group,
       clusterId,
       id,
@@ -27,6 +27,7 @@ export const encodeHead = ({ group, clusterId, id, applied, digest }: SnapshotHe
       configuration: applied.configuration,
       stateHash: digest.stateHash,
       historyHash: digest.historyHash,
+      bookHash: digest.bookHash,
     }),
   );
 
@@ -45,15 +46,17 @@ function readHead(head: unknown): SnapshotHead | null {
   const found = head as Record<string, unknown>;
   const numbers = ["group", "id", "lastIndex", "lastTerm", "logTimeMs"].map((name) => found[name]);
   const [group, id, lastIndex, lastTerm, logTimeMs] = numbers as number[];
-  const { format, clusterId, configuration, stateHash, historyHash } = found;
+  const { format, clusterId, configuration, stateHash, historyHash, bookHash } = found;
   const isHead =
-    format === 1 &&
+    format === 3 &&
     numbers.every(Number.isSafeInteger) &&
     typeof clusterId === "string" &&
     typeof stateHash === "string" &&
     /^[0-9a-f]{16}$/.test(stateHash) &&
     typeof historyHash === "string" &&
-    /^[0-9a-f]{8}$/.test(historyHash);
+    /^[0-9a-f]{8}$/.test(historyHash) &&
+    typeof bookHash === "string" &&
+    /^[0-9a-f]{16}$/.test(bookHash);
   if (!isHead) return null;
   const appliedIndex = index(lastIndex ?? 0);
   return {
@@ -66,6 +69,6 @@ function readHead(head: unknown): SnapshotHead | null {
       appliedTimeMs: logTimeMs ?? 0,
       configuration: decodeConfiguration(new TextEncoder().encode(JSON.stringify(configuration))),
     },
-    digest: { appliedIndex, stateHash, historyHash },
+    digest: { appliedIndex, stateHash, historyHash, bookHash },
   };
 }

@@ -4,17 +4,19 @@
  */
 
 import { crc32 } from "node:zlib";
-import type { Row } from "../server/state-machine/command.ts";
+import type { NewRow } from "../server/state-machine/rows.ts";
 
 /** Over everything in the row; stored with it, so that damage is noticed. 32 bits. */
 export function rowChecksum(
-  { key, value, contentType }: Pick<Row, "key" | "value" | "contentType">,
+  { key, value, contentType, expiresMs, lease }: NewRow,
   revision: number,
   createRevision: number,
 ): number {
   // The lengths tell where one part ends and the next begins.
   const typeLength = contentType === null ? "-" : contentType.length;
-  const head = `${revision} ${createRevision} ${typeLength} ${value.byteLength} `;
+  const time = expiresMs === undefined ? "" : `${expiresMs}! `;
+  const going = lease === undefined ? "" : `${lease}@ `;
+  const head = `${time}${going}${revision} ${createRevision} ${typeLength} ${value.byteLength} `;
   return crc32(value, crc32(head + key + (contentType ?? "")));
 }
 
@@ -32,6 +34,10 @@ export class StateHash {
   /** Of what `toString` gave. */
   static parse(text: string): StateHash {
     return new StateHash(Number.parseInt(text.slice(0, 8), 16), Number.parseInt(text.slice(8), 16));
+  }
+
+  copy(): StateHash {
+    return new StateHash(this.#high, this.#low);
   }
 
   get high(): number {

@@ -11,23 +11,44 @@ import {
   type SqliteDatabase,
   type SqliteRow,
   type SqliteStatement,
+  type SqliteValue,
 } from "./sqlite/port.ts";
 
 /** Grows with every change of what the tables mean. */
-const formatVersion = 2;
+const formatVersion = 5;
 
 /** "kvst": tells our file from any other SQLite database. */
 const applicationId = 0x6b767374;
 
-/** `kv` holds the users' rows and nothing else. `checksum` is `rowChecksum`'s. */
+/** `kv` holds the users' rows, and the hidden ones of leases and queues. `checksum` is `rowChecksum`'s. */
 const kvTable = `CREATE TABLE kv (
   key TEXT PRIMARY KEY,
   value BLOB NOT NULL,
   content_type TEXT,
   create_revision INTEGER NOT NULL,
   revision INTEGER NOT NULL,
-  checksum INTEGER NOT NULL
+  checksum INTEGER NOT NULL,
+  expires_ms INTEGER,
+  lease INTEGER
 ) WITHOUT ROWID`;
+
+const expiresIndex = `CREATE INDEX kv_expires ON kv (expires_ms) WHERE expires_ms IS NOT NULL`;
+
+const leaseIndex = `CREATE INDEX kv_lease ON kv (lease) WHERE lease IS NOT NULL`;
+
+/** Requests that are executed once; `checksum` is over all of the row. */
+const requestTableSql = `CREATE TABLE request (
+  number INTEGER PRIMARY KEY,
+  key TEXT NOT NULL,
+  fingerprint BLOB NOT NULL,
+  answer BLOB NOT NULL,
+  time_ms INTEGER NOT NULL,
+  bytes_ever INTEGER NOT NULL,
+  checksum INTEGER NOT NULL
+)`;
+
+/** A key comes again once its time is over. */
+const requestIndex = `CREATE INDEX request_key ON request (key)`;
 
 const metaTable = `CREATE TABLE meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -38,6 +59,8 @@ const metaTable = `CREATE TABLE meta (
   history INTEGER NOT NULL,
   hash_high INTEGER NOT NULL,
   hash_low INTEGER NOT NULL,
+  book_high INTEGER NOT NULL,
+  book_low INTEGER NOT NULL,
   configuration BLOB,
   checksum INTEGER NOT NULL
 )`;
@@ -52,15 +75,41 @@ export interface StateTable {
 
 export const userTable: StateTable = {
   name: "kv",
-  columns: ["key", "value", "content_type", "create_revision", "revision", "checksum"],
+  columns: [
+    "key",
+    "value",
+    "content_type",
+    "create_revision",
+    "revision",
+    "checksum",
+    "expires_ms",
+    "lease",
+  ],
+  keyCount: 1,
+};
+
+export const requestTable: StateTable = {
+  name: "request",
+  columns: ["number", "key", "fingerprint", "answer", "time_ms", "bytes_ever", "checksum"],
   keyCount: 1,
 };
 
 /** All but `meta`, which a snapshot's head stands for. */
-export const stateTables: readonly StateTable[] = [userTable];
+export const stateTables: readonly StateTable[] = [userTable, requestTable];
 
 /** Makes them all. */
-export const stateTablesSql = [kvTable].join("; ");
+export const stateTablesSql: string = [
+  kvTable,
+  expiresIndex,
+  leaseIndex,
+  requestTableSql,
+  requestIndex,
+].join("; ");
+
+/** Of a whole file, by their names. */
+const schema = [kvTable, expiresIndex, leaseIndex, metaTable, requestTableSql, requestIndex].join(
+  ";",
+);
 
 export interface StateMeta {
   readonly appliedIndex: number;
@@ -72,6 +121,9 @@ export interface StateMeta {
   /** The lanes of the state hash. */
   readonly hashHigh: number;
   readonly hashLow: number;
+  /** The same of what is kept besides the rows. */
+  readonly bookHigh: number;
+  readonly bookLow: number;
   /** As `encodeConfiguration` wrote it; null before the first. */
   readonly configuration: Uint8Array | null;
 }
@@ -83,6 +135,8 @@ const emptyMeta: StateMeta = {
   history: 0,
   hashHigh: 0,
   hashLow: 0,
+  bookHigh: 0,
+  bookLow: 0,
   configuration: null,
 };
 
@@ -116,7 +170,8 @@ export function openSchema(database: SqliteDatabase): StateMeta {
     createSchema(database, emptyMeta);
   } else {
     const found = tables.map((table) => table["sql"]).join(";");
-    if (id !== applicationId || found !== [kvTable, metaTable].join(";")) {
+    if (id === applicationId) refuseOtherFormat(database);
+    if (id !== applicationId || found !== schema) {
       throw new StateDamaged(database.path, "its tables are not those of a key-value state");
     }
   }
@@ -126,12 +181,31 @@ export function openSchema(database: SqliteDatabase): StateMeta {
   return readMeta(database.path, row);
 }
 
+/** A file of another version may be whole. A format that cannot be read is damage, found later. */
+function refuseOtherFormat(database: SqliteDatabase): void {
+  let format: SqliteValue | undefined;
+  try {
+    format = database.prepare("SELECT format FROM meta").get()?.["format"];
+  } catch (error) {
+    // There is no such table or column.
+    if (error instanceof SqliteError && error.code === "SQLITE_ERROR") return;
+    throw error;
+  }
+  if (typeof format !== "number" || format === formatVersion || format < 1) return;
+  const detail =
+    format > formatVersion
+      ? `its format ${format} is of a newer version of this program`
+      : `its format ${format} is of an older version of this program, which this one cannot read; ` +
+        "go on with that version, or begin anew in an empty directory";
+  throw new StateDamaged(database.path, detail, false);
+}
+
 /** In one transaction, so that a crash leaves an empty file or a whole one. */
 export function createSchema(database: SqliteDatabase, meta: StateMeta): void {
   database.exec("BEGIN IMMEDIATE");
   database.exec(`PRAGMA application_id = ${applicationId}`);
-  database.exec(`${kvTable}; ${metaTable}`);
-  database.exec(`INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, NULL, 0)`);
+  database.exec(`${stateTablesSql}; ${metaTable}`);
+  database.exec(`INSERT INTO meta VALUES (1, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0)`);
   saveMeta(prepareSaveMeta(database), meta);
   database.exec("COMMIT");
   syncDirectory(dirname(database.path));
@@ -140,7 +214,8 @@ export function createSchema(database: SqliteDatabase, meta: StateMeta): void {
 export const prepareSaveMeta = (database: SqliteDatabase): SqliteStatement =>
   database.prepare(
     `UPDATE meta SET format = ?, applied_index = ?, applied_term = ?, applied_time_ms = ?,
-       history = ?, hash_high = ?, hash_low = ?, configuration = ?, checksum = ?`,
+       history = ?, hash_high = ?, hash_low = ?, book_high = ?, book_low = ?, configuration = ?,
+       checksum = ?`,
   );
 
 /** `statement` is `prepareSaveMeta`'s. */
@@ -153,6 +228,8 @@ export function saveMeta(statement: SqliteStatement, meta: StateMeta): void {
     meta.history,
     meta.hashHigh,
     meta.hashLow,
+    meta.bookHigh,
+    meta.bookLow,
     meta.configuration,
     metaChecksum(meta),
   );
@@ -160,7 +237,8 @@ export function saveMeta(statement: SqliteStatement, meta: StateMeta): void {
 
 function metaChecksum(meta: StateMeta): number {
   const { appliedIndex, appliedTerm, appliedTimeMs, configuration } = meta;
-  const hashes = `${meta.history} ${meta.hashHigh} ${meta.hashLow}`;
+  const { hashHigh, hashLow, bookHigh, bookLow } = meta;
+  const hashes = `${meta.history} ${hashHigh} ${hashLow} ${bookHigh} ${bookLow}`;
   const head = `${appliedIndex} ${appliedTerm} ${appliedTimeMs} ${hashes}`;
   const checksum = crc32(`${formatVersion} ${head} ${configuration === null ? "-" : "+"}`);
   return configuration === null ? checksum : crc32(configuration, checksum);
@@ -168,10 +246,6 @@ function metaChecksum(meta: StateMeta): number {
 
 function readMeta(path: string, row: SqliteRow): StateMeta {
   const { format, checksum } = row;
-  if (typeof format === "number" && format > formatVersion) {
-    const detail = `its format ${format} is of a newer version of this program`;
-    throw new StateDamaged(path, detail, false);
-  }
   const meta = {
     appliedIndex: row["applied_index"],
     appliedTerm: row["applied_term"],
@@ -179,6 +253,8 @@ function readMeta(path: string, row: SqliteRow): StateMeta {
     history: row["history"],
     hashHigh: row["hash_high"],
     hashLow: row["hash_low"],
+    bookHigh: row["book_high"],
+    bookLow: row["book_low"],
     configuration: row["configuration"],
   } as StateMeta;
   if (format !== formatVersion || checksum !== metaChecksum(meta)) {

@@ -21,7 +21,7 @@ export function configure(database: SqliteDatabase): void {
 }
 
 export function prepareStatements(database: SqliteDatabase) {
-  const columns = "content_type, create_revision, revision, checksum";
+  const columns = "content_type, create_revision, revision, checksum, expires_ms, lease";
   // Forward it goes on behind the key in the middle, and backward below the one at the end.
   const scan = (value: string) => ({
     forward: database.prepare(
@@ -44,12 +44,21 @@ export function prepareStatements(database: SqliteDatabase) {
     ),
     put: database.prepare(
       // All columns: a row that went and came again in one transaction has another creation.
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?)
+      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value,
          content_type = excluded.content_type, create_revision = excluded.create_revision,
-         revision = excluded.revision, checksum = excluded.checksum`,
+         revision = excluded.revision, checksum = excluded.checksum,
+         expires_ms = excluded.expires_ms, lease = excluded.lease`,
     ),
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
+    deadlines: database.prepare(
+      `SELECT key, expires_ms FROM kv WHERE expires_ms IS NOT NULL
+         AND (expires_ms, key) > (?, ?) ORDER BY expires_ms, key LIMIT 1000`,
+    ),
+    leased: database.prepare(
+      `SELECT key, lease FROM kv WHERE lease IS NOT NULL
+         AND (lease, key) > (?, ?) ORDER BY lease, key LIMIT 1000`,
+    ),
     scanRows: scan("value"),
     scanKeys: scan("x'' AS value"),
     copyLog: database.prepare("PRAGMA main.wal_checkpoint(PASSIVE)"),

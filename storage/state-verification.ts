@@ -40,7 +40,7 @@ export class StateVerification {
   constructor({ database, check }: StateVerificationOptions) {
     this.#check = check;
     this.#next = database.prepare(
-      `SELECT key, value, content_type, create_revision, revision, checksum FROM kv
+      `SELECT key, value, content_type, create_revision, revision, checksum, expires_ms, lease FROM kv
        WHERE key > ? ORDER BY key LIMIT 1`,
     );
   }

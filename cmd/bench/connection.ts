@@ -15,6 +15,7 @@ const refusalBytesMax = 16 << 10;
 const joinedBytesMax = 16 << 10;
 
 const lastChunk = Buffer.from("0\r\n\r\n");
+const none = Buffer.alloc(0);
 
 export interface Reply {
   readonly status: number;
@@ -36,6 +37,8 @@ export class BenchConnection {
   /** The answer's head so far, or what of its body is kept. */
   #held: Buffer | null = null;
   #status = 0;
+  /** The end of what came in chunks so far: the last of them may come in pieces. */
+  #tail: Buffer = none;
   /** Bytes of the body that are to come; null while the head does, -1 where chunks tell its end. */
   #bodyLeft: number | null = null;
 
@@ -101,7 +104,9 @@ export class BenchConnection {
   #takeBody(chunk: Buffer): void {
     if (this.#status >= 400) this.#keep(chunk);
     if (this.#bodyLeft === -1) {
-      if (!chunk.subarray(-lastChunk.byteLength).equals(lastChunk)) return;
+      this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-lastChunk.byteLength);
+      if (!this.#tail.equals(lastChunk)) return;
+      this.#tail = none;
       this.#bodyLeft = 0;
     } else {
       this.#bodyLeft = (this.#bodyLeft ?? 0) - chunk.byteLength;

@@ -36,7 +36,11 @@ export interface Http1Host {
   reserve(bytes: number): boolean;
   release(bytes: number): void;
   /** Never throws, and never rejects. `body` is the bytes, or why they were not read. */
-  answer(head: Head, body: Uint8Array | Failure): Answer | Response | Promise<Answer | Response>;
+  answer(
+    head: Head,
+    body: Uint8Array | Failure,
+    client: Pick<Http1Connection, "gone">,
+  ): Answer | Response | Promise<Answer | Response>;
   /** Milliseconds that never go back. */
   nowMs(): number;
   /** The answer begins; `head` is null where there was none that could be understood. */
@@ -93,6 +97,8 @@ export class Http1Connection implements SocketEvents {
   #isAdvancing = false;
   #whenDrained: (() => void) | null = null;
   #stream: ReadableStreamDefaultReader<Uint8Array> | null = null;
+  /** Of the request in hand, where somebody wants to know. */
+  #gone: AbortController | null = null;
 
   constructor(socket: StreamSocket, host: Http1Host) {
     this.#socket = socket;
@@ -106,6 +112,13 @@ export class Http1Connection implements SocketEvents {
 
   get #isWrittenOut(): boolean {
     return this.#socket.waitingBytes === 0;
+  }
+
+  /** Of the request in hand: its client has closed the connection, or his side of it. */
+  gone(): AbortSignal {
+    this.#gone ??= new AbortController();
+    if (this.#hasEnded) this.#gone.abort();
+    return this.#gone.signal;
   }
 
   // ------------------------------------------------------------------ what the socket says
@@ -131,6 +144,7 @@ export class Http1Connection implements SocketEvents {
 
   ended(): void {
     this.#hasEnded = true;
+    this.#gone?.abort();
     // Half a request is none. A whole one is still answered: only that direction has ended.
     if (this.#phase !== "answering") this.destroy();
   }
@@ -177,6 +191,7 @@ export class Http1Connection implements SocketEvents {
     this.#input = nothing;
     this.#releaseBody();
     this.#whenDrained = null;
+    this.#gone?.abort();
     // Lets the source of a stream know that nobody listens any more.
     this.#stream?.cancel().catch(() => {});
     this.#socket.destroy();
@@ -306,7 +321,7 @@ export class Http1Connection implements SocketEvents {
     this.#sweeps = 0;
     this.#askedMs = this.#host.nowMs();
     assert(this.#head !== null, "a request has a head");
-    const answer = this.#host.answer(this.#head, body);
+    const answer = this.#host.answer(this.#head, body, this);
     if (answer instanceof Promise) void answer.then((later) => this.#send(later));
     else this.#send(answer);
   }
@@ -426,6 +441,7 @@ export class Http1Connection implements SocketEvents {
       return;
     }
     this.#head = null;
+    this.#gone = null;
     this.#sweeps = 0;
     if (!this.#isLast) {
       this.#phase = "head";

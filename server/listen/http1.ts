@@ -120,13 +120,21 @@ class Http1Server implements Http1Host, Listener {
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 
-  answer(head: Head, body: Uint8Array | Failure): Answer | Response | Promise<Answer | Response> {
+  answer(
+    head: Head,
+    body: Uint8Array | Failure,
+    client: Pick<Http1Connection, "gone">,
+  ): Answer | Response | Promise<Answer | Response> {
     const direct = this.#options.direct(head, body);
-    return direct ?? this.#answerResponse(head, body);
+    return direct ?? this.#answerResponse(head, body, () => client.gone());
   }
 
   /** By the standard's classes, for all that is not worth a shorter way. */
-  async #answerResponse(head: Head, body: Uint8Array | Failure): Promise<Response> {
+  async #answerResponse(
+    head: Head,
+    body: Uint8Array | Failure,
+    gone: () => AbortSignal,
+  ): Promise<Response> {
     const { target, method } = head;
     const host = head.headers.get("host") ?? "";
     const takesBody = method !== "GET" && method !== "HEAD";
@@ -143,7 +151,7 @@ class Http1Server implements Http1Host, Listener {
       return responseOf(refusal(notTaken, { write: true }));
     }
     try {
-      return await this.#options.fetch(request, { target, body });
+      return await this.#options.fetch(request, { target, body, gone });
     } catch {
       return problem({ ok: false, code: "internal", detail: "the server failed to answer" });
     }

@@ -34,8 +34,6 @@ export interface ChangeSink {
 export class WatchedRows implements Rows {
   readonly #rows: Rows;
   readonly #sink: ChangeSink;
-  /** What is removed goes because its time is over. */
-  isExpiring = false;
 
   constructor(rows: Rows, sink: ChangeSink) {
     this.#rows = rows;
@@ -64,12 +62,32 @@ export class WatchedRows implements Rows {
     return revisionsBefore;
   }
 
-  remove(key: string): RowRevisions | null {
+  remove(key: string, type: "delete" | "expire" = "delete"): RowRevisions | null {
     const rowBefore = this.#sink.wantsRowBefore ? this.#rows.get(key) : null;
     const revisionsBefore = this.#rows.remove(key);
     if (revisionsBefore === null) return null;
-    const type = this.isExpiring ? "expire" : "delete";
     this.#sink.changed({ type, key, row: null, revisionsBefore, rowBefore });
     return revisionsBefore;
+  }
+
+  /** No change: what is told of a row is its value and its revision. */
+  touch(key: string, expiresMs: number): void {
+    this.#rows.touch(key, expiresMs);
+  }
+
+  get leased(): Rows["leased"] {
+    return this.#rows.leased;
+  }
+
+  get deadlines(): Rows["deadlines"] {
+    return this.#rows.deadlines;
+  }
+
+  get timeMs(): number {
+    return this.#rows.timeMs;
+  }
+
+  set timeMs(timeMs: number) {
+    this.#rows.timeMs = timeMs;
   }
 }

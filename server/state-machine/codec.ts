@@ -1,14 +1,21 @@
 /**
  * Commands as MessagePack: `[1, key, value, contentType or nil]` puts, `[2, key]` deletes, `[3, …]` is a
- * transaction (see `transaction-codec.ts`). Written and read by hand, because every write passes here
- * twice and the shapes are fixed.
+ * transaction (see `transaction-codec.ts`), `[4, request key, fingerprint, command]` is any of these,
+ * to be done once; `[5, key, value, contentType or nil, milliseconds]` puts for so long, `[6, nil]` lets
+ * go of what is due. Written and read by hand, because every write passes here twice and the shapes are
+ * fixed.
  */
 
 import {
   contentTypeBytesMax,
+  fingerprintBytes,
   keyBytesMax,
+  requestKeyBytesMax,
+  ttlMsMax,
   valueBytesMax,
   type Command,
+  type OnceCommand,
+  type PlainCommand,
   type RefusedResult,
 } from "./command.ts";
 import { isKey, Reader, Writer } from "./command-bytes.ts";
@@ -16,13 +23,18 @@ import { encodeTransaction, readTransaction, transactionCode } from "./transacti
 
 const putCode = 1;
 const deleteCode = 2;
+const onceCode = 4;
+const putForCode = 5;
+const expireCode = 6;
 
 const encoder = new TextEncoder();
 
-/** Room for the array, the code and the heads of three fields. */
-const overheadBytes = 2 + 3 * 5;
+/** Room for the array, the code, the heads of three fields and a number. */
+const overheadBytes = 2 + 3 * 5 + 9;
 
 export function encodeCommand(command: Command): Uint8Array {
+  if (command.op === "once") return encodeOnce(command, encodeCommand(command.command));
+  if (command.op === "expire") return Uint8Array.of(0x92, expireCode, 0xc0);
   if (command.op === "transaction") return encodeTransaction(command);
   const key = encoder.encode(command.key);
   if (command.op === "delete") {
@@ -33,17 +45,58 @@ export function encodeCommand(command: Command): Uint8Array {
   const type = command.contentType === null ? null : encoder.encode(command.contentType);
   const bytes = overheadBytes + key.byteLength + command.value.byteLength + (type?.byteLength ?? 0);
   const writer = new Writer(bytes);
-  writer.byte(0x94).byte(putCode).field(0xd9, key).field(0xc4, command.value);
+  const { ttlMs } = command;
+  if (ttlMs === undefined) writer.byte(0x94).byte(putCode);
+  else writer.byte(0x95).byte(putForCode);
+  writer.field(0xd9, key).field(0xc4, command.value);
   if (type === null) writer.byte(0xc0);
   else writer.field(0xd9, type);
+  if (ttlMs !== undefined) writer.integer(BigInt(ttlMs));
   return writer.done();
 }
 
+/** `command` is what the plain one in it is encoded as. */
+export function encodeOnce(
+  { requestKey, fingerprint }: Pick<OnceCommand, "requestKey" | "fingerprint">,
+  command: Uint8Array,
+): Uint8Array {
+  const key = encoder.encode(requestKey);
+  const bytes = overheadBytes + key.byteLength + fingerprint.byteLength;
+  const head = new Writer(bytes).byte(0x94).byte(onceCode).field(0xd9, key);
+  const start = head.field(0xc4, fingerprint).done();
+  // The command is the last of the four as it is: nothing has to be copied to read it.
+  const data = new Uint8Array(start.byteLength + command.byteLength);
+  data.set(start);
+  data.set(command, start.byteLength);
+  return data;
+}
+
 /** Whether the state grows by it: where room is short, what makes room still passes. */
-export const takesRoom = (data: Uint8Array): boolean => data[0] !== 0x92 || data[1] !== deleteCode;
+export function takesRoom(data: Uint8Array): boolean {
+  if (data[0] === 0x94 && data[1] === onceCode) return takesRoom(readOnce(data).rest);
+  return data[0] !== 0x92 || (data[1] !== deleteCode && data[1] !== expireCode);
+}
 
 /** Never throws: bytes that are no command are refused, by the same words on every replica. */
 export function decodeCommand(data: Uint8Array): Command | RefusedResult {
+  const isExpire = data[0] === 0x92 && data[1] === expireCode;
+  if (isExpire && data.byteLength === 3 && data[2] === 0xc0) return { op: "expire" };
+  if (data[0] !== 0x94 || data[1] !== onceCode) return decodePlain(data);
+  const { requestKey, fingerprint, rest } = readOnce(data);
+  if (requestKey === null || !/^[ -~]+$/.test(requestKey)) return refused("a command");
+  if (fingerprint?.byteLength !== fingerprintBytes) return refused("a command");
+  const command = decodePlain(rest);
+  return command.op === "refused" ? command : { op: "once", requestKey, fingerprint, command };
+}
+
+function readOnce(data: Uint8Array) {
+  const reader = new Reader(data.subarray(2));
+  const requestKey = reader.text(requestKeyBytesMax);
+  const fingerprint = reader.bytes(fingerprintBytes);
+  return { requestKey, fingerprint, rest: reader.rest() };
+}
+
+function decodePlain(data: Uint8Array): PlainCommand | RefusedResult {
   const reader = new Reader(data);
   const count = reader.byte();
   const code = reader.byte();
@@ -51,12 +104,15 @@ export function decodeCommand(data: Uint8Array): Command | RefusedResult {
     const key = reader.text(keyBytesMax);
     return reader.isAtEnd && isKey(key) ? { op: "delete", key } : refused("a delete");
   }
-  if (count === 0x94 && code === putCode) {
+  const isFor = count === 0x95 && code === putForCode;
+  if (isFor || (count === 0x94 && code === putCode)) {
     const key = reader.text(keyBytesMax);
     const value = reader.bytes(valueBytesMax);
     const contentType = reader.skipNil() ? null : reader.text(contentTypeBytesMax);
-    if (reader.isAtEnd && isKey(key) && value !== null) {
-      return { op: "put", key, value, contentType };
+    const ttlMs = isFor ? reader.count(ttlMsMax) : null;
+    if (reader.isAtEnd && isKey(key) && value !== null && ttlMs !== 0) {
+      const put = { op: "put", key, value, contentType } as const;
+      return ttlMs === null ? put : { ...put, ttlMs };
     }
     return refused("a put");
   }

@@ -133,6 +133,11 @@ export class Reader {
     return 0;
   }
 
+  /** All that has not been read; nothing after a wrong byte. */
+  rest(): Uint8Array {
+    return this.#isBroken ? new Uint8Array() : this.#data.subarray(this.#at);
+  }
+
   /** What follows cannot be what it claims to be. */
   fail(): void {
     this.#isBroken = true;

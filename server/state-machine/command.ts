@@ -19,14 +19,40 @@ export interface PutCommand {
   readonly value: Uint8Array;
   /** Null where the writer named none. */
   readonly contentType: string | null;
+  /** From the entry's log time on; without it the row stays. */
+  readonly ttlMs?: number;
 }
+
+/** Lets go of rows whose time is over; the leader's own. */
+export interface ExpireCommand {
+  readonly op: "expire";
+}
+
+/** Ten years: who wants more wants none. */
+export const ttlMsMax: number = 10 * 365 * 24 * 60 * 60 * 1000;
 
 export interface DeleteCommand {
   readonly op: "delete";
   readonly key: string;
 }
 
-export type Command = PutCommand | DeleteCommand | Transaction;
+/** What is done, without regard to who asked for it how often. */
+export type PlainCommand = PutCommand | DeleteCommand | Transaction;
+
+/** Executed at most once under its key, however often it comes (see `once.ts`). */
+export interface OnceCommand {
+  readonly op: "once";
+  /** The client's: 1 … `requestKeyBytesMax` printable ASCII characters. */
+  readonly requestKey: string;
+  /** Tells the request from others that come under the same key; `fingerprintBytes` long. */
+  readonly fingerprint: Uint8Array;
+  readonly command: PlainCommand;
+}
+
+export const requestKeyBytesMax = 255;
+export const fingerprintBytes = 32;
+
+export type Command = PlainCommand | OnceCommand | ExpireCommand;
 
 export interface PutResult {
   readonly op: "put";
@@ -46,11 +72,24 @@ export interface RefusedResult {
   readonly detail: string;
 }
 
+export interface ExpiredResult {
+  readonly op: "expired";
+  readonly keys: readonly string[];
+}
+
+/** The request's key stands for another request, or for one too long ago. Nothing was done. */
+export interface MismatchResult {
+  readonly op: "mismatch";
+  readonly why: "other request" | "expired";
+}
+
 export type CommandResult =
   | PutResult
   | DeleteResult
   | TransactionResult
   | FailedResult
+  | ExpiredResult
+  | MismatchResult
   | RefusedResult;
 
 export interface Row {
@@ -61,6 +100,12 @@ export interface Row {
   readonly revision: Index;
   /** The index of the entry that created it. */
   readonly createRevision: Index;
+  /** Log time at which it goes. */
+  readonly expiresMs?: number;
+  /** What is left until then. */
+  readonly ttlMs?: number;
+  /** The lease with which it goes; then it has no time of its own. */
+  readonly lease?: number;
 }
 
 export interface GetQuery {

@@ -29,3 +29,9 @@ export function integerOfBytes(bytes: Uint8Array): bigint | null {
 
 export const integerBytes = (value: bigint): Uint8Array =>
   new TextEncoder().encode(value.toString());
+
+/** From digits alone; null where they are none, or too many to be exact. */
+export function revisionOfText(text: string): number | null {
+  const revision = /^\d{1,16}$/.test(text) ? Number(text) : -1;
+  return Number.isSafeInteger(revision) && revision >= 0 ? revision : null;
+}

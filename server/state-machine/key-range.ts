@@ -20,6 +20,9 @@ export const afterEveryKey: string = lastCodePoint.repeat(
   Math.floor(keyBytesMax / lastCodePointBytes) + 1,
 );
 
+/** The smallest text that can be a user's key: none holds a NUL. */
+export const firstKey = "\u0001";
+
 /** The smallest text that is greater than every key that starts with `prefix`. */
 export function afterPrefix(prefix: string): string {
   const points = [...prefix];

@@ -26,6 +26,8 @@ export interface StateDigest {
   readonly stateHash: string;
   /** Checksum over every entry ever applied, in order: 8 hex digits. */
   readonly historyHash: string;
+  /** 16 hex digits over what the state keeps besides the rows: the requests it remembers. */
+  readonly bookHash: string;
 }
 
 /** What a column of a row in a snapshot holds. Numbers are safe integers. */
@@ -93,6 +95,8 @@ export interface StateMachine {
   readonly isCommitting: boolean;
   /** Entry bytes applied and not committed. */
   readonly uncommittedBytes: number;
+  /** Log time at which the first row is to go, as of what is applied; null: none is. */
+  readonly nextDeadlineMs: number | null;
   /** Reads the applied state. Runs beside nothing: it is called between batches. */
   lookup(query: Query): Answer;
   digest(): StateDigest;

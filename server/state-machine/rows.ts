@@ -2,7 +2,9 @@
 
 import type { Index } from "../raft/entry.ts";
 import type { Row } from "./command.ts";
+import type { Deadlines } from "./deadlines.ts";
 import { compareKeys, type KeyRange } from "./key-range.ts";
+import type { LeasedKeysReader } from "./leased-keys.ts";
 
 /** What a condition looks at without reading the value. */
 export interface RowRevisions {
@@ -30,13 +32,37 @@ export interface NewRow {
   readonly key: string;
   readonly value: Uint8Array;
   readonly contentType: string | null;
+  /** Log time at which it goes; without it, it stays. */
+  readonly expiresMs?: number | undefined;
+  /** The lease with which it goes; not together with `expiresMs`. */
+  readonly lease?: number | undefined;
 }
 
 export interface Rows extends RowReader {
   /** Returns what was there before: a row that was there keeps its create revision. */
   put(row: NewRow, revision: Index): RowRevisions | null;
-  /** Returns what was there before. */
-  remove(key: string): RowRevisions | null;
+  /** Returns what was there before. `why` changes nothing but what those are told who watch. */
+  remove(key: string, why?: "delete" | "expire"): RowRevisions | null;
+  /** A row that is there goes at another time, and with no lease; nothing else of it changes. */
+  touch(key: string, expiresMs: number): void;
+  readonly deadlines: Pick<Deadlines, "count" | "next" | "has">;
+  readonly leased: LeasedKeysReader;
+  /** Log time of the entry that is applied. */
+  timeMs: number;
+}
+
+/** Such as readers give it. */
+export const withTtl = (row: Row, timeMs: number): Row =>
+  row.expiresMs === undefined ? row : { ...row, ttlMs: Math.max(0, row.expiresMs - timeMs) };
+
+/** A row without the fields that it has no value for. */
+export function rowOf(
+  { key, value, contentType, expiresMs, lease }: NewRow,
+  { revision, createRevision }: Pick<Row, "revision" | "createRevision">,
+): Row {
+  const row = { key, value, contentType, revision, createRevision };
+  if (lease !== undefined) return { ...row, lease };
+  return expiresMs === undefined ? row : { ...row, expiresMs };
 }
 
 /** A key and what stands there now; null: nothing any more. */
@@ -88,6 +114,8 @@ export function* mergeRows(
 export class Overlay implements Rows {
   readonly #base: Rows;
   readonly #changes = new Map<string, Row | null>();
+  #newDeadlines = 0;
+  #newLeased = 0;
 
   constructor(base: Rows) {
     this.#base = base;
@@ -109,11 +137,47 @@ export class Overlay implements Rows {
     return mergeRows(base, changesIn(this.#changes, range, options.reverse), options.reverse);
   }
 
-  put({ key, value, contentType }: NewRow, revision: Index): RowRevisions | null {
-    const before = this.revisions(key);
+  put(row: NewRow, revision: Index): RowRevisions | null {
+    const before = this.revisions(row.key);
     const createRevision = (before?.createRevision ?? revision) as Index;
-    this.#changes.set(key, { key, value, contentType, revision, createRevision });
+    this.#changes.set(row.key, withTtl(rowOf(row, { revision, createRevision }), this.timeMs));
+    this.#newDeadlines += row.expiresMs === undefined ? 0 : 1;
+    this.#newLeased += row.lease === undefined ? 0 : 1;
     return before;
+  }
+
+  touch(key: string, expiresMs: number): void {
+    const row = this.get(key);
+    if (row === null) return;
+    const touched = rowOf({ ...row, expiresMs, lease: undefined }, row);
+    this.#changes.set(key, withTtl(touched, this.timeMs));
+    this.#newDeadlines++;
+  }
+
+  get timeMs(): number {
+    return this.#base.timeMs;
+  }
+
+  /** One that is replaced counts as one more: near the most, no exactness is needed. */
+  get deadlines(): Pick<Deadlines, "count" | "next" | "has"> {
+    const { count, next } = this.#base.deadlines;
+    const has = (key: string): boolean => this.#base.deadlines.has(key);
+    return { count: count + this.#newDeadlines, next, has };
+  }
+
+  /** The counts are as those of deadlines. */
+  get leased(): LeasedKeysReader {
+    return {
+      count: this.#base.leased.count + this.#newLeased,
+      countOf: (lease) => this.#base.leased.countOf(lease) + this.#newLeased,
+      keysOf: (lease) => this.#keysOf(lease),
+    };
+  }
+
+  #keysOf(lease: number): string[] {
+    const keys = this.#base.leased.keysOf(lease).filter((key) => !this.#changes.has(key));
+    for (const [key, row] of this.#changes) if (row?.lease === lease) keys.push(key);
+    return keys.sort(compareKeys);
   }
 
   remove(key: string): RowRevisions | null {
@@ -125,6 +189,10 @@ export class Overlay implements Rows {
   /** Makes the changes, all of which were made at `revision`. */
   flush(revision: Index): void {
     for (const [key, row] of this.#changes) {
+      if (row !== null && row.revision !== revision) {
+        this.#base.touch(key, row.expiresMs as number);
+        continue;
+      }
       // One that went and came again was created anew.
       if (row === null || row.createRevision === revision) this.#base.remove(key);
       if (row !== null) this.#base.put(row, revision);

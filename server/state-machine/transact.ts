@@ -3,12 +3,20 @@
 import { unreachable } from "../raft/assert.ts";
 import type { Index } from "../raft/entry.ts";
 import { valueBytesMax, type Row } from "./command.ts";
+import { holderToken } from "./hidden-rows.ts";
 import { integerBytes, integerOfBytes, isInteger } from "./integer.ts";
 import type { KeyRange } from "./key-range.ts";
-import { Overlay, type RowReader, type Rows } from "./rows.ts";
+import {
+  attachProblem,
+  failed,
+  hasRoomFor,
+  runOnLeases,
+  tooManyDeadlines,
+  type Failed,
+} from "./lease-operations.ts";
+import { Overlay, type NewRow, type RowReader, type Rows } from "./rows.ts";
 import {
   rangeRowsMax,
-  resultBytesMax,
   type Condition,
   type FailedResult,
   type Operation,
@@ -20,11 +28,12 @@ import {
 export function transact(
   rows: Rows,
   { conditions, then, otherwise }: Transaction,
-  revision: Index,
+  options: RunOptions,
 ): TransactionResult | FailedResult {
   const succeeded = conditions.every((condition) => holds(rows, condition));
   const overlay = new Overlay(rows);
-  const run = new Run(overlay, revision);
+  const { revision } = options;
+  const run = new Run(overlay, options);
   const results: OperationResult[] = [];
   for (const operation of succeeded ? then : otherwise) {
     const result = run.do(operation);
@@ -52,6 +61,8 @@ function isTrue(reader: RowReader, condition: Condition): boolean {
       const row = reader.get(key);
       return row !== null && areEqual(row.value, condition.value);
     }
+    case "holder":
+      return holderToken(reader, key) === condition.token;
     default:
       return unreachable(kind);
   }
@@ -61,34 +72,44 @@ function areEqual(a: Uint8Array, b: Uint8Array): boolean {
   return a.byteLength === b.byteLength && a.every((byte, at) => byte === b[at]);
 }
 
-type Failed = Pick<FailedResult, "op" | "code" | "detail">;
-
-const failed = (code: FailedResult["code"], detail: string): Failed => ({
-  op: "failed",
-  code,
-  detail,
-});
-
 const keyText = (key: string): string => JSON.stringify(key);
+
+interface RunOptions {
+  readonly revision: Index;
+  /** Bytes of values that the results may have, and that may be made longer. */
+  readonly resultBytesMax: number;
+  /** The keys of the results count too. */
+  readonly countsKeys: boolean;
+}
 
 /** The operations of one transaction, with what is left of its limits. */
 class Run {
   readonly #rows: Rows;
   readonly #revision: Index;
-  #bytesLeft = resultBytesMax;
+  readonly #bytesMax: number;
+  #bytesLeft: number;
+  readonly #countsKeys: boolean;
   #deletesLeft = rangeRowsMax;
   #readsLeft = rangeRowsMax;
 
-  constructor(rows: Rows, revision: Index) {
+  constructor(rows: Rows, { revision, resultBytesMax, countsKeys }: RunOptions) {
     this.#rows = rows;
     this.#revision = revision;
+    this.#bytesMax = resultBytesMax;
+    this.#bytesLeft = resultBytesMax;
+    this.#countsKeys = countsKeys;
   }
 
   do(operation: Operation): OperationResult | Failed {
     const { op } = operation;
     switch (op) {
       case "put": {
-        const created = this.#rows.put(operation, this.#revision) === null;
+        const { key, ttlMs, lease } = operation;
+        if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+        const problem = lease === undefined ? null : attachProblem(this.#rows, lease);
+        if (problem !== null) return problem;
+        const row = { ...operation, expiresMs: this.#after(ttlMs) };
+        const created = this.#rows.put(row, this.#revision) === null;
         return { op, created, revision: this.#revision };
       }
       case "delete":
@@ -98,6 +119,13 @@ class Run {
       case "get":
       case "getdel":
         return this.#get(op, operation.key);
+      case "touch": {
+        const { key, ttlMs } = operation;
+        if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+        this.#rows.touch(key, this.#rows.timeMs + ttlMs);
+        const row = this.#rows.get(key);
+        return row === null || this.#takesRow(row) ? { op, row } : this.#tooMuch();
+      }
       case "revision": {
         const found = this.#rows.revisions(operation.key);
         return { op, revision: found && (found.revision as Index) };
@@ -110,6 +138,13 @@ class Run {
         return this.#number(operation);
       case "append":
         return this.#append(operation.key, operation.value);
+      case "leaseGrant":
+      case "leaseRenew":
+      case "leaseRevoke":
+      case "join":
+      case "leave":
+      case "setValue":
+        return runOnLeases(this.#rows, operation, this.#revision);
       default:
         return unreachable(op);
     }
@@ -133,7 +168,7 @@ class Run {
   #get(op: "get" | "getdel", key: string): OperationResult | Failed {
     const row = this.#rows.get(key);
     if (row === null) return { op, row };
-    if (!this.#takes(row.value.byteLength)) return tooMuch;
+    if (!this.#takesRow(row)) return this.#tooMuch();
     if (op === "getdel") this.#rows.remove(key);
     return { op, row };
   }
@@ -142,7 +177,7 @@ class Run {
     const rows: Row[] = [];
     for (const row of this.#rows.scan(range, { reverse: false, keysOnly: false })) {
       if (rows.length === limit) return { op: "range", rows, more: true };
-      if (this.#readsLeft === 0 || !this.#takes(row.value.byteLength)) return tooMuch;
+      if (this.#readsLeft === 0 || !this.#takesRow(row)) return this.#tooMuch();
       this.#readsLeft--;
       rows.push(row);
     }
@@ -169,7 +204,13 @@ class Run {
     }
     if (row !== null && value === before) return { op, value, revision: row.revision };
     const contentType = row?.contentType ?? null;
-    this.#rows.put({ key, value: integerBytes(value), contentType }, this.#revision);
+    const ttlMs = row === null && op === "incr" ? operation.ttlMs : undefined;
+    if (!this.#mayExpire(key, ttlMs)) return tooManyDeadlines;
+    const lasts = row ?? { expiresMs: this.#after(ttlMs) };
+    this.#rows.put(
+      { ...lasting(lasts), key, value: integerBytes(value), contentType },
+      this.#revision,
+    );
     return { op, value, revision: this.#revision };
   }
 
@@ -181,24 +222,43 @@ class Run {
       const detail = `the value of ${keyText(key)} would be ${length} bytes long`;
       return failed("too_large", `${detail}, the most is ${valueBytesMax}`);
     }
-    if (!this.#takes(length)) return tooMuch;
+    if (!this.#takes(length)) return this.#tooMuch();
     const value = new Uint8Array(length);
     value.set(start);
     value.set(end, start.byteLength);
-    this.#rows.put({ key, value, contentType: row?.contentType ?? null }, this.#revision);
+    const { contentType = null } = row ?? {};
+    this.#rows.put({ ...lasting(row ?? {}), key, value, contentType }, this.#revision);
     return { op: "append", value, revision: this.#revision };
+  }
+
+  #after(ttlMs: number | undefined): number | undefined {
+    return ttlMs === undefined ? undefined : this.#rows.timeMs + ttlMs;
+  }
+
+  #mayExpire(key: string, ttlMs: number | undefined): boolean {
+    return ttlMs === undefined || hasRoomFor(this.#rows, key);
+  }
+
+  #takesRow({ key, value }: Row): boolean {
+    return this.#takes(value.byteLength + (this.#countsKeys ? key.length : 0));
   }
 
   #takes(bytes: number): boolean {
     this.#bytesLeft -= bytes;
     return this.#bytesLeft >= 0;
   }
+
+  #tooMuch(): Failed {
+    const most = `${this.#bytesMax} bytes or ${rangeRowsMax} rows`;
+    return failed("too_large", `the results are more than ${most}; ask for less`);
+  }
 }
 
-const tooMuch = failed(
-  "too_large",
-  `the results are more than ${resultBytesMax} bytes or ${rangeRowsMax} rows; ask for less`,
-);
+/** How long a row stays, which a change of its value leaves as it was. */
+const lasting = ({ expiresMs, lease }: Pick<NewRow, "expiresMs" | "lease">) => ({
+  expiresMs,
+  lease,
+});
 
 function extreme(
   { op, value }: { readonly op: "max" | "min"; readonly value: bigint },

@@ -4,7 +4,7 @@
  */
 
 import { unreachable } from "../raft/assert.ts";
-import { contentTypeBytesMax, keyBytesMax, valueBytesMax } from "./command.ts";
+import { contentTypeBytesMax, keyBytesMax, ttlMsMax, valueBytesMax } from "./command.ts";
 import { isKey, Writer, type Reader } from "./command-bytes.ts";
 import type { KeyRange } from "./key-range.ts";
 import {
@@ -25,7 +25,7 @@ const boundBytesMax = keyBytesMax + 8;
 const overheadBytes = 64;
 const bytesPerUnit = 3;
 
-const conditionCodes = ["", "exists", "revision", "createRevision", "value"] as const;
+const conditionCodes = ["", "exists", "revision", "createRevision", "value", "holder"] as const;
 
 const operationCodes = [
   "",
@@ -40,6 +40,16 @@ const operationCodes = [
   "max",
   "min",
   "append",
+  "putFor",
+  "incrFor",
+  "touch",
+  "putLeased",
+  "leaseGrant",
+  "leaseRenew",
+  "leaseRevoke",
+  "join",
+  "leave",
+  "setValue",
 ] as const;
 
 const encoder = new TextEncoder();
@@ -72,7 +82,9 @@ function operationBytes(operation: Operation): number {
     bytes += (operation.range.start.length + operation.range.end.length) * bytesPerUnit;
   }
   if (operation.op === "put") bytes += (operation.contentType?.length ?? 0) * bytesPerUnit;
-  if (operation.op === "put" || operation.op === "append") bytes += operation.value.byteLength;
+  if ("value" in operation && operation.value instanceof Uint8Array) {
+    bytes += operation.value.byteLength;
+  }
   return bytes;
 }
 
@@ -89,6 +101,9 @@ function writeCondition(writer: Writer, condition: Condition): void {
     case "value":
       writer.field(0xc4, condition.value);
       return;
+    case "holder":
+      writer.integer(BigInt(condition.token));
+      return;
     default:
       unreachable(kind);
   }
@@ -96,13 +111,15 @@ function writeCondition(writer: Writer, condition: Condition): void {
 
 function writeOperation(writer: Writer, operation: Operation): void {
   const { op } = operation;
-  writer.byte(operationCodes.indexOf(op));
+  writer.byte(operationCodes.indexOf(codeNameOf(operation)));
   switch (op) {
     case "put": {
       const { key, value, contentType } = operation;
       writer.field(0xd9, text(key)).field(0xc4, value);
       if (contentType === null) writer.byte(0xc0);
       else writer.field(0xd9, text(contentType));
+      const last = operation.lease ?? operation.ttlMs;
+      if (last !== undefined) writer.integer(BigInt(last));
       return;
     }
     case "delete":
@@ -124,8 +141,12 @@ function writeOperation(writer: Writer, operation: Operation): void {
     case "incr": {
       const { key, by, min, max } = operation;
       writer.field(0xd9, text(key)).integer(by).integerOrNil(min).integerOrNil(max);
+      if (operation.ttlMs !== undefined) writer.integer(BigInt(operation.ttlMs));
       return;
     }
+    case "touch":
+      writer.field(0xd9, text(operation.key)).integer(BigInt(operation.ttlMs));
+      return;
     case "max":
     case "min":
       writer.field(0xd9, text(operation.key)).integer(operation.value);
@@ -133,9 +154,39 @@ function writeOperation(writer: Writer, operation: Operation): void {
     case "append":
       writer.field(0xd9, text(operation.key)).field(0xc4, operation.value);
       return;
+    case "leaseGrant":
+      writer.integer(BigInt(operation.ttlMs));
+      return;
+    case "leaseRenew":
+    case "leaseRevoke":
+      writer.integer(BigInt(operation.lease));
+      return;
+    case "join": {
+      const { key, value, lease, ttlMs, waits } = operation;
+      writer.field(0xd9, text(key)).field(0xc4, value);
+      writer.integerOrNil(lease === null ? null : BigInt(lease));
+      writer.integer(BigInt(ttlMs)).boolean(waits);
+      return;
+    }
+    case "leave":
+      writer.field(0xd9, text(operation.key)).integer(BigInt(operation.token));
+      return;
+    case "setValue": {
+      const { key, token, value } = operation;
+      writer.field(0xd9, text(key)).integer(BigInt(token)).field(0xc4, value);
+      return;
+    }
     default:
       unreachable(op);
   }
+}
+
+/** What lasts otherwise has another code: what was written before keeps its bytes. */
+function codeNameOf(operation: Operation): (typeof operationCodes)[number] {
+  const { op } = operation;
+  if (op === "put" && operation.lease !== undefined) return "putLeased";
+  if ((op === "put" || op === "incr") && operation.ttlMs !== undefined) return `${op}For`;
+  return op;
 }
 
 function writeRange(writer: Writer, { start, end }: KeyRange): void {
@@ -175,6 +226,14 @@ function readValue(reader: Reader): Uint8Array {
   return reader.bytes(valueBytesMax) ?? new Uint8Array();
 }
 
+function readTtl(reader: Reader): number {
+  const ttlMs = reader.count(ttlMsMax);
+  if (ttlMs === 0) reader.fail();
+  return ttlMs;
+}
+
+const readRevision = (reader: Reader): number => reader.count(Number.MAX_SAFE_INTEGER);
+
 function readRange(reader: Reader): KeyRange {
   const start = reader.text(boundBytesMax) ?? "";
   const end = reader.text(boundBytesMax) ?? "";
@@ -194,6 +253,8 @@ function readCondition(reader: Reader): Condition | null {
       return { kind, key, not, revision: reader.count(Number.MAX_SAFE_INTEGER) };
     case "value":
       return { kind, key, not, value: readValue(reader) };
+    case "holder":
+      return { kind, key, not, token: readRevision(reader) };
     default:
       return unreachable(kind);
   }
@@ -205,12 +266,18 @@ function readOperation(reader: Reader): Operation | null {
     case undefined:
     case "":
       return null;
-    case "put": {
+    case "put":
+    case "putFor":
+    case "putLeased": {
       const key = readKey(reader);
       const value = readValue(reader);
       const contentType = reader.skipNil() ? null : reader.text(contentTypeBytesMax);
-      return { op, key, value, contentType };
+      const put = { op: "put", key, value, contentType } as const;
+      if (op === "putLeased") return { ...put, lease: readRevision(reader) };
+      return op === "put" ? put : { ...put, ttlMs: readTtl(reader) };
     }
+    case "touch":
+      return { op, key: readKey(reader), ttlMs: readTtl(reader) };
     case "delete":
     case "get":
     case "getdel":
@@ -222,17 +289,34 @@ function readOperation(reader: Reader): Operation | null {
     }
     case "range":
       return { op, range: readRange(reader), limit: reader.count(rangeRowsMax) };
-    case "incr": {
+    case "incr":
+    case "incrFor": {
       const key = readKey(reader);
       const by = reader.integer();
       const min = reader.integerOrNil();
-      return { op, key, by, min, max: reader.integerOrNil() };
+      const incr = { op: "incr", key, by, min, max: reader.integerOrNil() } as const;
+      return op === "incr" ? incr : { ...incr, ttlMs: readTtl(reader) };
     }
     case "max":
     case "min":
       return { op, key: readKey(reader), value: reader.integer() };
     case "append":
       return { op, key: readKey(reader), value: readValue(reader) };
+    case "leaseGrant":
+      return { op, ttlMs: readTtl(reader) };
+    case "leaseRenew":
+    case "leaseRevoke":
+      return { op, lease: readRevision(reader) };
+    case "join": {
+      const key = readKey(reader);
+      const value = readValue(reader);
+      const lease = reader.skipNil() ? null : readRevision(reader);
+      return { op, key, value, lease, ttlMs: readTtl(reader), waits: reader.boolean() };
+    }
+    case "leave":
+      return { op, key: readKey(reader), token: readRevision(reader) };
+    case "setValue":
+      return { op, key: readKey(reader), token: readRevision(reader), value: readValue(reader) };
     default:
       return unreachable(op);
   }

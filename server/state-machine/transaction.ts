@@ -29,6 +29,8 @@ export type Condition = About &
     | { readonly kind: "revision" | "createRevision"; readonly revision: number }
     /** A key without a row has no value, not even an empty one. */
     | { readonly kind: "value"; readonly value: Uint8Array }
+    /** Of a queue, whose name is in `key`: who is in front has this token; 0: nobody is in it. */
+    | { readonly kind: "holder"; readonly token: number }
   );
 
 /** Numbers are of 64 bits, signed. A key without a row counts as 0, and takes any `max` or `min`. */
@@ -38,7 +40,12 @@ export type Operation =
       readonly key: string;
       readonly value: Uint8Array;
       readonly contentType: string | null;
+      readonly ttlMs?: number;
+      /** Goes with this one; not together with `ttlMs`. */
+      readonly lease?: number;
     }
+  /** The row's value stays, and its revision: it goes at another time. */
+  | { readonly op: "touch"; readonly key: string; readonly ttlMs: number }
   | { readonly op: "delete" | "get" | "revision"; readonly key: string }
   | { readonly op: "getdel"; readonly key: string }
   /** `limit` null: all of them, or, where they are more than `rangeRowsMax`, nothing. */
@@ -51,9 +58,31 @@ export type Operation =
       readonly by: bigint;
       readonly min: bigint | null;
       readonly max: bigint | null;
+      /** Where there is no row yet. */
+      readonly ttlMs?: number;
     }
   | { readonly op: "max" | "min"; readonly key: string; readonly value: bigint }
-  | { readonly op: "append"; readonly key: string; readonly value: Uint8Array };
+  | { readonly op: "append"; readonly key: string; readonly value: Uint8Array }
+  | { readonly op: "leaseGrant"; readonly ttlMs: number }
+  | { readonly op: "leaseRenew" | "leaseRevoke"; readonly lease: number }
+  /** Of a queue, whose name is in `key`. */
+  | {
+      readonly op: "join";
+      readonly key: string;
+      readonly value: Uint8Array;
+      /** Null: one is granted, for `ttlMs`. */
+      readonly lease: number | null;
+      readonly ttlMs: number;
+      /** Otherwise nothing is done where others are in front. */
+      readonly waits: boolean;
+    }
+  | { readonly op: "leave"; readonly key: string; readonly token: number }
+  | {
+      readonly op: "setValue";
+      readonly key: string;
+      readonly token: number;
+      readonly value: Uint8Array;
+    };
 
 export interface Transaction {
   readonly op: "transaction";
@@ -86,7 +115,20 @@ export type OperationResult =
   | { readonly op: "incr" | "max" | "min"; readonly value: bigint; readonly revision: Index }
   | { readonly op: "append"; readonly value: Uint8Array; readonly revision: Index }
   /** Null where there is no such row. */
-  | { readonly op: "revision"; readonly revision: Index | null };
+  | { readonly op: "touch"; readonly row: Row | null }
+  | { readonly op: "revision"; readonly revision: Index | null }
+  | { readonly op: "leaseGrant"; readonly lease: Index }
+  | { readonly op: "leaseRenew"; readonly ttlMs: number }
+  | { readonly op: "leaseRevoke"; readonly deleted: number }
+  /** Null where it did not want to wait. */
+  | {
+      readonly op: "join";
+      readonly token: Index | null;
+      readonly lease: number | null;
+      readonly isFirst: boolean;
+    }
+  | { readonly op: "leave"; readonly left: boolean }
+  | { readonly op: "setValue"; readonly revision: Index };
 
 export interface TransactionResult {
   readonly op: "transaction";
@@ -100,7 +142,8 @@ export interface TransactionResult {
 /** Nothing of the transaction happened: the same on every replica. */
 export interface FailedResult {
   readonly op: "failed";
-  readonly code: "conflict" | "too_large";
+  /** `not_found`: a lease, or a place in a queue. */
+  readonly code: "conflict" | "too_large" | "not_found";
   readonly detail: string;
   /** Of the operation that could not be done, among those of its side. */
   readonly position: number;

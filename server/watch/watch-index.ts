@@ -1,5 +1,6 @@
 /** Finds the watchers of a key: what it costs grows with those that are found, and with the ranges. */
 
+import { isHidden } from "../state-machine/hidden-rows.ts";
 import { compareKeys, type KeyRange } from "../state-machine/key-range.ts";
 
 /** What a watcher looks at. */
@@ -13,7 +14,7 @@ export function isWatched(watched: Watched, key: string): boolean {
     case "key":
       return key === watched.key;
     case "prefix":
-      return key.startsWith(watched.prefix);
+      return key.startsWith(watched.prefix) && (watched.prefix !== "" || !isHidden(key));
     case "range":
       return isInRange(watched.range, key);
   }
@@ -47,6 +48,7 @@ export class WatchIndex<W extends { readonly watched: Watched }> {
   each(key: string, found: (watcher: W) => void): void {
     this.#byKey.get(key)?.forEach(found);
     for (const length of this.#lengths.keys()) {
+      if (length === 0 && isHidden(key)) continue;
       if (length <= key.length) this.#byPrefix.get(key.slice(0, length))?.forEach(found);
     }
     for (const watcher of this.#ranges) if (isWatched(watcher.watched, key)) found(watcher);

@@ -31,14 +31,18 @@ export function eventLines(events: readonly WatchEvent[], withBefore: boolean): 
   return events.map((event) => `${JSON.stringify(eventJson(event, withBefore))}\n`).join("");
 }
 
-/** As a browser's `EventSource` takes them: its next request names the last id. */
+/**
+ * As a browser's `EventSource` takes them: its next request names the last id. Only the last change of
+ * a revision has one, so that a connection that breaks off before it gets the whole revision again.
+ */
 export function serverSentEvents(events: readonly WatchEvent[], withBefore: boolean): string {
   let text = "";
   for (const event of events) {
     const data = JSON.stringify(
       event.type === "progress" ? { revision: event.revision } : eventJson(event, withBefore),
     );
-    text += `id: ${event.revision}\nevent: ${event.type}\ndata: ${data}\n\n`;
+    const isWhole = event.type === "progress" || event.isLast;
+    text += `${isWhole ? `id: ${event.revision}\n` : ""}event: ${event.type}\ndata: ${data}\n\n`;
   }
   return text;
 }

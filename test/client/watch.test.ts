@@ -77,6 +77,29 @@ test("history that is gone ends it with the oldest revision", async () => {
   }
 });
 
+test("a node that remembers less is passed over for one that remembers more", async () => {
+  const { kv, asked } = fakeClient(({ origin }, turn) =>
+    turn === 1 || (turn > 2 && origin === asked[0]?.origin)
+      ? problem(410, "compacted", { oldestRevision: 90 })
+      : lines(put("a", 5)),
+  );
+  const { value } = await kv.watch({ prefix: "", since: 3 }).next();
+  assert.equal([value?.revision, asked.length], [5, 2]);
+  assert.is.not(asked[0]?.origin, asked[1]?.origin);
+});
+
+test("where none remembers, it is told from where the best of them does", async () => {
+  const { kv, asked } = fakeClient((_, turn) =>
+    problem(410, "compacted", { oldestRevision: turn === 1 ? 70 : 90 }),
+  );
+  const error: unknown = await kv
+    .watch({ prefix: "", since: 3 })
+    .next()
+    .catch((reason: unknown) => reason);
+  assert.ok(KvError.is(error, "compacted"), String(error));
+  assert.equal([error.oldestRevision, asked.length], [70, 2]);
+});
+
 test("a signal ends it, and so does close()", async () => {
   for (const way of ["signal", "close"]) {
     const { kv } = fakeClient(() => lines(put("a", 5)));

@@ -12,12 +12,9 @@ import {
   type Configuration,
 } from "../../server/raft/configuration.ts";
 import { index, nodeId, term, type Entry } from "../../server/raft/entry.ts";
-import { createGroup, openGroup } from "../../storage/group-files.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
-import { KeyValueStore } from "../../storage/key-value-store.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
-import { setStateAside } from "../../storage/state-aside.ts";
-import { driver } from "../storage/store-scene.ts";
+import { newGroup } from "../storage/new-group.ts";
 
 const disk = new NodeDisk();
 
@@ -44,20 +41,11 @@ async function withNode(
 ): Promise<void> {
   const dataDir = mkdtempSync(join(tmpdir(), "kv-recover-"));
   const path = join(dataDir, "node-1");
-  const options = { disk, directory: `${path}/group-0`, group: 0, drawSalt: () => 7 };
   disk.makeDirectory(path);
   writeFileSync(`${path}/lock`, "");
-  createGroup(options);
   const identity = { nodeId: nodeId(1), incarnation: incarnationOf(1), clusterId: "c".repeat(32) };
   writeIdentity(disk, path, { ...identity, members: members(1, 2, 3).members });
-  const opened = openGroup({
-    ...options,
-    openMachine: (file) => KeyValueStore.open({ driver, path: file }),
-    setMachineAside: setStateAside,
-    hasPeers: () => true,
-  });
-  if (!opened.ok) throw new Error(opened.damage.detail);
-  const { log, machine, hardState } = opened.files;
+  const { log, machine, hardState } = newGroup(`${path}/group-0`);
   const entries = later.map((each, i): Entry => {
     const data = encodeConfiguration({ ...each, revision: i + 1 });
     return { index: index(i + 1), term: term(1), kind: "configuration", timeMs: 1, data };

@@ -153,7 +153,46 @@ async function watches(): Promise<void> {
   same((await failed).code, "aborted", "a signal ends a watch");
 }
 
-for (const part of [keys, dotKeys, conditions, ranges, counters, transactions, types, watches]) {
-  await part();
+async function locks(): Promise<void> {
+  const name = `${prefix}lock/ä`;
+  const first = await kv.lock(name, { ttl: "5s" });
+  const taken = await errorOf(kv.lock(name, { wait: 0 }));
+  same([taken.code, taken.outcome], ["conflict", "not_applied"], "taken");
+  await kv.put(`${prefix}leased`, "v", { lease: first.lease });
+  const fenced = (token: number) =>
+    kv
+      .txn()
+      .when({ lock: name, token })
+      .do({ op: "put", key: `${prefix}fenced`, value: String(token) })
+      .commit();
+  same((await fenced(first.token)).succeeded, true, "fence");
+  const waiting = kv.lock(name, { ttl: "5s" });
+  await first.release();
+  {
+    await using second = await waiting;
+    same(second.token > first.token, true, "tokens grow");
+    same((await fenced(first.token)).succeeded, false, "fenced off");
+    same(second.signal.aborted, false, "held");
+  }
+  same(await kv.get(`${prefix}leased`), undefined, "what was put with the lock's lease is gone");
+  await (await kv.lock(name, { wait: "1s" })).release();
+  const leader = await kv.campaign(name, "one", { ttl: "5s" });
+  await leader.proclaim(new Uint8Array([255]));
+  same([...((await kv.leader(name))?.value ?? [])], [255], "leader");
+  await leader.resign();
+  same(await kv.leader(name), undefined, "nobody leads");
+  const lease = await kv.lease("5s");
+  await kv.put(`${prefix}leased`, "v", { lease: lease.id });
+  same((await kv.touch(`${prefix}n`, "1s")) === undefined, true, "touch of nothing");
+  await lease.end();
+  await lease.end();
+  same(await kv.get(`${prefix}leased`), undefined, "lease");
+  const gone = await errorOf(kv.put(`${prefix}leased`, "v", { lease: lease.id }));
+  same([gone.code, gone.field], ["not_found", "lease"], "a lease that is gone");
+  // Kept by nobody's wish to live: the program ends all the same.
+  await kv.lock(`${name}/left`, { ttl: "1s" });
 }
+
+const parts = [keys, dotKeys, conditions, ranges, counters, transactions, types, watches, locks];
+for (const part of parts) await part();
 console.log("done");

@@ -109,11 +109,16 @@ scenario(
     const forced = await backUp(scope, cluster, file, "--force");
     assert.is(forced.code, 0, forced.stderr);
     assert.is(readFileSync(file).subarray(0, 15).toString(), "SQLite format 3");
+    writeFileSync(`${file}.tmp`, "precious");
+    const same = join(directory, "same");
+    const rivals = await Promise.all([1, 2, 3].map(() => backUp(scope, cluster, same)));
+    assert.is(rivals.filter(({ code }) => code === 0).length, 1, "one of them takes the name");
+    assert.is(readFileSync(same).subarray(0, 15).toString(), "SQLite format 3");
     await cluster.killAll();
-    writeFileSync(join(directory, "other.tmp"), "mine");
     const nobody = await backUp(scope, cluster, join(directory, "other"));
     assert.is(nobody.code, 3, nobody.stderr);
-    assert.equal(readdirSync(directory), ["backup", "other.tmp"]);
+    assert.equal(readdirSync(directory).sort(), ["backup", "backup.tmp", "same"]);
+    assert.is(readFileSync(`${file}.tmp`, "utf8"), "precious");
     const bytes = readFileSync(file);
     bytes[bytes.indexOf("1".repeat(1_000))] = 0x32;
     writeFileSync(file, bytes);

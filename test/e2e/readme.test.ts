@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import packageJson from "../../package.json" with { type: "json" };
 import { Cluster, type ClusterNode } from "./cluster.ts";
 import { root } from "./executable.ts";
 import { freePorts } from "./ports.ts";
@@ -53,8 +54,16 @@ for (const [runtime, words] of Object.entries(runtimes)) {
     const directory = scope.temporaryDirectory();
     mkdirSync(join(directory, "node_modules"));
     symlinkSync(root, join(directory, "node_modules/kv"));
-    const imports = { "kv/client": join(root, "client/client.ts") };
+    symlinkSync(join(root, "node_modules/keyv"), join(directory, "node_modules/keyv"));
+    const imports = Object.fromEntries(
+      Object.entries(packageJson.exports).map(([name, path]) => [
+        `kv${name.slice(1)}`,
+        join(root, path),
+      ]),
+    );
     writeFileSync(join(directory, "deno.json"), JSON.stringify({ imports }));
+    const dependencies = { kv: "*", keyv: "*" };
+    writeFileSync(join(directory, "package.json"), JSON.stringify({ dependencies }));
     const [nobodys = 0] = await freePorts(1);
     for (const { name, code, prints } of programs) {
       const path = join(directory, `program-${name}.ts`);

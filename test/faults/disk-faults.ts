@@ -11,34 +11,62 @@ import type { World } from "./world.ts";
 /** A node under load syncs many times a second. */
 const proofMs = 15_000;
 
-/** The system call fails once, as late as `when` says: the process ends and names a file. */
-class DiskError implements Fault {
+/** What a system call of a node does that ends the process; healed, the node is started again. */
+abstract class FatalCall implements Fault {
   readonly name: string;
   readonly #target: Target;
   readonly #what: string;
   #victim: ClusterNode | null = null;
 
-  constructor(target: Target, calls: string, when: number) {
+  /** `what`: the calls and what becomes of them, in the words of strace. */
+  constructor(target: Target, what: string) {
     this.#target = target;
-    this.#what = `${calls}:error=EIO:when=${when}`;
-    this.name = `${target}: ${this.#what}`;
+    this.#what = what;
+    this.name = `${target}: ${what}`;
   }
+
+  /** Waits for the end that proves the fault, and says what it was. */
+  protected abstract prove(victim: ClusterNode, injection: Injection): Promise<string>;
 
   async start(world: World): Promise<string> {
     const victim = await world.claim(this.#target);
     this.#victim = victim;
     const injection = await Injection.attach(world.scope, victim, this.#what);
-    const { code, signal } = await victim.process.endsWithin(proofMs);
-    const last = victim.process.errorLines.at(-1) ?? "";
-    assert.is(injection.count, 1, "it fails once");
-    assert.ok(code !== null && code !== 0, `it ends with an error, not ${code} ${signal}`);
-    assert.ok(last.includes(victim.directory), `the last line names a file: ${last}`);
-    return `node ${victim.id} ended with code ${code}`;
+    return `node ${victim.id} ${await this.prove(victim, injection)}`;
   }
 
   async heal(world: World): Promise<void> {
     if (this.#victim !== null) world.revive(this.#victim);
     await Promise.resolve();
+  }
+}
+
+/** The system call fails once, as late as `when` says: the process ends and names a file. */
+class DiskError extends FatalCall {
+  constructor(target: Target, calls: string, when: number) {
+    super(target, `${calls}:error=EIO:when=${when}`);
+  }
+
+  protected async prove(victim: ClusterNode, injection: Injection): Promise<string> {
+    const { code, signal } = await victim.process.endsWithin(proofMs);
+    const last = victim.process.errorLines.at(-1) ?? "";
+    assert.is(injection.count, 1, "it fails once");
+    assert.ok(code !== null && code !== 0, `it ends with an error, not ${code} ${signal}`);
+    assert.ok(last.includes(victim.directory), `the last line names a file: ${last}`);
+    return `ended with code ${code}`;
+  }
+}
+
+/** SIGKILL in the middle of the nth system call of a kind. */
+class KillAtCall extends FatalCall {
+  constructor(target: Target, calls: string, when: number) {
+    super(target, `${calls}:signal=KILL:when=${when}`);
+  }
+
+  protected async prove(victim: ClusterNode): Promise<string> {
+    const { signal } = await victim.process.endsWithin(proofMs);
+    assert.is(signal, "SIGKILL");
+    return "ended by SIGKILL";
   }
 }
 
@@ -68,34 +96,6 @@ class SlowSync implements Fault {
   async heal(world: World): Promise<void> {
     await this.#injection?.detach();
     if (this.#victim !== null) world.release(this.#victim);
-  }
-}
-
-/** SIGKILL in the middle of the nth system call of a kind. */
-class KillAtCall implements Fault {
-  readonly name: string;
-  readonly #target: Target;
-  readonly #what: string;
-  #victim: ClusterNode | null = null;
-
-  constructor(target: Target, calls: string, when: number) {
-    this.#target = target;
-    this.#what = `${calls}:signal=KILL:when=${when}`;
-    this.name = `${target}: ${this.#what}`;
-  }
-
-  async start(world: World): Promise<string> {
-    const victim = await world.claim(this.#target);
-    this.#victim = victim;
-    await Injection.attach(world.scope, victim, this.#what);
-    const { signal } = await victim.process.endsWithin(proofMs);
-    assert.is(signal, "SIGKILL");
-    return `node ${victim.id} ended by SIGKILL`;
-  }
-
-  async heal(world: World): Promise<void> {
-    if (this.#victim !== null) world.revive(this.#victim);
-    await Promise.resolve();
   }
 }
 

@@ -14,6 +14,7 @@ import { LineEditor, type EditorKey } from "../../repl/line-editor.ts";
 import { LineSplitter } from "../../repl/line-splitter.ts";
 import { parseLine } from "../../repl/parser.ts";
 import {
+  jsonLine,
   renderKey,
   renderKeyStart,
   renderLine,
@@ -33,6 +34,13 @@ const pieces = [
   "list ",
   "help ",
   "exit",
+  "append ",
+  ".mode json",
+  "\n.timing on\n",
+  " --limit ",
+  " --ttl=5s ",
+  "--if-match",
+  "txn {",
   "k",
   "value",
   " ",
@@ -140,13 +148,20 @@ export function checkRendering(tape: Tape): void {
   const shownKey = renderKey(key);
   assertSafe(shownKey, "a key");
   if (key !== "") {
-    assert.equal(parseLine(`get ${shownKey}`), { ok: true, command: { name: "get", key } });
+    assert.equal(parseLine(`get ${shownKey}`), {
+      ok: true,
+      command: { name: "get", key, options: {} },
+    });
   }
   const start = renderKeyStart(key);
   if (start !== "") {
     const whole = start.startsWith('"') ? `${start}"` : start;
-    assert.equal(parseLine(`list ${whole}`), { ok: true, command: { name: "list", prefix: key } });
+    const command = { name: "list", options: { prefix: key } };
+    assert.equal(parseLine(`list ${whole}`), { ok: true, command });
   }
+  const asJson = jsonLine({ key });
+  assertSafe(asJson, "a line of JSON");
+  assert.equal(JSON.parse(asJson), { key });
   assertSafe(renderListedValue(value), "a listed value");
   assert.ok(renderListedValue(value).length < 2_000, "a listed value is short");
   const shownValue = renderValue(value);
@@ -156,7 +171,8 @@ export function checkRendering(tape: Tape): void {
   if (value.byteLength > 100_000) return;
   const text = decoded(value);
   if (shownValue !== text) {
-    const command = { name: "put", key: "k", value: new Uint8Array(value) } as const;
+    const put = { name: "put", key: "k", value: new Uint8Array(value) };
+    const command = { ...put, options: {} };
     assert.equal(parseLine(`put k ${shownValue}`), { ok: true, command }, "the quotes read back");
   }
   const imitation = new TextEncoder().encode(shownValue);

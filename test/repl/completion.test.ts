@@ -22,6 +22,8 @@ async function completed(store: MemoryStore, before: string): Promise<string> {
 const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["a command's name", [], "sta", "status "],
   ["a command's name after blanks", [], "  pu", "  put "],
+  ["a command that another begins with", [], "ge", "get "],
+  ["the other one by a letter more", [], "getd", "getdel "],
   ["the topic of help", [], "help ex", "help exit "],
   ["nothing for an unknown command", ["k1"], "frob k", "frob k"],
   ["a key", ["greeting"], "get gr", "get greeting "],
@@ -34,6 +36,15 @@ const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["the common beginning in whole characters", ["😀", "😁"], "get ", "get "],
   ["a prefix for list", ["user/1"], "list us", "list user/1 "],
   ["no value", ["k", "v1"], "put k v", "put k v"],
+  ["a key for a counter", ["visits"], "incr v", "incr visits "],
+  ["a flag", [], "put k v --if-m", "put k v --if-match "],
+  ["a flag in the place of a prefix", ["--k"], "list --rev", "list --reverse "],
+  ["a key that looks like a flag where one is needed", ["--k"], "get --", 'get "--k" '],
+  ["no flag that is there", [], "list --reverse --rev", "list --reverse --rev"],
+  ["a key as a flag's value", ["user/1"], "list --start us", "list --start user/1 "],
+  ["a level", [], "get k --level lo", "get k --level local "],
+  ["a mode", [], ".mode ta", ".mode table "],
+  ["a setting", [], ".ti", ".timing "],
 ];
 
 for (const [name, keys, before, after] of cases) {

@@ -42,22 +42,31 @@ const puts: [line: string, key: string, value: string][] = [
 
 for (const [line, key, value] of puts) {
   test(`${JSON.stringify(line)} is a put`, () => {
-    assert.equal(commandOf(line), { name: "put", key, value: text(value) });
+    assert.equal(commandOf(line), { name: "put", key, value: text(value), options: {} });
   });
 }
 
 test("\\xHH writes bytes that are no text", () => {
   const value = Uint8Array.from([0xff, 0x00, 0x61]);
-  assert.equal(commandOf('put k "\\xff\\x00a"'), { name: "put", key: "k", value });
+  const put = { name: "put", key: "k", value, options: {} };
+  assert.equal(commandOf('put k "\\xff\\x00a"'), put);
 });
 
 const others: [line: string, command: unknown][] = [
   ["", null],
   [" \t ", null],
-  ["get k", { name: "get", key: "k" }],
-  ['del "a b"', { name: "del", key: "a b" }],
-  ["list", { name: "list", prefix: "" }],
-  ["list user/", { name: "list", prefix: "user/" }],
+  ["get k", { name: "get", key: "k", options: {} }],
+  ['del "a b"', { name: "del", key: "a b", options: {} }],
+  ["list", { name: "list", options: { prefix: "" } }],
+  ["list user/", { name: "list", options: { prefix: "user/" } }],
+  ["list --x", { name: "list", options: { prefix: "--x" } }],
+  [
+    "get k --max-stale 2s",
+    { name: "get", key: "k", options: { level: "local", maxStaleMs: 2_000 } },
+  ],
+  ["get k --level=lease", { name: "get", key: "k", options: { level: "linearizable" } }],
+  ["watch --key k --prev", { name: "watch", options: { key: "k", before: true } }],
+  ["watch --since 7 a", { name: "watch", options: { prefix: "a", since: 7 } }],
   ["status", { name: "status" }],
   ["help", { name: "help", command: null }],
   ["help put", { name: "help", command: "put" }],
@@ -75,7 +84,13 @@ const wrongs: [line: string, column: number, says: RegExp][] = [
   ["put", 4, /needs a key and a value/],
   ["put k", 6, /needs a value/],
   ["put k a b", 9, /nothing was stored.*quotes/s],
-  ["put k a b c d 'e", 9, /quotes/],
+  ["put k a b c d 'e", 15, /quote/],
+  ["put k v --if-match 1 --if-match 2", 22, /twice/],
+  ["get k --level", 7, /needs a value.*--level LEVEL/],
+  ["list --reverse=1", 6, /takes no value/],
+  ["list a --limit 10001", 8, /no value of --limit.*10000/],
+  ["get k --limit 1", 7, /no flag --limit.*--level/],
+  ["watch a --key b", 7, /does not go with --key/],
   ['put "" v', 5, /cannot be empty/],
   ['put k "v', 7, /double quote is never closed/],
   ['put k "v\\"', 7, /double quote is never closed/],
@@ -113,7 +128,8 @@ for (const [line, column, says] of wrongs) {
 }
 
 test("a key of exactly 2048 bytes is taken", () => {
-  assert.equal(commandOf(`get ${"é".repeat(1024)}`), { name: "get", key: "é".repeat(1024) });
+  const key = "é".repeat(1024);
+  assert.equal(commandOf(`get ${key}`), { name: "get", key, options: {} });
 });
 
 test("a value of exactly the greatest size is taken, with every byte escaped", () => {

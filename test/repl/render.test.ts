@@ -119,7 +119,7 @@ test("different values never look the same", () => {
 test("a key read back as a word gives the same key", () => {
   for (const key of ["a", "a b", 'a"b', "it's", "a\\b", "\x1b[2J", "-x", "日本", "a\u00a0b"]) {
     const parsed = parseLine(`get ${renderKey(key)}`);
-    assert.equal(parsed.ok && parsed.command, { name: "get", key });
+    assert.equal(parsed.ok && parsed.command, { name: "get", key, options: {} });
     assert.not.match(renderKey(key), unsafe);
   }
 });
@@ -163,10 +163,13 @@ test("a listing shows rows, the count, and that more follow", () => {
   const rows = [row("a b", "1"), row("c", "x\x1by")];
   const common = { ok: true, level: "linearizable", revision: index(1) } as const;
   const meta = { ...common, prefixes: [], last: "c" };
-  assert.is(renderList({ ...meta, rows, more: false }, null), '"a b" = 1\nc = "x\\x1by"\n(2 keys)');
+  assert.is(
+    renderList({ ...meta, rows, more: false }, { columns: null }),
+    '"a b" = 1\nc = "x\\x1by"\n(2 keys)',
+  );
   assert.match(
-    renderList({ ...meta, rows, more: true }, null),
-    /\(2 keys, and more follow: .*prefix\)$/,
+    renderList({ ...meta, rows, more: true }, { columns: null }),
+    /\(2 keys, and more follow: --after c\)$/,
   );
 });
 
@@ -175,10 +178,10 @@ test("on a terminal a long key of a listing takes half a row, elsewhere it is wh
   const common = { ok: true, level: "linearizable", revision: index(1), more: false } as const;
   const answer = { ...common, prefixes: [], last: null };
   const rows = [row(key, "v"), row("日".repeat(100), "v")];
-  const [first, second] = renderList({ ...answer, rows }, 80).split("\n");
+  const [first, second] = renderList({ ...answer, rows }, { columns: 80 }).split("\n");
   assert.is(first, `${"k".repeat(39)}… = v`);
   assert.is(second, `${"日".repeat(19)}… = v`);
-  assert.ok(renderList({ ...answer, rows }, null).startsWith(`${key} = v\n`));
+  assert.ok(renderList({ ...answer, rows }, { columns: null }).startsWith(`${key} = v\n`));
 });
 
 test("a failed write says what became of it", () => {

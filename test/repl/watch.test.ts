@@ -4,7 +4,13 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { execute } from "../../repl/execute.ts";
 import { index } from "../../server/raft/entry.ts";
-import type { WatchBatches, WatchEvent, WatchOver } from "../../server/watch/watch-port.ts";
+import type { Mode } from "../../repl/mode.ts";
+import type {
+  WatchBatches,
+  WatchEvent,
+  WatchOptions,
+  WatchOver,
+} from "../../server/watch/watch-port.ts";
 import { MemoryStore } from "./memory-store.ts";
 
 const at = index(7);
@@ -20,27 +26,53 @@ const changes: WatchEvent[] = [
 ];
 
 async function watched(...batches: (readonly (WatchEvent | WatchOver)[])[]) {
+  return watchedBy("watch a", "text", ...batches);
+}
+
+async function watchedBy(
+  line: string,
+  mode: Mode,
+  ...batches: (readonly (WatchEvent | WatchOver)[])[]
+) {
   const store = new MemoryStore();
-  const asked: (string | undefined)[] = [];
-  store.watched = async ({ prefix }) => {
-    asked.push(prefix);
-    const given = (async function* (): WatchBatches {
+  const asked: WatchOptions[] = [];
+  store.watched = async (given) => {
+    const { signal: _, ...options } = given;
+    asked.push(options);
+    const batchesGiven = (async function* (): WatchBatches {
       for (const batch of batches) yield batch;
     })();
-    return { ok: true, batches: given };
+    return { ok: true, batches: batchesGiven };
   };
   const shown: string[] = [];
   const { signal } = new AbortController();
   const print = async (text: string): Promise<void> => void shown.push(text);
-  const { text } = await execute(store, "watch a", { columns: 80, signal, print });
+  const settings = { mode, showsTime: false };
+  const { text } = await execute(store, line, { columns: 80, signal, print, settings });
   return { asked, shown, text };
 }
 
 test("a line for each change, and their number at the end", async () => {
   const { asked, shown, text } = await watched(changes, [{ type: "progress", revision: at }]);
-  assert.equal(asked, ["a"]);
+  assert.equal(asked, [{ prefix: "a" }]);
   assert.equal(shown, ['7 put "a b" = "one\\n"\n7 delete c']);
   assert.is(text, "(2 changes)");
+});
+
+test("its flags are what is asked for, and what stood there before is shown", async () => {
+  const was = { ...row, value: new TextEncoder().encode("zero") };
+  const change: WatchEvent = { ...changes[1], before: was } as WatchEvent;
+  const { asked, shown } = await watchedBy("watch --key 'a b' --since 3 --prev", "text", [change]);
+  assert.equal(asked, [{ key: "a b", since: 3, before: true }]);
+  assert.equal(shown, ['7 put "a b" = "one\\n" (was zero)']);
+});
+
+test("in the mode for programs each change is a line of JSON", async () => {
+  const { shown } = await watchedBy("watch", "json", changes);
+  assert.equal(shown.join("\n").split("\n"), [
+    '{"type":"put","key":"a b","value":"one\\n","revision":7,"last":true}',
+    '{"type":"delete","key":"c","revision":7,"last":true}',
+  ]);
 });
 
 test("the reason why it is over is an error", async () => {

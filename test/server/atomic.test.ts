@@ -109,11 +109,11 @@ test("wrong operations and parameters are refused by name", async () => {
   const wrong: [string, number, string][] = [
     ["op=double", 400, "op"],
     ["op=", 400, "op"],
-    ["op=touch", 501, "op"],
+    ["op=touch", 400, "ttl"],
     ["op=incr&by=1.5", 400, "by"],
     ["op=incr&by=", 400, "by"],
     ["op=incr&value=1", 400, "value"],
-    ["op=incr&ttl=5s", 501, "ttl"],
+    ["op=incr&ttl=-1", 400, "ttl"],
     ["op=getdel&by=1", 400, "by"],
   ];
   for (const [query, status, field] of wrong) {

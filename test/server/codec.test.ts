@@ -3,8 +3,8 @@
 import { decode, encode } from "@msgpack/msgpack";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { nodeId } from "../../server/raft/entry.ts";
-import { decodeCommand, encodeCommand } from "../../server/state-machine/codec.ts";
+import { index, nodeId } from "../../server/raft/entry.ts";
+import { decodeCommand, encodeCommand, takesRoom } from "../../server/state-machine/codec.ts";
 import {
   commandBytes,
   commandHeaderBytes,
@@ -13,23 +13,38 @@ import {
 } from "../../server/state-machine/command-header.ts";
 import {
   contentTypeBytesMax,
+  fingerprintBytes,
   keyBytesMax,
   valueBytesMax,
   type Command,
+  type PlainCommand,
 } from "../../server/state-machine/command.ts";
 import { afterEveryKey } from "../../server/state-machine/key-range.ts";
-import { operationsMax, type Transaction } from "../../server/state-machine/transaction.ts";
+import { decodeResult, encodeResult } from "../../server/state-machine/result-codec.ts";
+import { rowOf } from "../../server/state-machine/rows.ts";
+import {
+  operationsMax,
+  type OperationResult,
+  type Transaction,
+} from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const none = new Uint8Array(0);
 const header = { origin: nodeId(0xfffffffe), session: 0xdeadbeef, sequence: 0xffffffff };
 
-const put = (key: string, value: Uint8Array, contentType: string | null = null): Command => ({
+const put = (key: string, value: Uint8Array, contentType: string | null = null): PlainCommand => ({
   op: "put",
   key,
   value,
   contentType,
+});
+
+const once = (command: PlainCommand): Command => ({
+  op: "once",
+  requestKey: "order 42",
+  fingerprint: new Uint8Array(fingerprintBytes).fill(9),
+  command,
 });
 
 function assertRefused(data: Uint8Array, what: string): void {
@@ -184,14 +199,37 @@ test("whatever bytes come, decoding does not throw", () => {
   const sound = [
     encodeCommand(put("key", utf8("value"), "a/b")),
     encodeCommand({ op: "delete", key: "k" }),
+    encodeCommand(once(put("key", utf8("value"), null))),
   ];
   for (let round = 0; round < 20_000; round++) {
-    const data = (sound[round % 2] ?? none).slice();
+    const data = (sound[round % sound.length] ?? none).slice();
     for (let changes = 1 + draw(4); changes > 0; changes--) data[draw(data.byteLength)] = draw(256);
     const decoded = decodeCommand(data);
-    if (decoded.op === "refused" || decoded.op === "transaction") continue;
-    assert.ok(decoded.key !== "" && !decoded.key.includes("\0"));
+    if (decoded.op === "refused") continue;
+    if (decoded.op === "once") assert.match(decoded.requestKey, /^[ -~]+$/);
+    const plain = decoded.op === "once" ? decoded.command : decoded;
+    if (plain.op === "transaction" || plain.op === "expire") continue;
+    assert.ok(plain.key !== "" && !plain.key.includes("\0"));
   }
+});
+
+test("a command that is done once comes back with its key and its fingerprint", () => {
+  for (const plain of [
+    put("k", utf8("v"), "text/plain"),
+    { op: "delete", key: "k" } as const,
+    transaction,
+  ]) {
+    const command = once(plain);
+    const data = encodeCommand(command);
+    assert.equal(decodeCommand(data), command);
+    for (let end = 0; end < data.byteLength; end++) assertRefused(data.subarray(0, end), `${end}`);
+    assertRefused(Uint8Array.of(...data, 0), "one byte too many");
+    assertRefused(encodeCommand(once(command as PlainCommand)), "once within once");
+    assert.is(takesRoom(data), takesRoom(encodeCommand(plain)));
+  }
+  assertRefused(encodeCommand({ ...once(put("k", none)), requestKey: "" } as Command), "no key");
+  const short = { ...once(put("k", none)), fingerprint: none } as Command;
+  assertRefused(encodeCommand(short), "no fingerprint");
 });
 
 const range = { start: "a", end: "b\u{10ffff}" };
@@ -203,6 +241,8 @@ const transaction: Transaction = {
     { kind: "revision", key: "k", not: false, revision: Number.MAX_SAFE_INTEGER },
     { kind: "createRevision", key: "ä", not: false, revision: 0 },
     { kind: "value", key: "k", not: true, value: utf8("v") },
+    { kind: "holder", key: "lock/a", not: false, token: 0 },
+    { kind: "holder", key: "lock/a", not: true, token: 77 },
   ],
   then: [
     { op: "put", key: "k", value: utf8("value"), contentType: "a/b" },
@@ -221,8 +261,37 @@ const transaction: Transaction = {
     { op: "max", key: "k", value: -1n },
     { op: "min", key: "k", value: 256n },
     { op: "append", key: "k", value: utf8("end") },
+    { op: "put", key: "k", value: utf8("v"), contentType: null, lease: 7 },
+    { op: "put", key: "k", value: none, contentType: "a/b", ttlMs: 7 },
+    { op: "leaseGrant", ttlMs: 1 },
+    { op: "leaseRenew", lease: 8 },
+    { op: "leaseRevoke", lease: 2 ** 40 },
+    { op: "join", key: "lock/a", value: none, lease: null, ttlMs: 5, waits: false },
+    { op: "join", key: "election/ä", value: utf8("me"), lease: 3, ttlMs: 1, waits: true },
+    { op: "leave", key: "lock/a", token: 9 },
+    { op: "setValue", key: "election/ä", token: 9, value: utf8("you") },
   ],
 };
+
+test("the results of all operations on leases and queues come back as they were", () => {
+  const results: readonly OperationResult[] = [
+    { op: "leaseGrant", lease: index(7) },
+    { op: "leaseRenew", ttlMs: 1_000 },
+    { op: "leaseRevoke", deleted: 3 },
+    { op: "join", token: index(9), lease: 7, isFirst: true },
+    { op: "join", token: null, lease: null, isFirst: false },
+    { op: "leave", left: true },
+    { op: "leave", left: false },
+    { op: "setValue", revision: index(2 ** 40) },
+    { op: "get", row: rowOf(leased, { revision: index(9), createRevision: index(8) }) },
+  ];
+  const transacted = { op: "transaction", succeeded: true, results, revision: index(9) } as const;
+  assert.equal(decodeResult(encodeResult(transacted)), transacted);
+  const failed = { op: "failed", code: "not_found", detail: "gone", position: 1 } as const;
+  assert.equal(decodeResult(encodeResult(failed)), failed);
+});
+
+const leased = { key: "k", value: utf8("v"), contentType: null, lease: 7 };
 
 test("a transaction comes back as it was, with every kind of condition and operation", () => {
   assert.equal(decodeCommand(encodeCommand(transaction)), transaction);

@@ -2,7 +2,13 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Formation, formedConfiguration, judgePeer } from "../../server/formation.ts";
+import {
+  clusterIdOf,
+  Formation,
+  formedConfiguration,
+  judgePeer,
+  type Formed,
+} from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
 import { must } from "../../server/raft/assert.ts";
 import { nodeId } from "../../server/raft/entry.ts";
@@ -115,6 +121,28 @@ test("a node that had a cluster and comes back empty does not stand in the way",
 
 test("a member dials a wiped node again within the time for which that one listens", () => {
   assert.ok(defaultTransportLimits.redialMaxMs * 1.5 < formationListenMs);
+});
+
+/** A member tells of a cluster of these nodes, formed by `founders`. */
+function told(founders: readonly number[], members: readonly number[], revision: number) {
+  const listed = (ids: readonly number[]) =>
+    ids.map((id) => ({ ...place(id), incarnation: incarnationOf(id) }));
+  const clusterId = clusterIdOf(listed(founders));
+  return { ...peer(2), clusterId, members: listed(members), revision };
+}
+
+const ownRole = (formed: Formed | null): string | undefined =>
+  formed?.members.find(({ id }) => id === 1)?.role;
+
+test("who is of the members that formed the cluster has a vote from the start", () => {
+  assert.is(ownRole(formation(1, 2, 3).adopt(told([1, 2, 3], [1, 2, 3], 0))), "voter");
+});
+
+test("who came later has none before the log says so, though a newcomer without a log vouches", () => {
+  for (const revision of [0, 9]) {
+    const formed = formation(1, 2, 3).adopt(told([2, 3], [1, 2, 3], revision));
+    assert.is(ownRole(formed), "learner");
+  }
 });
 
 test.run();

@@ -58,9 +58,9 @@ test("2,048 bytes are a key, one more is not, however they are escaped", () => {
   assert.is(keyOf("%E2%82%AC".repeat(683)), "key_too_long");
 });
 
-test("a path that ends in a colon of its own is reserved, an escaped one is a key", () => {
-  assert.is(keyOf(":"), "not_implemented");
-  assert.is(keyOf("a/:"), "not_implemented");
+test("a path that ends in a colon of its own names no key, an escaped one does", () => {
+  assert.is(keyOf(":"), "bad_request");
+  assert.is(keyOf("a/:"), "bad_request");
   assert.is(keyOf("a/%3A"), "a/:");
   assert.is(keyOf("a:"), "a:");
 });
@@ -119,7 +119,7 @@ test("on the wire, what is no key is refused", async () => {
     assert.is(await stored(`/v1/kv/${key}`), 400, key);
   }
   assert.is(await stored(`/v1/kv/${"k".repeat(2049)}`), 414);
-  assert.is(await stored("/v1/kv/a/:"), 501);
+  assert.is(await stored("/v1/kv/a/:"), 405);
 });
 
 test("on the wire, a path that only parses to the routes is another path", async () => {

@@ -252,6 +252,24 @@ test("a new machine is added, promoted, and removed again", () => {
   assert.is(voters(nodes.node(leader).configuration).length, 3);
 });
 
+test("an address is one that can be dialed, and one member's, for peers or for clients", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const four = nodeId(4);
+  for (const [raft, http] of [
+    ["a:1", "a:1"],
+    ["raft-1:1", "a:2"],
+    ["http-1:1", "a:2"],
+    ["a:1", "RAFT-1:1"],
+    ["[::::]:1", "a:2"],
+    ["a:1", "\u0001:2"],
+  ] as const) {
+    const answer = change(nodes, leader, { kind: "add", id: four, raft, http });
+    assert.not(answer.ok, `${raft} ${http}`);
+    if (!answer.ok) assert.is(answer.code, "conflict");
+  }
+});
+
 test("a change of members that are no longer those is refused", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();

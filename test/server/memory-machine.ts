@@ -34,6 +34,7 @@ const nothing: AppliedState = {
 export class MemoryMachine implements StateMachine {
   rows = new Map<string, MemoryRow>();
   readonly history: string[] = [];
+  readonly nextDeadlineMs = null;
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
   stateBytes = 1 << 20;
@@ -61,7 +62,8 @@ export class MemoryMachine implements StateMachine {
 
   digest(): StateDigest {
     const { appliedIndex } = this.applied;
-    return { appliedIndex, stateHash: hashOf(this.rows), historyHash: "0".repeat(8) };
+    const bookHash = "0".repeat(16);
+    return { appliedIndex, stateHash: hashOf(this.rows), historyHash: "0".repeat(8), bookHash };
   }
 
   sync(): Index {
@@ -146,7 +148,7 @@ export class MemoryMachine implements StateMachine {
   #applyCommand(data: Uint8Array, appliedIndex: Index): CommandResult {
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
-    assert(command.op !== "transaction", "nobody sends one here");
+    assert(command.op === "put" || command.op === "delete", "nobody sends others here");
     this.history.push(`${command.op} ${command.key}`);
     const { key } = command;
     const before = this.rows.get(key);

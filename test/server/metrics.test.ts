@@ -57,8 +57,8 @@ test("no client can make more series than there are routes, methods and statuses
 
 test("every route that is described has a name of its own", () => {
   for (const path of Object.keys(paths)) {
-    const example = path.replace("{key}", "k").replace("{id}", "2");
-    assert.is(routeOf(example), path.replace("/promote", ""));
+    const example = path.replace("{key}", "k").replace("{folder}", "a").replace("{id}", "2");
+    assert.is(routeOf(example), path.replace(/[/](?:promote|keepalive)$/, ""));
   }
 });
 

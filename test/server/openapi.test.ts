@@ -36,7 +36,7 @@ async function documentOf(): Promise<Document> {
 
 /** A path that the template stands for. */
 const exampleOf = (template: string): string =>
-  template.replace("{key}", "a/b").replace("{id}", "2");
+  template.replace("{key}", "a/b").replace("{folder}", "a/b").replace("{id}", "2");
 
 const isServed = (status: number, json: Readonly<Record<string, unknown>>): boolean =>
   status !== 405 && json["detail"] !== "there is nothing here";
@@ -97,7 +97,9 @@ test("each operation takes the query parameters that it names, and no others", a
 /** Whether the route knows the parameter and executes it; with `op`, whether one of them does. */
 async function takes(method: string, path: string, name: string, byOp: boolean): Promise<boolean> {
   const queries = byOp
-    ? ["incr", "max", "append"].map((op) => `?op=${op}${name === "op" ? "" : `&${name}=1`}`)
+    ? ["incr", "max", "append", "touch"].map(
+        (op) => `?op=${op}${name === "op" ? "" : `&${name}=1`}`,
+      )
     : [`?${name}=1`];
   for (const query of queries) {
     const { status, json } = await client().ask(method.toUpperCase(), path + query);
@@ -106,6 +108,36 @@ async function takes(method: string, path: string, name: string, byOp: boolean):
   }
   return false;
 }
+
+/** What each operation that changes something is asked with, so that its headers are looked at. */
+const changing = [
+  ["put", "/v1/kv/{key}", ""],
+  ["delete", "/v1/kv/{key}", ""],
+  ["post", "/v1/kv/{key}", "?op=incr"],
+  ["delete", "/v1/kv", "?prefix=a"],
+  ["delete", "/v1/kv/{folder}/:", ""],
+  ["post", "/v1/txn", ""],
+] as const;
+
+test("the headers of what changes something are those that are looked at", async () => {
+  const { paths } = await documentOf();
+  const wrong = { "Idempotency-Key": ["\u00e9", "ASCII"], "X-TTL": ["never", "duration"] } as const;
+  for (const [method, template, query] of changing) {
+    const { parameters = [] } = paths[template]?.[method] ?? {};
+    for (const [name, [value, complaint]] of Object.entries(wrong)) {
+      const headers = { [name]: value, "Content-Type": "application/json" };
+      const options = { headers, body: template === "/v1/txn" ? "{}" : "" };
+      const { json } = await client().ask(
+        method.toUpperCase(),
+        exampleOf(template) + query,
+        options,
+      );
+      const isNamed = parameters.some((each) => each.in === "header" && each.name === name);
+      const isLookedAt = String(json["detail"]).includes(complaint);
+      assert.is(isLookedAt, isNamed, `${method} ${template} ${name}: ${String(json["detail"])}`);
+    }
+  }
+});
 
 test("every reference leads somewhere, and every schema is used", async () => {
   const document = await documentOf();

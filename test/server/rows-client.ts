@@ -2,11 +2,14 @@
 
 import {
   atomicAnswer,
-  conditionalDeleteAnswer,
-  conditionalPutAnswer,
+  commandOf,
   conditionally,
+  deleteAnswer,
   deleteRangeAnswer,
+  executedIn,
+  putAnswer,
   transactionAnswer,
+  type Executed,
 } from "../../server/command-answers.ts";
 import type {
   AtomicAnswer,
@@ -29,37 +32,57 @@ import type {
 import type { Index } from "../../server/raft/entry.ts";
 import type { WatchAnswer, WatchOptions } from "../../server/watch/watch-port.ts";
 import { rangeOf } from "../../server/selection.ts";
-import type { Command, CommandResult, Row } from "../../server/state-machine/command.ts";
+import { defaultLimits } from "../../server/limits.ts";
+import type { Clock } from "../../server/ports.ts";
+import { WatchedRows } from "../../server/state-machine/changes.ts";
+import type {
+  Command,
+  CommandResult,
+  PlainCommand,
+  Row,
+} from "../../server/state-machine/command.ts";
+import type { Rows } from "../../server/state-machine/rows.ts";
+import { openWatch } from "../../server/watch/node-watch.ts";
+import { Watches } from "../../server/watch/watches.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { transactionOf, type Transaction } from "../../server/state-machine/transaction.ts";
+import { MapRequests } from "./map-requests.ts";
 import { MapRows } from "./map-rows.ts";
 
 export class RowsClient {
   readonly rows = new Map<string, Row>();
   readonly #reader = new MapRows(this.rows);
+  #watches: Watches | null = null;
+  #written: Rows = this.#reader;
+  readonly #requests = new MapRequests();
   /** Answers everything, while it is set. */
   failure: Failure | null = null;
   /** Rows of a listing at the most, as if they were long. */
   pageRowsMax = Infinity;
   writes = 0;
+  timeMs = 0;
   #revision = 0;
 
   async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null } = options;
-    const command = conditionally({ op: "put", key, value, contentType }, options);
-    return this.#write(command, conditionalPutAnswer);
+    const { ttlMs, lease } = options;
+    const ttl = ttlMs === undefined ? {} : { ttlMs };
+    const lasts = lease === undefined ? ttl : { lease };
+    const command = conditionally({ op: "put", key, value, contentType, ...lasts }, options);
+    return this.#write(command, options, putAnswer);
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
-    return this.#write(conditionally({ op: "delete", key }, options), conditionalDeleteAnswer);
+    return this.#write(conditionally({ op: "delete", key }, options), options, deleteAnswer);
   }
 
-  async atomic(operation: AtomicOperation): Promise<AtomicAnswer> {
-    return this.#write(transactionOf([], operation), atomicAnswer);
+  async atomic(operation: AtomicOperation, options: WriteOptions = {}): Promise<AtomicAnswer> {
+    return this.#write(transactionOf([], operation), options, atomicAnswer);
   }
 
-  async transact(transaction: Transaction): Promise<TransactionAnswer> {
-    return this.#write(transaction, transactionAnswer);
+  async transact(transaction: Transaction, options: WriteOptions = {}): Promise<TransactionAnswer> {
+    return this.#write(transaction, options, transactionAnswer);
   }
 
   async deleteRange(
@@ -68,7 +91,7 @@ export class RowsClient {
   ): Promise<DeleteRangeAnswer> {
     const { limit = null } = options;
     const operation = { op: "deleteRange", range: rangeOf(selection), limit } as const;
-    return this.#write(transactionOf([], operation), deleteRangeAnswer);
+    return this.#write(transactionOf([], operation), options, deleteRangeAnswer);
   }
 
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
@@ -94,6 +117,20 @@ export class RowsClient {
     return { ok: true, ...meta, rows, prefixes, more, last, revision: this.#revision as Index };
   }
 
+  /** From here on it can be watched. */
+  beginWatches(clock: Clock): void {
+    const options = { clock, limits: defaultLimits, appliedIndex: this.#revision as Index };
+    const watches = new Watches(options);
+    this.#watches = watches;
+    this.#written = new WatchedRows(this.#reader, watches);
+    this.watched = async (asked) => openWatch({ watches, clock }, asked);
+  }
+
+  /** As a leader does when something is due. */
+  expire(): void {
+    this.#execute({ op: "expire" });
+  }
+
   /** What it gives is up to the test. */
   watched: (options: WatchOptions) => Promise<WatchAnswer> = async () => nothingToWatch;
 
@@ -109,15 +146,22 @@ export class RowsClient {
   }
 
   #write<T>(
-    command: Command,
-    answerOf: (result: Exclude<CommandResult, { op: "refused" }>) => T,
+    command: PlainCommand,
+    options: WriteOptions,
+    answerOf: (result: Executed) => T,
   ): T | Failure {
     this.writes += 1;
     if (this.failure !== null) return this.failure;
+    const result = executedIn(this.#execute(commandOf(command, options)));
+    return result.ok ? answerOf(result.result) : result;
+  }
+
+  #execute(command: Command): CommandResult {
     this.#revision += 1;
-    const result = this.#reader.do(command, this.#revision as Index);
-    if (result.op === "refused") throw new Error("these commands are understood");
-    return answerOf(result);
+    const entry = { index: this.#revision as Index, timeMs: this.timeMs };
+    const result = execute(this.#written, this.#requests, { command, entry });
+    this.#watches?.applied(entry.index);
+    return result;
   }
 }
 

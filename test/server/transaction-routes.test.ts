@@ -153,7 +153,7 @@ test("mistakes are told with the path to them, and nothing is done", async () =>
     [{ then: [{ ...put, valueBase64: "dg==" }] }, "then[0].valueBase64"],
     [{ then: [{ op: "put", key: "k", valueBase64: "dg" }] }, "then[0].valueBase64"],
     [{ then: [{ ...put, contentType: "a\nb" }] }, "then[0].contentType"],
-    [{ then: [{ ...put, ttl: "5s" }] }, "then[0].ttl", 501],
+    [{ then: [{ ...put, ttl: "-5s" }] }, "then[0].ttl", 400],
     [{ then: [{ op: "incr", key: "k", by: 1.5 }] }, "then[0].by"],
     [{ then: [{ op: "incr", key: "k", by: 2 ** 53 }] }, "then[0].by"],
     [{ then: [{ op: "incr", key: "k", by: "9223372036854775808" }] }, "then[0].by"],

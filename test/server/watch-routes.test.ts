@@ -60,6 +60,17 @@ test("changes are events whose id is the revision", async () => {
   ]);
 });
 
+test("only the last change of a revision has an id, so a resume gives it as a whole", async () => {
+  const parts = [change(5), change(7, { key: "a", isLast: false }), change(7, { key: "b" })];
+  const { ask } = watching(parts);
+  const { text } = await ask("GET", "/v1/watch");
+  assert.equal(text.match(/^(?:id: .*|event: .*)$/gm), [
+    ...["id: 5", "event: put"],
+    ...["event: put"],
+    ...["id: 7", "event: put"],
+  ]);
+});
+
 test("one a line they are what they were", async () => {
   const before = change(3).row;
   const raw = change(6, { isLast: false });

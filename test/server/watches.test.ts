@@ -5,13 +5,15 @@ import * as assert from "uvu/assert";
 import { index, type Index } from "../../server/raft/entry.ts";
 import { WatchedRows } from "../../server/state-machine/changes.ts";
 import type { Command, Row } from "../../server/state-machine/command.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
 import type { ChangeEvent } from "../../server/watch/watch-port.ts";
 import type { Watched } from "../../server/watch/watch-index.ts";
 import { Watches, type WatchLimits } from "../../server/watch/watches.ts";
 import type { WatchBatch, Watcher } from "../../server/watch/watcher.ts";
-import { commanded, MapRows } from "./map-rows.ts";
+import { MapRequests } from "./map-requests.ts";
+import { MapRows } from "./map-rows.ts";
 import { VirtualTime } from "./simulated-nodes.ts";
 
 const limits: WatchLimits = {
@@ -37,7 +39,9 @@ class Scene {
   readonly rows = new Map<string, Row>();
   readonly watches: Watches;
   readonly #watched: WatchedRows;
+  readonly #requests = new MapRequests();
   applied = 10;
+  logTimeMs = 0;
 
   constructor(more: Partial<WatchLimits> = {}) {
     this.watches = new Watches({
@@ -51,7 +55,8 @@ class Scene {
   apply(...commands: Command[]): void {
     for (const command of commands) {
       this.applied++;
-      commanded(this.#watched, command, index(this.applied));
+      const entry = { index: index(this.applied), timeMs: this.logTimeMs };
+      execute(this.#watched, this.#requests, { command, entry });
       this.watches.applied(index(this.applied));
     }
   }
@@ -172,6 +177,27 @@ test("changes of one transaction share the revision, and only the last that fits
   assert.equal(await both.read(), expected);
   assert.equal(await some.read(), ["14 delete a/1 …", "14 delete a/2"]);
   assert.equal(await scene.open(all, 13).read(), expected);
+});
+
+test("a row whose time is over goes by `expire`, and a new deadline is no change", async () => {
+  const scene = new Scene();
+  const reader = scene.open(all, null, true);
+  scene.apply({ op: "put", key: "a", value: bytes("a"), contentType: null, ttlMs: 100 });
+  scene.transact({ op: "touch", key: "a", ttlMs: 200 });
+  assert.equal(await reader.read(), ["11 put a=a"]);
+  scene.logTimeMs = 200;
+  scene.apply({ op: "expire" });
+  assert.equal(await reader.read(), ["13 expire a"]);
+  assert.equal(reader.events[1]?.before?.value, bytes("a"));
+});
+
+test("a request that is known already changes nothing, and nothing is told", async () => {
+  const scene = new Scene();
+  const reader = scene.open(all);
+  const command = { op: "put", key: "a", value: bytes("a"), contentType: null } as const;
+  const once = { op: "once", requestKey: "r", fingerprint: new Uint8Array(32), command } as const;
+  scene.apply(once, once);
+  assert.equal(await reader.read(), ["11 put a=a"]);
 });
 
 test("a row that goes and comes again in one transaction was put once", async () => {

@@ -21,7 +21,14 @@ interface Call {
   readonly asked: Asked;
   readonly process: SimProcess;
   readonly life: Life;
+  readonly done: (isOk: boolean) => void;
+  readonly triesLeft: number;
+  /** An earlier try may have been executed. */
+  readonly isDoubtful: boolean;
 }
+
+/** Of one call that is executed once, however often it is sent. */
+const triesMax = 6;
 
 interface Client {
   readonly number: number;
@@ -50,6 +57,8 @@ export class Clients {
   readonly counters = new Counters();
   readonly twins = new Twins();
   readonly #clients: Client[];
+  /** Each for one call, until it is answered. */
+  readonly #askers = new Set<Client>();
   readonly #localReads: LocalReads;
   #lastValue = 0;
   #isOver = false;
@@ -86,7 +95,7 @@ export class Clients {
   /** The process ended: its clients' connections broke. */
   died(life: Life): void {
     const { time } = this.#world;
-    for (const client of this.#clients) {
+    for (const client of [...this.#clients, ...this.#askers]) {
       const { call } = client;
       if (call?.life !== life) continue;
       time.at(time.nowMs + this.#latencyMs(), () => this.#lost(client, call));
@@ -101,7 +110,12 @@ export class Clients {
     done: (isOk: boolean) => void,
   ): void {
     const client: Client = { number: ++this.#lastNumber, call: null };
-    this.#call(client, { process, begin: this.#onRegister(key, input), done });
+    this.#askers.add(client);
+    const over = (isOk: boolean): void => {
+      this.#askers.delete(client);
+      done(isOk);
+    };
+    this.#call(client, { process, begin: this.#onRegister(key, input), done: over });
   }
 
   get keys(): string[] {
@@ -149,11 +163,13 @@ export class Clients {
     const workload = chance < 0.9 ? this.counters : this.twins;
     const name = chance < 0.9 ? "counter" : "twin";
     const input = random.float() < 0.6 ? ({ kind: "incr", by: 1 } as const) : getInput;
-    return (number, nowMs) => ask(workload, { client: number, key: name, input }, nowMs);
+    const isOnce = random.float() < 0.5;
+    return (client, nowMs) => ask(workload, { client, key: name, input, isOnce }, nowMs);
   }
 
   #onRegister(key: string, input: CompareAndSetInput): Begin {
-    return (client, nowMs) => ask(this.registers, { client, key, input }, nowMs);
+    const isOnce = this.#world.random.float() < 0.2;
+    return (client, nowMs) => ask(this.registers, { client, key, input, isOnce }, nowMs);
   }
 
   #call(
@@ -168,33 +184,72 @@ export class Clients {
       return;
     }
     const asked = begin(client.number, time.nowMs);
-    const { id } = asked;
-    const call: Call = { id, asked, process, life };
+    const { id, isOnce } = asked;
+    const tries = { triesLeft: isOnce ? triesMax : 1, isDoubtful: false };
+    this.#send(client, { id, asked, process, life, done, ...tries });
+  }
+
+  #send(client: Client, first: Call): void {
+    const { time, random, processes, trace } = this.#world;
+    const { id, asked, process, life } = first;
+    const hasTwin = asked.isOnce && random.float() < 0.3;
+    // Of a refused one the twin may have been executed.
+    const call = hasTwin ? { ...first, isDoubtful: true } : first;
     client.call = call;
-    this.#world.trace.note(time.nowMs, asked.kind, process.id, id);
+    trace.note(time.nowMs, asked.kind, process.id, id);
     const settle = (outcome: Outcome): void => {
       // What the process says now, it says when its disk lets it.
-      time.at(process.nowMs + this.#latencyMs(), () => {
-        if (client.call !== call) return;
-        client.call = null;
-        this.#note(call, outcome);
-        done(outcome === "answered");
-      });
+      time.at(process.nowMs + this.#latencyMs(), () => this.#settled(client, call, outcome));
     };
     time.at(time.nowMs + this.#latencyMs(), () => {
       if (process.life !== life) return;
       process.enter(life, () => this.#request(call, settle));
     });
-    this.#doneWhenLost.set(call, done);
+    if (hasTwin) this.#sendTwin(asked, random.pick(processes));
   }
 
-  readonly #doneWhenLost = new WeakMap<Call, (isOk: boolean) => void>();
+  /** The same request at the same time, on a connection of its own; nobody waits for its answer. */
+  #sendTwin({ command }: Asked, process: SimProcess): void {
+    const { time, coverage } = this.#world;
+    const { life } = process;
+    if (!life || command === null) return;
+    time.at(time.nowMs + this.#latencyMs(), () => {
+      if (process.life !== life) return;
+      coverage.add("a request sent twice at once");
+      process.enter(life, () => life.node.write(command, () => {}));
+    });
+  }
 
   #lost(client: Client, call: Call): void {
+    this.#settled(client, call, "unknown");
+  }
+
+  #settled(client: Client, call: Call, outcome: Outcome): void {
     if (client.call !== call) return;
     client.call = null;
-    this.#note(call, "unknown");
-    this.#doneWhenLost.get(call)?.(false);
+    const isDoubtful = call.isDoubtful || outcome === "unknown";
+    if (outcome !== "answered" && call.triesLeft > 1) {
+      this.#tryAgain(client, { ...call, isDoubtful, triesLeft: call.triesLeft - 1 });
+      return;
+    }
+    if (outcome === "answered" && call.isDoubtful) {
+      this.#world.coverage.add("a retry of unknown outcome answered");
+    }
+    this.#note(call, outcome === "failed" && isDoubtful ? "unknown" : outcome);
+    call.done(outcome === "answered");
+  }
+
+  #tryAgain(client: Client, call: Call): void {
+    const { time, random, processes } = this.#world;
+    client.call = call;
+    const process = random.pick(processes);
+    time.at(time.nowMs + 100 * this.#latencyMs(), () => {
+      // Where its last process died meanwhile, it is on its way again already.
+      if (client.call !== call) return;
+      const { life } = process;
+      if (life) this.#send(client, { ...call, process, life });
+      else this.#settled(client, call, "failed");
+    });
   }
 
   #note({ id, asked }: Call, outcome: Outcome): void {

@@ -46,4 +46,12 @@ export const failedSeeds: readonly FailedSeed[] = [
     found:
       "a leader with a full disk said that a change was done, and the check did not see it yet",
   },
+  {
+    seed: 259473307,
+    found: "entries that a full disk had refused were compared with those on the disk before",
+  },
+  {
+    seed: 259475890,
+    found: "a call at the end was lost with its process, and the check waited for it for ever",
+  },
 ];

@@ -16,7 +16,10 @@ import { WatchedRows, type ChangeSink } from "../../server/state-machine/changes
 import { decodeCommand } from "../../server/state-machine/codec.ts";
 import { commandBytes, readCommandHeader } from "../../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query, Row } from "../../server/state-machine/command.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
+import type { RequestRecord } from "../../server/state-machine/once.ts";
+import { rowOf } from "../../server/state-machine/rows.ts";
 import type {
   AppliedState,
   RowBatch,
@@ -28,13 +31,15 @@ import type {
 } from "../../server/state-machine/port.ts";
 import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
-import { commanded, MapRows } from "../server/map-rows.ts";
+import { MapRequests, requestRows, requestsIn } from "../server/map-requests.ts";
+import { lastingOf, MapRows, type Lasting } from "../server/map-rows.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
   readonly history: number;
   readonly high: number;
   readonly low: number;
+  readonly requests: readonly RequestRecord[];
 }
 
 interface RowChange {
@@ -52,6 +57,7 @@ const nothing: Bookkeeping = {
   history: 0,
   high: 0,
   low: 0,
+  requests: [],
 };
 
 /** The state machine's file: rows as of the last checkpoint, and the transactions since. */
@@ -122,13 +128,18 @@ function applyChanges(rows: Map<string, Row>, changes: readonly RowChange[]): vo
 }
 
 function readRows({ rows }: RowBatch): Row[] {
-  return rows.map(([key, value, contentType, createRevision, revision]) => ({
-    key: key as string,
-    value: value as Uint8Array,
-    contentType: contentType as string | null,
-    createRevision: createRevision as Index,
-    revision: revision as Index,
-  }));
+  return rows.map(([key, value, contentType, createRevision, revision, expires, lease]) =>
+    rowOf(
+      {
+        key: key as string,
+        value: value as Uint8Array,
+        contentType: contentType as string | null,
+        expiresMs: (expires as number | null) ?? undefined,
+        lease: (lease as number | null) ?? undefined,
+      },
+      { createRevision: createRevision as Index, revision: revision as Index },
+    ),
+  );
 }
 
 /** What was applied at one index, to be compared between replicas. */
@@ -151,6 +162,8 @@ export class SimMachine implements StateMachine {
   #rows: Map<string, Row>;
   #hash: StateHash;
   #history: number;
+  #requests: MapRequests;
+  #lasting: Lasting;
   /** Not in the file, and not on the way there. */
   #changes: RowChange[] = [];
   #isAhead = false;
@@ -178,6 +191,8 @@ export class SimMachine implements StateMachine {
     this.#rows = rows;
     this.#hash = new StateHash(state.high, state.low);
     this.#history = state.history;
+    this.#requests = new MapRequests(state.requests);
+    this.#lasting = lastingOf(rows);
     this.applied = state.applied;
   }
 
@@ -222,7 +237,13 @@ export class SimMachine implements StateMachine {
 
   #freeze(): void {
     const { high, low } = this.#hash;
-    const after = { applied: this.applied, history: this.#history, high, low };
+    const after = {
+      applied: this.applied,
+      history: this.#history,
+      high,
+      low,
+      requests: this.#requests.list,
+    };
     this.#committing = { changes: this.#changes, after };
     this.#committingBytes = this.uncommittedBytes;
     this.#writtenRows = 0;
@@ -244,7 +265,8 @@ export class SimMachine implements StateMachine {
   digest(): StateDigest {
     const { appliedIndex } = this.applied;
     const stateHash = this.#hash.toString();
-    return { appliedIndex, stateHash, historyHash: hex32(this.#history) };
+    const bookHash = this.#requests.hash;
+    return { appliedIndex, stateHash, historyHash: hex32(this.#history), bookHash };
   }
 
   sync(): Index {
@@ -278,6 +300,7 @@ export class SimMachine implements StateMachine {
   prepareSnapshot(): StateView | "full" {
     if (this.commit() === "full") return "full";
     const rows = [...this.#rows.values()];
+    const requests = requestRows(this.#requests.list);
     let given = 0;
     return {
       applied: this.applied,
@@ -285,11 +308,14 @@ export class SimMachine implements StateMachine {
       read: (bytesMax) => {
         const batch: SnapshotValue[][] = [];
         for (let bytes = 0; given < rows.length && bytes < bytesMax; given++) {
-          const { key, value, contentType, createRevision, revision } = must(rows[given], "a row");
-          batch.push([key, value, contentType, createRevision, revision]);
+          const row = must(rows[given], "a row");
+          const { key, value, contentType, createRevision, revision } = row;
+          const { expiresMs = null, lease = null } = row;
+          batch.push([key, value, contentType, createRevision, revision, expiresMs, lease]);
           bytes += key.length + value.byteLength;
         }
-        return batch.length === 0 ? null : { table: "kv", rows: batch };
+        if (batch.length > 0) return { table: "kv", rows: batch };
+        return requests.length === 0 ? null : { table: "request", rows: requests.splice(0, 10) };
       },
       close: () => {},
       isClosed: false,
@@ -299,8 +325,13 @@ export class SimMachine implements StateMachine {
   beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery {
     const rows = new Map<string, Row>();
     const hash = new StateHash(0, 0);
+    const requests = new MapRequests();
     return {
       add: (batch) => {
+        if (batch.table === "request") {
+          for (const record of requestsIn(batch)) requests.add(record);
+          return null;
+        }
         for (const row of readRows(batch)) {
           rows.set(row.key, row);
           hash.add(
@@ -311,10 +342,16 @@ export class SimMachine implements StateMachine {
         }
         return null;
       },
-      finish: () => (hash.toString() === digest.stateHash ? null : "its rows have another hash"),
+      finish: () => {
+        if (hash.toString() !== digest.stateHash) return "its rows have another hash";
+        return requests.hash === digest.bookHash ? null : "its requests have another hash";
+      },
       install: () => {
         const history = Number.parseInt(digest.historyHash, 16);
-        this.#file.replace(rows, { applied, history, high: hash.high, low: hash.low });
+        const { high, low } = hash;
+        this.#file.replace(rows, { applied, history, high, low, requests: requests.list });
+        this.#requests = requests;
+        this.#lasting = lastingOf(rows);
         this.#rows = new Map(rows);
         this.#hash = hash;
         this.#history = history;
@@ -336,7 +373,7 @@ export class SimMachine implements StateMachine {
 
   #applyNext(entry: Entry): CommandResult | null {
     const { data, kind, index: at } = entry;
-    const head = `${at} ${entry.term} ${kind} ${data.byteLength}`;
+    const head = `${at} ${entry.term} ${kind} ${entry.timeMs} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));
     this.#isAhead = true;
     this.uncommittedBytes += data.byteLength;
@@ -372,24 +409,29 @@ export class SimMachine implements StateMachine {
     return this.#members.checksum;
   }
 
-  #applyCommand({ data, index: revision }: Entry): CommandResult {
+  #applyCommand(entry: Entry): CommandResult {
+    const { data } = entry;
     if (readCommandHeader(data) === null) return { op: "refused", detail: "no such machine" };
     const command = decodeCommand(commandBytes(data));
     if (command.op === "refused") return command;
     const rows = this.#reader();
-    return commanded(
-      this.#sink === null ? rows : new WatchedRows(rows, this.#sink),
-      command,
-      revision,
-    );
+    const watched = this.#sink === null ? rows : new WatchedRows(rows, this.#sink);
+    const result = execute(watched, this.#requests, { command, entry });
+    if (command.op === "once") this.#history = crc32(this.#requests.hash, this.#history);
+    return result;
+  }
+
+  get nextDeadlineMs(): number | null {
+    return this.#lasting.deadlines.next?.timeMs ?? null;
   }
 
   #reader(): MapRows {
-    return new MapRows(this.#rows, (key, before, row) => {
+    const changed = (key: string, before: Row | null, row: Row | null): void => {
       if (before) this.#hash.remove(checksumOf(before), before.revision, before.createRevision);
       if (row) this.#hash.add(checksumOf(row), row.revision, row.createRevision);
       this.#changes.push({ key, row });
-    });
+    };
+    return new MapRows(this.#rows, changed, this.#lasting);
   }
 }
 

@@ -236,8 +236,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "of a transaction only the first change is made",
     file: "server/state-machine/rows.ts",
-    find: "for (const [key, row] of this.#changes) {\n      // One",
-    replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      // One",
+    find: "for (const [key, row] of this.#changes) {\n      if (row",
+    replace: "for (const [key, row] of [...this.#changes].slice(0, 1)) {\n      if (row",
   },
   {
     name: "a follower commits up to its own last entry",
@@ -260,8 +260,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a leader without a majority does not step down",
     file: "server/raft/leader.ts",
-    find: "ids.filter(isActive).length >= majority(ids.length);",
-    replace: "ids.filter(isActive).length >= 1;",
+    find: "voters.filter(isActive).length >= majority(voters.length);",
+    replace: "voters.filter(isActive).length >= 1;",
   },
   {
     name: "the name of the note about a truncation is not synced",

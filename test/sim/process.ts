@@ -463,8 +463,8 @@ export class SimProcess {
     if (!this.life) return;
     const { node } = this.life;
     const { term, role } = node.leadership;
-    // What the core has taken in and not handed out yet is nobody's to see.
-    const commitIndex = Math.min(node.commitIndex, this.shadow.lastIndex);
+    // What the core has taken in and a full disk has refused is nobody's to see.
+    const commitIndex = Math.min(node.commitIndex, node.stableLogIndex);
     const { configuration: newest } = node;
     this.#world.checks.observed({
       id: this.id,

@@ -5,8 +5,9 @@
 
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
+import type { LogStore } from "../../server/ports.ts";
 import { configuration, memberOf, type Configuration } from "../../server/raft/configuration.ts";
-import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, type Index, type NodeId } from "../../server/raft/entry.ts";
 import type { Append } from "../../server/raft/message.ts";
 import { checkHistory } from "../linearizability/checker.ts";
 import type { HistoryRecorder } from "../linearizability/history.ts";
@@ -43,6 +44,9 @@ export interface SimResult {
  */
 const healingTimeouts = 60;
 const healingRoundTrips = 4;
+
+/** How far from the end of a log the place is looked for where it parts from another. */
+const partingMax = 50;
 
 /** Steps of the checker for one key before its history counts as undecided. */
 const checkerStepsMax = 3_000_000;
@@ -414,11 +418,14 @@ class Simulation {
    * ends it earlier: a follower has to cope with whatever a leader of this term may say.
    */
   #sendOther({ id, life, nowMs }: SimProcess, to: NodeId, message: Append): void {
-    if (this.#network.otherAppendRate === 0) return;
-    if (this.#random.float() >= this.#network.otherAppendRate || !life) return;
+    if (this.#network.otherAppendRate === 0 || !life) return;
     const { previousIndex, previousTerm, entries } = message;
     const { log } = life;
-    const earlier = Math.max(log.firstIndex - 1, previousIndex - this.#random.below(6));
+    const parting = this.#parting(log, this.#process(to), previousIndex);
+    const rate = parting === null ? this.#network.otherAppendRate : 1;
+    if (this.#random.float() >= rate) return;
+    const latest = parting ?? previousIndex;
+    const earlier = Math.max(log.firstIndex - 1, latest - this.#random.below(6));
     const isWritten = log.term(previousIndex) === previousTerm;
     const first = index(isWritten ? Math.min(earlier, previousIndex) : previousIndex);
     const before =
@@ -430,8 +437,20 @@ class Simulation {
       previousTerm: first === previousIndex ? previousTerm : must(log.term(first), "it is there"),
       entries: all.slice(0, this.#random.below(all.length + 1)),
     };
-    this.#coverage.add("another append");
+    this.#coverage.add(parting === null ? "another append" : "another append where logs part");
     this.#network.send(id, to, { message: other, sentAtMs: nowMs });
+  }
+
+  /** The last entry on which the logs agree, where the receiver's end contradicts the sender's. */
+  #parting(log: LogStore, { life }: SimProcess, previousIndex: Index): Index | null {
+    const other = life?.log;
+    if (!other) return null;
+    const last = Math.min(previousIndex, other.lastIndex);
+    const first = Math.max(log.firstIndex, other.firstIndex, last - partingMax);
+    for (let i = last; i >= first; i--) {
+      if (log.term(index(i)) === other.term(index(i))) return i === last ? null : index(i);
+    }
+    return null;
   }
 
   #isConnected(from: NodeId, to: NodeId): boolean {

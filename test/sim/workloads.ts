@@ -2,7 +2,12 @@
 
 import { must, unreachable } from "../../server/raft/assert.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
-import type { Command, CommandResult, Row } from "../../server/state-machine/command.ts";
+import {
+  fingerprintBytes,
+  type CommandResult,
+  type PlainCommand,
+  type Row,
+} from "../../server/state-machine/command.ts";
 import { integerOfBytes } from "../../server/state-machine/integer.ts";
 import { afterKey } from "../../server/state-machine/key-range.ts";
 import type { StateMachine } from "../../server/state-machine/port.ts";
@@ -24,7 +29,7 @@ export abstract class Workload<Input extends { readonly kind: string }, Output> 
   readonly history = new HistoryRecorder<Input, Output>();
 
   /** Null for what is read. */
-  abstract commandOf(key: string, input: Input): Command | null;
+  abstract commandOf(key: string, input: Input): PlainCommand | null;
   abstract outputOf(result: CommandResult): Output;
   abstract read(machine: StateMachine, key: string): Output;
 }
@@ -35,6 +40,8 @@ export interface Asked {
   readonly key: string;
   /** Null for what is read. */
   readonly command: Uint8Array | null;
+  /** May be sent as often as one likes. */
+  readonly isOnce: boolean;
   /** Of the write, or of the row that was read; 0 where there is none, or no answer yet. */
   readonly revision: number;
   answered(result: CommandResult, nowMs: number): void;
@@ -47,13 +54,23 @@ export interface Asked {
 
 export function ask<Input extends { readonly kind: string }, Output>(
   workload: Workload<Input, Output>,
-  call: { readonly client: number; readonly key: string; readonly input: Input },
+  call: {
+    readonly client: number;
+    readonly key: string;
+    readonly input: Input;
+    readonly isOnce: boolean;
+  },
   nowMs: number,
 ): Asked & { readonly id: number } {
   const { client, key, input } = call;
   const { history } = workload;
   const id = history.begin(client, key, input, nowMs);
-  const command = workload.commandOf(key, input);
+  const plain = workload.commandOf(key, input);
+  const isOnce = call.isOnce && plain !== null;
+  const requestKey = `${key}/${client}/${id}`;
+  const command = isOnce
+    ? ({ op: "once", requestKey, fingerprint, command: plain } as const)
+    : plain;
   let output: Output | undefined;
   let revision = 0;
   return {
@@ -64,6 +81,7 @@ export function ask<Input extends { readonly kind: string }, Output>(
       return revision;
     },
     command: command && encodeCommand(command),
+    isOnce,
     answered: (result) => {
       output = workload.outputOf(result);
       revision = "revision" in result ? result.revision : 0;
@@ -79,6 +97,9 @@ export function ask<Input extends { readonly kind: string }, Output>(
     failed: () => history.failed(id),
   };
 }
+
+/** No key is used for two requests here. */
+const fingerprint = new Uint8Array(fingerprintBytes);
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -114,7 +135,7 @@ export class Registers extends Workload<CompareAndSetInput, CompareAndSetOutput>
     return this.#seen.get(key) ?? null;
   }
 
-  commandOf(key: string, input: CompareAndSetInput): Command | null {
+  commandOf(key: string, input: CompareAndSetInput): PlainCommand | null {
     switch (input.kind) {
       case "put":
         return { op: "put", key, value: encoder.encode(input.value), contentType: null };
@@ -173,7 +194,7 @@ const numberIn = (row: Row | null): number =>
   row === null ? 0 : Number(must(integerOfBytes(row.value) ?? undefined, "it is a number"));
 
 export class Counters extends Workload<CounterInput, CounterOutput> {
-  commandOf(key: string, input: CounterInput): Command | null {
+  commandOf(key: string, input: CounterInput): PlainCommand | null {
     return input.kind === "get" ? null : transactionOf([], increment(key, input.by));
   }
 
@@ -190,7 +211,7 @@ const twinOf = (key: string): string => `${key}-twin`;
 
 /** Two counters that are only ever incremented together: whoever sees one sees the other. */
 export class Twins extends Workload<CounterInput, CounterOutput> {
-  commandOf(key: string, input: CounterInput): Command | null {
+  commandOf(key: string, input: CounterInput): PlainCommand | null {
     if (input.kind === "get") return null;
     const { by } = input;
     // The failing side is never to leave anything behind.

@@ -88,13 +88,13 @@ test("any SQLite reads it, with names that say what is what", () => {
 
 test("a bit flipped anywhere is noticed, or changes nothing of what is read", () => {
   withScene((scene) => {
-    filled(scene, 120);
+    filled(scene, 240);
     const path = written(scene);
     const whole = readFileSync(path);
     const rows = read(path);
     assert.ok(rows !== null);
     let refused = 0;
-    for (let at = 0; at < whole.byteLength; at += 61) {
+    for (let at = 0; at < whole.byteLength; at += 97) {
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(path, bytes);
@@ -102,7 +102,7 @@ test("a bit flipped anywhere is noticed, or changes nothing of what is read", ()
       if (found === null) refused++;
       else assert.is(found, rows, `byte ${at}`);
     }
-    assert.ok(refused > whole.byteLength / 61 / 2, `${refused} refused`);
+    assert.ok(refused > whole.byteLength / 97 / 2, `${refused} refused`);
   });
 });
 

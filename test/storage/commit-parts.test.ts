@@ -5,10 +5,18 @@ import { setImmediate } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { count, list } from "../../server/state-machine/listing.ts";
-import type { Row } from "../../server/state-machine/command.ts";
+import {
+  fingerprintBytes,
+  type PlainCommand,
+  type Row,
+} from "../../server/state-machine/command.ts";
+import { execute } from "../../server/state-machine/execute.ts";
+import { requestKnownMs } from "../../server/state-machine/once.ts";
 import type { KeyValueStore } from "../../storage/key-value-store.ts";
 import { index } from "../../server/raft/entry.ts";
+import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
 import { Random } from "../raft/random.ts";
+import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
 import { failing, opened, withScene, withSceneFor, type Scene, wholeQuery } from "./store-scene.ts";
 
@@ -38,26 +46,76 @@ test("what is being written is read, replaced, deleted and listed like the rest"
   });
 });
 
+const fingerprint = new Uint8Array(fingerprintBytes);
+
+/** Leases of the run. */
+const granted: number[] = [];
+
+function drawnQueueing(
+  random: Random,
+  { value, number, ttlMs }: { value: Uint8Array; number: number; ttlMs: number },
+): Operation {
+  const key = "lock/a";
+  const lease = granted.length > 0 && random.float() < 0.5 ? random.pick(granted) : null;
+  const operations: readonly Operation[] = [
+    { op: "join", key, value, lease, ttlMs, waits: random.float() < 0.8 },
+    { op: "leave", key, token: number },
+    { op: "leaseRenew", lease: lease ?? number },
+    { op: "leaseRevoke", lease: lease ?? number },
+    { op: "setValue", key, token: number, value },
+  ];
+  return random.pick(operations);
+}
+
+function drawnWrite(random: Random, key: string, value: Uint8Array): PlainCommand {
+  const put = { op: "put", key, value, contentType: null } as const;
+  // Some are due at the next entry, and some much later.
+  const ttlMs = 1 + random.below(Math.floor(requestKnownMs / 4));
+  const chance = random.float();
+  // Of some entry: a lease, or a place in the queue, or nothing at all.
+  const number = 1 + random.below(400);
+  if (chance < 0.05) return transactionOf([], { op: "leaseGrant", ttlMs });
+  if (chance < 0.15)
+    return transactionOf([], { ...put, lease: granted.length > 0 ? random.pick(granted) : number });
+  if (chance < 0.2) return transactionOf([], drawnQueueing(random, { value, number, ttlMs }));
+  if (chance < 0.4) return put;
+  if (chance < 0.6) return { ...put, ttlMs };
+  if (chance < 0.7) return transactionOf([], { op: "touch", key, ttlMs });
+  const range = { start: "k", end: "l" };
+  if (chance < 0.75) return transactionOf([], { op: "range", range, limit: 3 });
+  return { op: "delete", key };
+}
+
 test("any writes between the parts of transactions leave what they leave on rows in a map", () => {
+  let reached = 0;
   for (let seed = 1; seed <= 20; seed++) {
     withScene((scene) => {
       const random = new Random(seed);
       const rows = new Map<string, Row>();
       const model = new MapRows(rows);
+      const requests = new MapRequests();
+      granted.length = 0;
       for (let at = 1; at <= 400; at++) {
         const key = `k${random.below(12)}`;
         const value = new Uint8Array([at, seed]);
-        const command =
-          random.float() < 0.6
-            ? ({ op: "put", key, value, contentType: null } as const)
-            : ({ op: "delete", key } as const);
-        assert.equal(scene.do(command), model.do(command, index(at)), `seed ${seed}, ${at}`);
+        const plain = drawnWrite(random, key, value);
+        const requestKey = `r${random.below(8)}`;
+        const once = { op: "once", requestKey, fingerprint, command: plain } as const;
+        const repeatable = random.float() < 0.5 ? once : plain;
+        const command = random.float() < 0.1 ? ({ op: "expire" } as const) : repeatable;
+        const timeMs = Math.floor((at * requestKnownMs) / 40);
+        const expected = execute(model, requests, { command, entry: { index: index(at), timeMs } });
+        assert.equal(scene.do(command, timeMs), expected, `seed ${seed}, ${at}`);
+        const [result] = expected.op === "transaction" ? expected.results : [];
+        if (result?.op === "leaseGrant") granted.push(result.lease);
+        if (result?.op === "join" && result.lease !== null) granted.push(result.lease);
         if (random.float() < 0.5) scene.store.commitSome(1 + random.below(3));
         failing.sql = random.float() < 0.05 ? random.pick(["COMMIT", "DELETE", "INSERT"]) : null;
         if (random.float() < 0.05) scene.store.commit();
         failing.sql = null;
         if (random.float() < 0.2) scene.store.verify(1 + random.below(100));
-        if (random.float() < 0.1) assert.equal(scene.get(key), rows.get(key) ?? null);
+        if (random.float() < 0.1) assert.equal(scene.get(key), model.get(key));
+        assert.is(scene.store.nextDeadlineMs, model.deadlines.next?.timeMs ?? null);
         if (random.float() < 0.1) {
           const query = { ...wholeQuery, reverse: random.float() < 0.5 };
           assert.equal(scene.store.lookup(query), list(model, query));
@@ -69,8 +127,10 @@ test("any writes between the parts of transactions leave what they leave on rows
       while (scene.store.commitSome(1) === "more");
       while (!scene.store.verify(1 << 20).isEnd);
       assert.equal(scene.list().rows, list(model, wholeQuery).rows);
+      for (const lease of granted) reached += model.leased.countOf(lease);
     });
   }
+  assert.ok(reached > 0, "rows with leases were compared");
 });
 
 test("a crash between the parts takes the whole transaction back", () => {

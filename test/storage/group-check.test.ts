@@ -9,11 +9,10 @@ import { index, nodeId, term, type Entry } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { frameCommand } from "../../server/state-machine/command-header.ts";
 import { checkGroup, type GroupCheck } from "../../storage/group-check.ts";
-import { createGroup, openGroup, type LogSizes } from "../../storage/group-files.ts";
-import { KeyValueStore } from "../../storage/key-value-store.ts";
+import type { LogSizes } from "../../storage/group-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { UntouchedDisk } from "../../storage/untouched-disk.ts";
-import { setStateAside } from "../../storage/state-aside.ts";
+import { newGroup } from "./new-group.ts";
 import { driver } from "./store-scene.ts";
 
 const disk = new NodeDisk();
@@ -22,16 +21,7 @@ const disk = new NodeDisk();
 function withNode(run: (path: string) => void, logSizes: LogSizes = {}): void {
   const path = mkdtempSync(join(tmpdir(), "kv-check-test-"));
   const copy = `${path}-killed`;
-  const options = { disk, directory: path, group: 0, drawSalt: () => 7, logSizes };
-  createGroup(options);
-  const opened = openGroup({
-    ...options,
-    openMachine: (file) => KeyValueStore.open({ driver, path: file }),
-    setMachineAside: setStateAside,
-    hasPeers: () => true,
-  });
-  if (!opened.ok) throw new Error(opened.damage.detail);
-  const { log, machine, hardState } = opened.files;
+  const { log, machine, hardState } = newGroup(path, logSizes);
   const entries = Array.from({ length: 200 }, (_, i): Entry => {
     const header = { origin: nodeId(1), session: 1, sequence: i };
     const value = new Uint8Array(300).fill(i);

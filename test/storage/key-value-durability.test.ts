@@ -158,7 +158,15 @@ test("bookkeeping that is missing is noticed", () => {
 
 test("a newer format is named as such", () => {
   withScene((scene) => {
-    assertDamaged(scene.tampered("UPDATE meta SET format = 3"), scene.path, /newer version/);
+    assertDamaged(scene.tampered("UPDATE meta SET format = 99"), scene.path, /newer version/);
+  });
+});
+
+test("an older format is named as such, and is not thrown away", () => {
+  withScene((scene) => {
+    const result = scene.tampered("UPDATE meta SET format = 2; DROP TABLE request");
+    assertDamaged(result, scene.path, /older version/);
+    assert.is(!result.ok && result.damage.isMendable, false);
   });
 });
 

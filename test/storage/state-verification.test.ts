@@ -75,7 +75,7 @@ test("a row that is gone is noticed", () => {
 
 test("a row that is too many is noticed, however right it is by itself", () => {
   assertNoticed(
-    "INSERT INTO kv SELECT 'zzz', value, content_type, create_revision, revision, checksum FROM kv LIMIT 1",
+    "INSERT INTO kv SELECT 'zzz', value, content_type, create_revision, revision, checksum, expires_ms, lease FROM kv LIMIT 1",
   );
 });
 

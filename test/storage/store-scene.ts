@@ -93,8 +93,9 @@ export class Scene {
     return this.entry("command", framed(command));
   }
 
-  do(command: Command): CommandResult {
-    return must(this.store.apply([this.commandEntry(command)])[0], "a command answers");
+  do(command: Command, timeMs = 0): CommandResult {
+    const entry = { ...this.commandEntry(command), timeMs };
+    return must(this.store.apply([entry])[0], "a command answers");
   }
 
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
@@ -129,6 +130,11 @@ export class Scene {
 
   keys(query: SceneQuery = {}): string[] {
     return this.list(query).rows.map((row) => row.key);
+  }
+
+  /** Another state is in the store's place: its next entry comes behind this one. */
+  goOnAt(applied: number): void {
+    this.#lastIndex = applied;
   }
 
   get stateHash(): string {

@@ -3,7 +3,8 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index } from "../../server/raft/entry.ts";
-import type { Command, Row } from "../../server/state-machine/command.ts";
+import { fingerprintBytes, type Command, type Row } from "../../server/state-machine/command.ts";
+import { execute } from "../../server/state-machine/execute.ts";
 import { afterKey, prefixRange } from "../../server/state-machine/key-range.ts";
 import { count, list } from "../../server/state-machine/listing.ts";
 import {
@@ -11,8 +12,11 @@ import {
   transactionOf,
   type Condition,
   type Operation,
+  type Transaction,
 } from "../../server/state-machine/transaction.ts";
+import { requestKeptMs } from "../../server/state-machine/once.ts";
 import { Random } from "../raft/random.ts";
+import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
 import { withScene, utf8, type Scene, wholeQuery } from "./store-scene.ts";
 
@@ -57,6 +61,11 @@ function drawCondition(random: Random): Condition {
 const several = <T>(random: Random, most: number, draw: (random: Random) => T): T[] =>
   Array.from({ length: random.below(most + 1) }, () => draw(random));
 
+function drawnOnce(random: Random, command: Transaction): Command {
+  const fingerprint = new Uint8Array(fingerprintBytes).fill(random.below(2));
+  return { op: "once", requestKey: drawn(random, ["r1", "r2", "r3", "r4"]), fingerprint, command };
+}
+
 function assertEqualStates(scene: Scene, rows: Map<string, Row>, random: Random): void {
   const reader = new MapRows(rows);
   const reverse = random.float() < 0.5;
@@ -72,20 +81,24 @@ function assertEqualStates(scene: Scene, rows: Map<string, Row>, random: Random)
   assert.equal(scene.store.lookup(counting), count(reader, counting));
 }
 
-test("any transactions do on SQLite what they do on rows in a map", () => {
+test("any transactions, done once or as often as they come, do on SQLite what they do on rows in a map", () => {
   for (let seed = 1; seed <= 60; seed++) {
     withScene((scene) => {
       const random = new Random(seed);
       const rows = new Map<string, Row>();
       const model = new MapRows(rows);
+      const requests = new MapRequests();
       for (let at = 1; at <= 60; at++) {
-        const command: Command = {
+        const transaction: Transaction = {
           op: "transaction",
           conditions: several(random, 2, drawCondition),
           then: several(random, 4, drawOperation),
           otherwise: several(random, 2, drawOperation),
         };
-        assert.equal(scene.do(command), model.do(command, index(at)), `seed ${seed}, ${at}`);
+        const command = random.float() < 0.5 ? transaction : drawnOnce(random, transaction);
+        const timeMs = Math.floor((at * requestKeptMs) / 8);
+        const expected = execute(model, requests, { command, entry: { index: index(at), timeMs } });
+        assert.equal(scene.do(command, timeMs), expected, `seed ${seed}, ${at}`);
         if (random.float() < 0.3) scene.store.commit();
         if (random.float() < 0.2) assertEqualStates(scene, rows, random);
         if (random.float() < 0.03) scene.reopen();

@@ -2,12 +2,13 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Cluster, electionMs } from "./cluster.ts";
-import { RawConnection } from "./http.ts";
-import { scenario } from "./scope.ts";
-import { until } from "./wait.ts";
+import { Cluster, electionMs } from "../e2e/cluster.ts";
+import { RawConnection } from "../e2e/http.ts";
+import { scenario } from "../e2e/scope.ts";
+import { until } from "../e2e/wait.ts";
+import { isLongForm } from "./form.ts";
 
-const rounds = 5;
+const rounds = isLongForm ? 20 : 5;
 
 scenario(`a frozen leader wakes up with a read waiting, ${rounds} times`, async (scope) => {
   const cluster = await Cluster.start(scope);
