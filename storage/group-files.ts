@@ -112,6 +112,7 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
   const hardState = HardStateFile.open(disk, hardStatePath(directory));
   if (!hardState.ok) return hardState;
   const note = new MendingNote(disk, directory);
+  // The process before may have ended in removing it: what is believed now stays so.
   const members = new MemberNote(disk, directory);
   const group = { ...options, note, members, hardState: hardState.file };
   if (suspect?.part === "state") {
