@@ -113,6 +113,7 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
   if (!hardState.ok) return hardState;
   const note = new MendingNote(disk, directory);
   // The process before may have ended in removing it: what is believed now stays so.
+  disk.syncDirectory(directory);
   const members = new MemberNote(disk, directory);
   const group = { ...options, note, members, hardState: hardState.file };
   if (suspect?.part === "state") {
