@@ -14,6 +14,8 @@ import {
   valueBytesMax,
 } from "./state-machine/command.ts";
 import { deadlinesMax, expiredPerEntry } from "./state-machine/deadlines.ts";
+import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
+import { leasedKeysMax, leaseKeysMax } from "./state-machine/leased-keys.ts";
 import {
   onceResultBytesMax,
   requestKeptMs,
@@ -54,6 +56,10 @@ export interface Limits {
   /** The longest TTL, and the rows that may have one. */
   readonly ttlMsMax: number;
   readonly deadlinesMax: number;
+  /** Rows that one lease may have, and all together; and bytes of the name of a lock or an election. */
+  readonly leaseKeysMax: number;
+  readonly leasedKeysMax: number;
+  readonly queueNameBytesMax: number;
   /** Rows that one entry lets go. */
   readonly expiredPerEntry: number;
   /** Characters of an idempotency key. */
@@ -170,6 +176,9 @@ export const defaultLimits: Limits = {
   resultBytesMax,
   ttlMsMax,
   deadlinesMax,
+  leaseKeysMax,
+  leasedKeysMax,
+  queueNameBytesMax,
   expiredPerEntry,
   requestKeyBytesMax,
   requestsMax,
