@@ -4,6 +4,7 @@
  */
 
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
+import { plantedSessionBugs } from "./planted-session-bugs.ts";
 
 export interface PlantedBug {
   readonly name: string;
@@ -276,4 +277,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    this.#disk.rename(path, this.#path);\n",
   },
   ...plantedMemberBugs,
+  ...plantedSessionBugs,
 ];
