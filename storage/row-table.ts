@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { assert, must } from "../server/raft/assert.ts";
-import { index, type Index } from "../server/raft/entry.ts";
+import type { Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
 import {
@@ -12,7 +12,7 @@ import {
   type Rows,
   type ScanOptions,
 } from "../server/state-machine/rows.ts";
-import { RowBuffer, type BufferedRow, type WaitingRow } from "./row-buffer.ts";
+import { RowBuffer, type WaitingRow } from "./row-buffer.ts";
 import { RowVersions } from "./row-versions.ts";
 import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
 import { rowChecksum, type StateHash } from "./state-hash.ts";
@@ -62,49 +62,44 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ changes
 
   put(row: NewRow, revision: Index): RowVersion | null {
-    const { key, contentType } = row;
+    const { key, value, contentType } = row;
     const waiting = this.#buffer.get(key);
-    const before = waiting === undefined ? this.#below(key) : waiting.row;
-    const createRevision = before === null ? revision : before.createRevision;
+    const before = waiting === undefined ? this.#below(key) : waitingVersion(waiting);
+    const createRevision = (before === null ? revision : before.createRevision) as Index;
     const checksum = rowChecksum(row, revision, createRevision);
-    // A copy: an entry's bytes are a view into a packet, or the log's.
-    const value = row.value.slice();
     this.writtenBytes += value.byteLength;
-    const after = { value, contentType, createRevision, revision, checksum };
-    this.#change(key, waiting, before, after);
+    const after = { key, value, contentType, revision, createRevision };
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
+    if (waiting === undefined) this.#buffer.add(key, { stored: before, row: after, checksum });
+    else {
+      waiting.row = after;
+      waiting.checksum = checksum;
+    }
     this.#hash.add(checksum, revision, createRevision);
     return before;
   }
 
   remove(key: string): RowVersion | null {
     const waiting = this.#buffer.get(key);
-    const before = waiting === undefined ? this.#below(key) : waiting.row;
-    if (before !== null) this.#change(key, waiting, before, null);
+    const before = waiting === undefined ? this.#below(key) : waitingVersion(waiting);
+    if (before === null) return null;
+    this.#hash.remove(before.checksum, before.revision, before.createRevision);
+    if (waiting === undefined) this.#buffer.add(key, { stored: before, row: null, checksum: 0 });
+    else waiting.row = null;
     return before;
-  }
-
-  #change(
-    key: string,
-    waiting: WaitingRow | undefined,
-    before: RowVersion | null,
-    row: BufferedRow | null,
-  ): void {
-    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
-    if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
-    else waiting.row = row;
   }
 
   // ------------------------------------------------------------------ reading
 
   revisions(key: string): RowVersion | null {
     const waiting = this.#buffer.get(key);
-    return waiting === undefined ? this.#below(key) : waiting.row;
+    return waiting === undefined ? this.#below(key) : waitingVersion(waiting);
   }
 
   /** What is under the rows changed since the last `freeze`. */
   #below(key: string): RowVersion | null {
     const frozen = this.#frozen?.get(key);
-    if (frozen !== undefined) return frozen.row;
+    if (frozen !== undefined) return waitingVersion(frozen);
     const version = this.#versions.get(key);
     return version === undefined ? this.#storedVersion(key) : version;
   }
@@ -122,7 +117,7 @@ export class RowTable implements Rows {
 
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
-    if (waiting !== undefined) return waiting.row && rowOf(key, waiting.row, false);
+    if (waiting !== undefined) return waiting.row;
     const found = this.#statements.get.get(key);
     return found && this.#checkedRow(found);
   }
@@ -188,22 +183,24 @@ export class RowTable implements Rows {
     for (let count = 0; count < rowsMax && bytes < bytesMax; count++) {
       const next = this.#unwritten.next();
       if (next.done === true) return "done";
-      const [key, { stored, row }] = next.value;
-      bytes += row === null ? 0 : row.value.byteLength;
-      this.#write(key, stored, row);
+      const [key, waiting] = next.value;
+      bytes += waiting.row === null ? 0 : waiting.row.value.byteLength;
+      this.#write(key, waiting);
     }
     return "more";
   }
 
-  #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
+  #write(key: string, waiting: WaitingRow): void {
+    const { stored, row, checksum } = waiting;
     if (row !== null) {
-      const { value, contentType, createRevision, revision, checksum } = row;
+      const { value, contentType, createRevision, revision } = row;
       this.#statements.put.run(key, value, contentType, createRevision, revision, checksum);
     } else if (stored !== null) {
       this.#statements.delete.run(key);
     }
-    this.#versions.set(key, row && versionOf(row));
-    this.#verification.changed(key, stored, row);
+    const version = waitingVersion(waiting);
+    this.#versions.set(key, version);
+    this.#verification.changed(key, stored, version);
   }
 
   /** The transaction is committed: nothing that was frozen waits any more. */
@@ -247,11 +244,10 @@ const allKeys: KeyRange = { start: "", end: afterEveryKey };
 const noBytes = new Uint8Array();
 
 /** Without the value, which is not to be kept for its sake. */
-const versionOf = ({ checksum, revision, createRevision }: RowVersion): RowVersion => ({
-  checksum,
-  revision,
-  createRevision,
-});
+function waitingVersion({ row, checksum }: WaitingRow): RowVersion | null {
+  if (row === null) return null;
+  return { checksum, revision: row.revision, createRevision: row.createRevision };
+}
 
 function* changesOf(
   buffer: RowBuffer,
@@ -259,14 +255,6 @@ function* changesOf(
   { reverse, keysOnly }: ScanOptions,
 ): Generator<RowChange> {
   for (const [key, { row }] of buffer.within(range, reverse)) {
-    yield [key, row && rowOf(key, row, keysOnly)];
+    yield [key, row !== null && keysOnly ? { ...row, value: noBytes } : row];
   }
 }
-
-const rowOf = (key: string, row: BufferedRow, isKeyOnly: boolean): Row => ({
-  key,
-  value: isKeyOnly ? noBytes : row.value,
-  contentType: row.contentType,
-  revision: index(row.revision),
-  createRevision: index(row.createRevision),
-});

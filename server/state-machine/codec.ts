@@ -11,7 +11,7 @@ import {
   type Command,
   type RefusedResult,
 } from "./command.ts";
-import { isKey, Reader, Writer } from "./command-bytes.ts";
+import { fieldBytes, isKey, Reader, Writer } from "./command-bytes.ts";
 import { encodeTransaction, readTransaction, transactionCode } from "./transaction-codec.ts";
 
 const putCode = 1;
@@ -19,20 +19,18 @@ const deleteCode = 2;
 
 const encoder = new TextEncoder();
 
-/** Room for the array, the code and the heads of three fields. */
-const overheadBytes = 2 + 3 * 5;
-
 export function encodeCommand(command: Command): Uint8Array {
   if (command.op === "transaction") return encodeTransaction(command);
   const key = encoder.encode(command.key);
   if (command.op === "delete") {
-    const writer = new Writer(overheadBytes + key.byteLength);
+    const writer = new Writer(2 + fieldBytes(key.byteLength));
     writer.byte(0x92).byte(deleteCode).field(0xd9, key);
     return writer.done();
   }
   const type = command.contentType === null ? null : encoder.encode(command.contentType);
-  const bytes = overheadBytes + key.byteLength + command.value.byteLength + (type?.byteLength ?? 0);
-  const writer = new Writer(bytes);
+  const typeBytes = type === null ? 1 : fieldBytes(type.byteLength);
+  const bytes = fieldBytes(key.byteLength) + fieldBytes(command.value.byteLength) + typeBytes;
+  const writer = new Writer(2 + bytes);
   writer.byte(0x94).byte(putCode).field(0xd9, key).field(0xc4, command.value);
   if (type === null) writer.byte(0xc0);
   else writer.field(0xd9, type);
@@ -42,9 +40,12 @@ export function encodeCommand(command: Command): Uint8Array {
 /** Whether the state grows by it: where room is short, what makes room still passes. */
 export const takesRoom = (data: Uint8Array): boolean => data[0] !== 0x92 || data[1] !== deleteCode;
 
-/** Never throws: bytes that are no command are refused, by the same words on every replica. */
-export function decodeCommand(data: Uint8Array): Command | RefusedResult {
-  const reader = new Reader(data);
+/**
+ * Reads `data` from `start` on; the result owns its bytes. Never throws: bytes that are no command are
+ * refused, by the same words on every replica.
+ */
+export function decodeCommand(data: Uint8Array, start = 0): Command | RefusedResult {
+  const reader = new Reader(data, start);
   const count = reader.byte();
   const code = reader.byte();
   if (count === 0x92 && code === deleteCode) {
