@@ -4,6 +4,9 @@ import { Buffer } from "node:buffer";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
+/** Not that of a `Buffer`, which gives a view. */
+const { slice } = Uint8Array.prototype;
+
 /** Of a plain `Uint8Array` too, without a view of it. */
 const latin1Slice: (this: Uint8Array, start: number, end: number) => string =
   Buffer.prototype.latin1Slice;
@@ -107,7 +110,7 @@ export class Reader {
     if (start < 0) return null;
     if (this.#isAscii(start)) return latin1Slice.call(this.#data, start, this.#at);
     try {
-      return decoder.decode(this.#data.slice(start, this.#at));
+      return decoder.decode(slice.call(this.#data, start, this.#at));
     } catch {
       this.#isBroken = true;
       return null;
@@ -159,7 +162,7 @@ export class Reader {
 
   bytes(bytesMax: number): Uint8Array | null {
     const start = this.#field(0xc4, bytesMax);
-    return start < 0 ? null : this.#data.slice(start, this.#at);
+    return start < 0 ? null : slice.call(this.#data, start, this.#at);
   }
 
   /** From `start` up to here. */
