@@ -1,7 +1,15 @@
 /** `/v1/kv/<key>`: one row as an HTTP resource, its value the body and its revision the ETag. */
 
 import type { Answer, RequestHead } from "./answer.ts";
-import type { ClientPort, Failure, GetAnswer, ReadMeta, Result } from "./client-port.ts";
+import type {
+  ClientPort,
+  Failure,
+  GetAnswer,
+  PutAnswer,
+  ReadMeta,
+  ReadOptions,
+  Result,
+} from "./client-port.ts";
 import { answerAtomic } from "./atomic-routes.ts";
 import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
@@ -81,7 +89,7 @@ interface KeyCall {
   readonly query: string;
 }
 
-async function put({ head, body, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+function put({ head, body, key, query }: KeyCall, store: ClientPort): Answer | Promise<Answer> {
   const parsed = parseQuery(query, putParameters);
   if (!parsed.ok) return refusal(parsed, { write: true });
   const contentType = head.headers.get("content-type");
@@ -90,7 +98,13 @@ async function put({ head, body, key, query }: KeyCall, store: ClientPort): Prom
   if (!(body instanceof Uint8Array)) return refusal(body, { write: true });
   const asked = conditionsOf(head);
   if (!asked.ok) return refusal(asked, { write: true });
-  const answer = await store.put(key, body, { contentType, ...asked.conditions });
+  const { ifMatch, ifNoneMatch } = asked.conditions;
+  const isConditional = ifMatch !== undefined || ifNoneMatch !== undefined;
+  const options = isConditional ? { contentType, ...asked.conditions } : { contentType };
+  return store.put(key, body, options).then((answer) => putAnswer(key, answer));
+}
+
+function putAnswer(key: string, answer: PutAnswer): Answer {
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -120,7 +134,17 @@ async function remove({ head, key, query }: KeyCall, store: ClientPort): Promise
   };
 }
 
-async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+const newest: ReadOptions = {};
+
+function get({ head, key, query }: KeyCall, store: ClientPort): Answer | Promise<Answer> {
+  if (query !== "" || head.headers.has("if-match")) return getAsAsked({ head, key, query }, store);
+  return store.get(key, newest).then((answer) => getAnswer(head, answer));
+}
+
+async function getAsAsked(
+  { head, key, query }: Omit<KeyCall, "body">,
+  store: ClientPort,
+): Promise<Answer> {
   const parsed = parseQuery(query, getParameters);
   if (!parsed.ok) return refusal(parsed);
   const { parameters } = parsed;
@@ -142,8 +166,8 @@ async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<An
 /** `revision`: of the change that was waited for. */
 function getAnswer(head: RequestHead, answer: GetAnswer, revision: number | null = null): Answer {
   if (!answer.ok) return refusal(answer);
+  if (answer.row !== null) return rowAnswer(head, answer.row, answer);
   const headers = readHeaders(answer);
-  if (answer.row !== null) return rowAnswer(head, answer.row, headers);
   if (revision !== null) headers["X-KV-Revision"] = String(revision);
   return refusal(notFound, { headers });
 }
@@ -163,7 +187,7 @@ async function post({ head, key, query, body }: KeyCall, store: ClientPort): Pro
   }
   const refused = refusedHeader(head);
   if (refused !== null) return refusal(refused, { write: true });
-  return answerAtomic({ key, query, body, rowAnswer: (row) => valueAnswer(row, {}) }, store);
+  return answerAtomic({ key, query, body, rowAnswer: valueAnswer }, store);
 }
 
 const notFound: Failure = {
@@ -181,26 +205,37 @@ export function readHeaders(answer: ReadMeta): Record<string, string> {
   return headers;
 }
 
-function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): Answer {
-  const etag = `"${row.revision}"`;
+function rowAnswer(head: RequestHead, row: Row, read: ReadMeta): Answer {
+  const revision = String(row.revision);
+  const etag = `"${revision}"`;
+  const known = head.headers.get("if-none-match");
+  if (known !== null && matches(known, etag)) {
+    const about = { ETag: etag, "X-KV-Revision": revision, ...readHeaders(read) };
+    return { status: 304, headers: { ...about, ...valueHeaders }, body: null };
+  }
+  // In one piece: this is made for every read.
   const headers: Record<string, string> = {
     ETag: etag,
-    "X-KV-Revision": String(row.revision),
-    ...read,
-    ...valueHeaders,
+    "X-KV-Revision": revision,
+    "X-KV-Level": read.level,
+    "Content-Security-Policy": valueHeaders["Content-Security-Policy"],
+    "X-Content-Type-Options": valueHeaders["X-Content-Type-Options"],
+    "Cross-Origin-Resource-Policy": valueHeaders["Cross-Origin-Resource-Policy"],
+    "Cache-Control": valueHeaders["Cache-Control"],
+    "Content-Type": contentTypeOf(row),
+    "Content-Length": String(row.value.length),
   };
-  const known = head.headers.get("if-none-match");
-  if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
-  const answer = valueAnswer(row, headers);
-  return head.method === "HEAD" ? { ...answer, body: null } : answer;
+  if (read.level === "local") Object.assign(headers, readHeaders(read));
+  return { status: 200, headers, body: head.method === "HEAD" ? null : row.value };
 }
 
-/** Adds to `headers` what describes the value. */
-function valueAnswer(row: Row, headers: Record<string, string>): Answer {
-  Object.assign(headers, valueHeaders);
-  headers["Content-Type"] = contentTypeOf(row);
-  headers["Content-Length"] = String(row.value.length);
-  return { status: 200, headers, body: row.value };
+/** The value of a row that nothing else is said of. */
+function valueAnswer(row: Row): Answer {
+  const about = {
+    "Content-Type": contentTypeOf(row),
+    "Content-Length": String(row.value.length),
+  };
+  return { status: 200, headers: { ...valueHeaders, ...about }, body: row.value };
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

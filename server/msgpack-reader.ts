@@ -4,8 +4,9 @@
  * first. What is not one of these forms breaks the reader; then nothing it gave means anything.
  */
 
-/** Not that of a `Buffer`, which gives a view. */
-const { slice } = Uint8Array.prototype;
+/** A `Buffer`'s own would be a view. */
+const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  Uint8Array.prototype.slice.call(bytes, start, end);
 
 /** Copies are cheaper than views up to here, however large a part of the packet they are. */
 const copiedBytesMax = 4 << 10;
@@ -59,7 +60,7 @@ export class MsgpackReader {
     if (this.#isBroken) return this.#bytes;
     this.#at = end;
     const isCopied = length <= copiedBytesMax || 2 * length < this.#bytes.byteLength;
-    return isCopied ? slice.call(this.#bytes, start, end) : this.#bytes.subarray(start, end);
+    return isCopied ? copyOf(this.#bytes, start, end) : this.#bytes.subarray(start, end);
   }
 
   #byte(): number {

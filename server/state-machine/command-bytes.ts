@@ -4,8 +4,9 @@ import { Buffer } from "node:buffer";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Not that of a `Buffer`, which gives a view. */
-const { slice } = Uint8Array.prototype;
+/** A `Buffer`'s own would be a view. */
+const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  Uint8Array.prototype.slice.call(bytes, start, end);
 
 /** Of a plain `Uint8Array` too, without a view of it. */
 const latin1Slice: (this: Uint8Array, start: number, end: number) => string =
@@ -110,7 +111,7 @@ export class Reader {
     if (start < 0) return null;
     if (this.#isAscii(start)) return latin1Slice.call(this.#data, start, this.#at);
     try {
-      return decoder.decode(slice.call(this.#data, start, this.#at));
+      return decoder.decode(copyOf(this.#data, start, this.#at));
     } catch {
       this.#isBroken = true;
       return null;
@@ -162,7 +163,7 @@ export class Reader {
 
   bytes(bytesMax: number): Uint8Array | null {
     const start = this.#field(0xc4, bytesMax);
-    return start < 0 ? null : slice.call(this.#data, start, this.#at);
+    return start < 0 ? null : copyOf(this.#data, start, this.#at);
   }
 
   /** From `start` up to here. */
