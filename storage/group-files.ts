@@ -190,6 +190,14 @@ function newer(a: Configuration | null, b: Configuration | null): Configuration 
 /**
  * The state is made anew by applying the log from its first entry on. Where the log does not reach back
  * so far, or is damaged as well, the others have to help, and where there are none the files stay.
+ *
+ * With their help the log goes too, whole as it may be: a node applies what follows its state, so a log
+ * that begins behind an empty state can be of no use to it before a snapshot has come, which replaces
+ * both. What is lost with it are entries that this node has acknowledged. That is noted before anything
+ * is changed, and costs the node its vote until a leader has given back whatever it may have acknowledged
+ * (`raft/recovery.ts` has the proof: it asks nothing of the entries that are left, so none may be left).
+ * Term and vote have a file of their own and stay. Until all is whole again the old files lie in
+ * `damaged`.
  */
 function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage): boolean {
   const { disk, directory, note, members, hasPeers } = group;

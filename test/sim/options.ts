@@ -63,6 +63,9 @@ export interface SimOptions {
   readonly thinkMs: number;
   readonly valueBytesMax: number;
   readonly latencyMs: number;
+  /** Clients that hold locks and write what lasts for a time, and for how long that is. */
+  readonly sessions: number;
+  readonly leaseMs: number;
 }
 
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
@@ -74,6 +77,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const likelihood = random.pick([0.1, 0.25, 0.5, 0.8]);
   const faults = new Set<FaultKind>();
   const harsh = new Random(seed ^ 0x2c1b3c6d);
+  const lasting = new Random(seed ^ 0x61c88647);
   for (const [i, kind] of faultKinds.entries()) {
     const chance = (i < drawnApart ? random : harsh).float();
     if (chance < likelihood && !without.has(kind)) faults.add(kind);
@@ -141,6 +145,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     thinkMs: random.pick([1, 10, 50]),
     valueBytesMax: random.pick([8, 600, 3_000]),
     latencyMs: random.pick([0.1, 1, 5]),
+    sessions: lasting.pick([0, 0, 2, 5]),
+    leaseMs: electionTimeoutMs * lasting.pick([0.3, 1, 3, 10]),
   };
 }
 

@@ -4,6 +4,7 @@
  */
 
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
+import { plantedSessionBugs } from "./planted-session-bugs.ts";
 
 export interface PlantedBug {
   readonly name: string;
@@ -260,8 +261,8 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a leader without a majority does not step down",
     file: "server/raft/leader.ts",
-    find: "ids.filter(isActive).length >= majority(ids.length);",
-    replace: "ids.filter(isActive).length >= 1;",
+    find: "voters.filter(isActive).length >= majority(voters.length);",
+    replace: "voters.filter(isActive).length >= 1;",
   },
   {
     name: "the name of the note about a truncation is not synced",
@@ -276,4 +277,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    this.#disk.rename(path, this.#path);\n",
   },
   ...plantedMemberBugs,
+  ...plantedSessionBugs,
 ];

@@ -56,6 +56,13 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       ...["add", "remove", "replace", "transfer"].map((what) => `members: ${what}: done`),
       "a call of unknown outcome",
       "a refused call",
+      "a key lasted",
+      "a key went with its time",
+      "a lease ended",
+      "a lock was taken",
+      "a lock was waited for",
+      "a lock was left to its time",
+      "a write under a lock",
     ],
   },
   {
@@ -68,6 +75,8 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "preVoteResponse to a leader",
       "refused to start: identity",
       "ended by LogDamaged",
+      "a write was fenced off",
+      "a place in a queue went with its lease",
     ],
   },
 ];

@@ -23,6 +23,7 @@ import { SimNetwork } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { type FaultKind, type SimOptions } from "./options.ts";
 import { incarnationOf, memberNamed, SimProcess, type Life } from "./process.ts";
+import { Sessions } from "./sessions.ts";
 import { SimTime } from "./time.ts";
 import { claim, Coverage, Trace } from "./trace.ts";
 
@@ -67,6 +68,7 @@ class Simulation {
   readonly #network: SimNetwork;
   readonly #checks: Checks;
   readonly #clients: Clients;
+  readonly #sessions: Sessions;
   readonly #faults: Faults;
   readonly #meetings: Meetings;
   readonly #operator: Operator;
@@ -114,6 +116,11 @@ class Simulation {
       processes: this.#processes,
     };
     this.#clients = new Clients({ ...world, checks: this.#checks });
+    this.#sessions = new Sessions({
+      ...world,
+      random: new Random(options.seed ^ 0x2545f491),
+      checks: this.#checks,
+    });
     this.#meetings = new Meetings({
       ...world,
       network: this.#network,
@@ -167,6 +174,7 @@ class Simulation {
     }
     this.#meetings.start();
     this.#clients.start();
+    this.#sessions.start();
     this.#faults.start();
     this.#operator.start();
   }
@@ -210,6 +218,7 @@ class Simulation {
     this.#runFor(this.#operator.isBusy ? 4 * requestDeadlineMs : 0);
     this.#chooseMajority();
     this.#clients.stop();
+    this.#sessions.stop();
     this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",
@@ -221,6 +230,10 @@ class Simulation {
     for (const process of this.#processes) {
       if (this.#isChosen(process) && this.#isMember(process)) this.#askUntilAnswered(process);
     }
+    this.#runUntil(
+      () => this.#mortals === "",
+      () => `what lasts for a time stays: ${this.#mortals}`,
+    );
     this.#runUntil(
       () => this.#haveConverged(),
       () => this.#chosen.map((process) => describeNode(process)).join("; "),
@@ -348,6 +361,15 @@ class Simulation {
       () =>
         `node ${process.id} does not answer: ${this.#processes.map((each) => describeNode(each)).join("; ")}`,
     );
+  }
+
+  /** Members that have something still whose time is to come. */
+  get #mortals(): string {
+    return this.#chosen
+      .filter((process) => this.#isMember(process))
+      .filter(({ life }) => life?.node.machine.nextDeadlineMs !== null)
+      .map((process) => describeNode(process))
+      .join("; ");
   }
 
   #haveConverged(): boolean {
