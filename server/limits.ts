@@ -14,6 +14,8 @@ import {
   valueBytesMax,
 } from "./state-machine/command.ts";
 import { deadlinesMax, expiredPerEntry } from "./state-machine/deadlines.ts";
+import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
+import { leasedKeysMax, leaseKeysMax } from "./state-machine/leased-keys.ts";
 import {
   onceResultBytesMax,
   requestKeptMs,
@@ -54,6 +56,10 @@ export interface Limits {
   /** The longest TTL, and the rows that may have one. */
   readonly ttlMsMax: number;
   readonly deadlinesMax: number;
+  /** Rows that one lease may have, and all together; and bytes of the name of a lock or an election. */
+  readonly leaseKeysMax: number;
+  readonly leasedKeysMax: number;
+  readonly queueNameBytesMax: number;
   /** Rows that one entry lets go. */
   readonly expiredPerEntry: number;
   /** Characters of an idempotency key. */
@@ -140,6 +146,11 @@ export interface Limits {
   readonly caughtUpEntries: number;
   /** How long a directory that asked to be let in counts as being there. */
   readonly knockKeptMs: number;
+  /**
+   * How long it has to be there, and the one whose place it wants away, before that one is retired for
+   * it. That is for good, and the wrong directory may have been started by mistake.
+   */
+  readonly takeInMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -165,6 +176,9 @@ export const defaultLimits: Limits = {
   resultBytesMax,
   ttlMsMax,
   deadlinesMax,
+  leaseKeysMax,
+  leasedKeysMax,
+  queueNameBytesMax,
   expiredPerEntry,
   requestKeyBytesMax,
   requestsMax,
@@ -207,5 +221,6 @@ export const defaultLimits: Limits = {
   snapshotKeptMs: 30_000,
   caughtUpEntries: 1_000,
   knockKeptMs: 6_000,
+  takeInMs: 2_000,
   inboxMessagesMax: 100_000,
 };

@@ -543,7 +543,7 @@ export class KeyValueStore implements StateMachine {
   }
 }
 
-const appliedState = (meta: StateMeta): AppliedState => ({
+export const appliedState = (meta: StateMeta): AppliedState => ({
   appliedIndex: index(meta.appliedIndex),
   appliedTerm: term(meta.appliedTerm),
   appliedTimeMs: meta.appliedTimeMs,

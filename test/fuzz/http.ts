@@ -11,6 +11,10 @@ const methods = ["GET", "PUT", "DELETE", "HEAD", "POST", "OPTIONS", "PATCH", "PR
 const paths = [
   "/v1/kv/",
   "/v1/kv",
+  "/v1/txn",
+  "/v1/leases",
+  "/v1/locks/",
+  "/v1/elections/",
   "/v1/status",
   "/livez",
   "/readyz",
@@ -187,6 +191,9 @@ async function check(method: string, target: string, response: Response): Promis
   if ([429, 503].includes(response.status)) assert.ok(response.headers.has("retry-after"), what);
 }
 
+const stateOf = ({ rows }: MapStore): string =>
+  [...rows.values()].map(({ key, revision }) => `${revision} ${key}`).join("\n");
+
 /** Every answer is one of ours, nothing throws, and what a PUT stored is what a GET gives. */
 export async function checkApp(tape: Tape): Promise<void> {
   const bugs: unknown[] = [];
@@ -196,14 +203,14 @@ export async function checkApp(tape: Tape): Promise<void> {
     const asked = draw(tape);
     const request = requestOf(asked);
     if (request === null) continue;
-    const before = store.writes;
+    const before = stateOf(store);
     const response = await app.fetch(request, { target: asked.target });
     if (bugs.length > 0) throw new Error("the application threw", { cause: bugs[0] });
     // The runtime may have changed it: to upper case, or to GET where it is none that it knows.
     const { method } = request;
     await check(method, asked.target, response.clone());
-    const isWrite = ["PUT", "DELETE"].includes(method);
-    if (!isWrite || response.status >= 300) assert.is(store.writes, before, "nothing was written");
+    const isWrite = ["PUT", "DELETE", "POST"].includes(method);
+    if (!isWrite || response.status >= 300) assert.is(stateOf(store), before, "nothing was done");
     if (method !== "PUT" || response.status >= 300) continue;
     const back = await app.fetch(new Request("http://localhost/"), { target: asked.target });
     assert.is(back.status, 200, `what was put at ${asked.target.slice(0, 80)} is there`);
