@@ -3,8 +3,6 @@
  * at most `deadlinesMax`. What is due is a function of the rows and of the log's time alone.
  */
 
-import { compareKeys } from "./key-range.ts";
-
 /** Rows with a deadline at a time. */
 export const deadlinesMax = 500_000;
 /** Rows that one entry lets go. */
@@ -18,8 +16,12 @@ interface Deadline {
 
 export class Deadlines {
   readonly #times = new Map<string, number>();
-  /** A binary heap. Those that are not what `#times` says are of former times. */
-  #heap: Deadline[] = [];
+  /**
+   * A binary heap, in two lists: comparing looks at the times alone, which lie together in memory, but
+   * where they are equal. Those that are not what `#times` says are of former times.
+   */
+  #heapTimes: number[] = [];
+  #heapKeys: string[] = [];
 
   get count(): number {
     return this.#times.size;
@@ -37,61 +39,75 @@ export class Deadlines {
     }
     if (this.#times.get(key) === timeMs) return;
     this.#times.set(key, timeMs);
-    this.#push({ key, timeMs });
-    if (this.#heap.length > 2 * this.#times.size + 1_000) this.#rebuild();
+    this.#push(key, timeMs);
+    if (this.#heapTimes.length > 2 * this.#times.size + 1_000) this.#rebuild();
   }
 
   /** The earliest; null where there is none. */
   get next(): Deadline | null {
-    for (let first = this.#heap[0]; first; first = this.#heap[0]) {
-      if (this.#times.get(first.key) === first.timeMs) return first;
+    for (;;) {
+      const timeMs = this.#heapTimes[0];
+      const key = this.#heapKeys[0];
+      if (timeMs === undefined || key === undefined) return null;
+      if (this.#times.get(key) === timeMs) return { key, timeMs };
       this.#pop();
     }
-    return null;
   }
 
   clear(): void {
     this.#times.clear();
-    this.#heap = [];
+    this.#heapTimes = [];
+    this.#heapKeys = [];
   }
 
   #rebuild(): void {
-    this.#heap = [...this.#times].map(([key, timeMs]) => ({ key, timeMs })).sort(order);
+    const sorted = [...this.#times].sort(([a, aMs], [b, bMs]) => aMs - bMs || (a < b ? -1 : 1));
+    this.#heapTimes = sorted.map(([, timeMs]) => timeMs);
+    this.#heapKeys = sorted.map(([key]) => key);
   }
 
-  #push(deadline: Deadline): void {
-    const heap = this.#heap;
-    let at = heap.length;
+  #push(key: string, timeMs: number): void {
+    const times = this.#heapTimes;
+    const keys = this.#heapKeys;
+    let at = times.length;
     while (at > 0) {
       const above = (at - 1) >> 1;
-      const parent = heap[above] as Deadline;
-      if (order(parent, deadline) <= 0) break;
-      heap[at] = parent;
+      const aboveMs = times[above] as number;
+      if (aboveMs < timeMs || (aboveMs === timeMs && (keys[above] as string) <= key)) break;
+      times[at] = aboveMs;
+      keys[at] = keys[above] as string;
       at = above;
     }
-    heap[at] = deadline;
+    times[at] = timeMs;
+    keys[at] = key;
   }
 
   #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
+    const times = this.#heapTimes;
+    const keys = this.#heapKeys;
+    const timeMs = times.pop();
+    const key = keys.pop();
+    if (timeMs === undefined || key === undefined || times.length === 0) return;
     let at = 0;
     for (;;) {
       let below = 2 * at + 1;
-      if (below >= heap.length) break;
-      const right = below + 1;
-      if (right < heap.length && order(heap[right] as Deadline, heap[below] as Deadline) < 0) {
-        below = right;
-      }
-      const child = heap[below] as Deadline;
-      if (order(last, child) <= 0) break;
-      heap[at] = child;
+      if (below >= times.length) break;
+      if (below + 1 < times.length && this.#isBefore(below + 1, below)) below++;
+      const belowMs = times[below] as number;
+      if (timeMs < belowMs || (timeMs === belowMs && key <= (keys[below] as string))) break;
+      times[at] = belowMs;
+      keys[at] = keys[below] as string;
       at = below;
     }
-    heap[at] = last;
+    times[at] = timeMs;
+    keys[at] = key;
+  }
+
+  /** Keys in any order that is the same everywhere: it decides which of them an entry lets go first. */
+  #isBefore(one: number, other: number): boolean {
+    const times = this.#heapTimes;
+    const difference = (times[one] as number) - (times[other] as number);
+    if (difference !== 0) return difference < 0;
+    return (this.#heapKeys[one] as string) < (this.#heapKeys[other] as string);
   }
 }
-
-const order = (a: Deadline, b: Deadline): number =>
-  a.timeMs === b.timeMs ? compareKeys(a.key, b.key) : a.timeMs - b.timeMs;
