@@ -21,6 +21,8 @@ export interface BackupOptions {
 
 /** A node makes the whole file before it sends the first byte; a large state takes its time. */
 const answerMs = 600_000;
+/** So it is first asked whether it is there at all: one that is frozen accepts connections for ever. */
+const presenceMs = 3_000;
 /** Of a connection over which nothing comes. */
 const idleMs = 30_000;
 const problemBytesMax = 64 << 10;
@@ -92,10 +94,12 @@ async function fetchFromAny(endpoints: readonly string[], path: string): Promise
 
 async function fetchFrom(endpoint: string, path: string): Promise<void> {
   const { host } = new URL(endpoint);
-  const answer = await ask(endpoint).catch((error: unknown) => {
+  const unreachable = (error: unknown): never => {
     const { code, message } = error as NodeJS.ErrnoException;
     throw new Refused(`${host}: it cannot be reached (${code ?? message})`, true);
-  });
+  };
+  (await ask(new URL("/livez", endpoint), presenceMs).catch(unreachable)).resume();
+  const answer = await ask(new URL("/v1/backup", endpoint), answerMs).catch(unreachable);
   if (answer.statusCode !== 200) {
     throw new Refused(`${host}: ${await problemIn(answer)}`, (answer.statusCode ?? 0) >= 500);
   }
@@ -109,10 +113,10 @@ async function fetchFrom(endpoint: string, path: string): Promise<void> {
   }
 }
 
-function ask(endpoint: string): Promise<IncomingMessage> {
+function ask(url: URL, withinMs: number): Promise<IncomingMessage> {
   return new Promise((answered, reject) => {
-    const signal = AbortSignal.timeout(answerMs);
-    const request = get(new URL("/v1/backup", endpoint), { agent: false });
+    const signal = AbortSignal.timeout(withinMs);
+    const request = get(url, { agent: false });
     const abort = (): void => void request.destroy(new Error("no answer in time"));
     signal.addEventListener("abort", abort);
     request.on("error", reject);

@@ -78,6 +78,10 @@ export const nodeFlags = {
     usage: "--snapshot-entries <N>",
     help: `Writes kept in the log for nodes that come back (default: ${defaultLimits.logEntriesMax})`,
   },
+  "snapshot-tail-bytes": {
+    usage: "--snapshot-tail-bytes <N>",
+    help: `Bytes of the log kept for them where the state is smaller (default: ${defaultLimits.logTailBytesMin})`,
+  },
   "snapshot-bytes": {
     usage: "--snapshot-bytes <N>",
     help: `Bytes of the log beyond which none are kept (default: ${defaultLimits.logBytesMax})`,
@@ -138,6 +142,7 @@ export function nodeConfig(
       ...defaultLimits,
       logEntriesMax: positive(read("snapshot-entries"), 1, defaultLimits.logEntriesMax),
       logBytesMax: positive(read("snapshot-bytes"), logBytesMin, defaultLimits.logBytesMax),
+      logTailBytesMin: positive(read("snapshot-tail-bytes"), 1, defaultLimits.logTailBytesMin),
       ...queueLimits(positive(read("memory-bytes"), memoryBytesMin, defaultMemoryBytes)),
     },
   };

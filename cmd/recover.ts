@@ -5,7 +5,7 @@ import { clusterIdOf } from "../server/formation.ts";
 import { configuration, type Member } from "../server/raft/configuration.ts";
 import { nodeId } from "../server/raft/entry.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
-import { checkGroup, type GroupCheck } from "../storage/group-check.ts";
+import { checkGroup, type Finding, type GroupCheck } from "../storage/group-check.ts";
 import { recoverGroup } from "../storage/group-making.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
@@ -67,10 +67,14 @@ function identityIn(disk: NodeDisk, path: string, id: number): Identity {
   return found.identity;
 }
 
+const logFile = /\/group-\d+\/log\//;
+
 /** Returns this node's own entry in the member list. */
 function refuseUnusable(identity: Identity, found: GroupCheck): Member {
   const { findings, log, state } = found;
-  const [worst] = findings.filter(({ isMended }) => !isMended);
+  // Of a damaged log there is a whole beginning, be it an empty one behind the state.
+  const isCut = ({ path }: Finding): boolean => log !== null && logFile.test(path);
+  const [worst] = findings.filter((finding) => !finding.isMended && !isCut(finding));
   if (worst || !log || !state) {
     const what = worst ? advised(worst, false) : "its files cannot be read";
     throw new StartError(
@@ -124,6 +128,8 @@ function warningOf(identity: Identity, found: GroupCheck): string[] {
       `Entries ${applied + 1} to ${last} were perhaps never acknowledged: they count now.`,
     );
   }
-  for (const { path, detail } of findings) lines.push(`${path}: ${detail}; it may lack more.`);
+  for (const { path, detail, isMended } of findings) {
+    lines.push(`${path}: ${detail}${isMended ? "" : `; what came behind it is given up`}.`);
+  }
   return lines;
 }

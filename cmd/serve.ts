@@ -415,6 +415,8 @@ class Server {
         );
         return;
       case "differentMembers":
+        this.#warnOnce(detail);
+        if (!this.#formation?.disagrees(peer, systemClock.monotonicMs())) return;
         this.#die(new StartError(`${detail}; start all with the same --cluster`));
         return;
       case "strange":

@@ -11,6 +11,7 @@ export interface CompactionBounds {
   readonly pinnedIndex: Index | null;
   /** The furthest that every member which answers is known to be; null where nobody has to be fed. */
   readonly matchIndex: Index | null;
+  /** Without what was deleted. */
   readonly stateBytes: number;
   readonly limits: Pick<Limits, "logEntriesMax" | "logTailBytesMin" | "logBytesMax">;
 }

@@ -120,6 +120,9 @@ function judgeFellowNewcomer(own: PeerIdentity, peer: PeerIdentity): Refusal | n
   return { reason: "differentMembers", detail };
 }
 
+/** Long enough to hear of a cluster in which the lists have changed, or that one is to join. */
+const disagreementMs = 2_000;
+
 /** Watches who is there, and says when the cluster is formed. */
 export class Formation {
   readonly #self: NodeId;
@@ -131,6 +134,8 @@ export class Formation {
   readonly #formed = new Set<NodeId>();
   /** Empty nodes that say that they have met one of those. */
   readonly #waiting = new Set<NodeId>();
+  /** Empty nodes that were started with another list, and since when that is known. */
+  readonly #otherwise = new Map<NodeId, number>();
   #hasListened = false;
   #isMajorityEnough = false;
 
@@ -149,6 +154,7 @@ export class Formation {
     const adopted = this.adopt(peer);
     if (peer.clusterId !== null) this.metCluster(peer.nodeId);
     if (adopted || peer.clusterId !== null) return adopted;
+    this.#otherwise.delete(peer.nodeId);
     this.#formed.delete(peer.nodeId);
     this.#waiting.delete(peer.nodeId);
     this.#present.set(peer.nodeId, peer.incarnation);
@@ -177,6 +183,17 @@ export class Formation {
   /** This node has a cluster, whether or not it lets us in: a word of a person does not undo that. */
   metCluster(peer: NodeId): void {
     this.#formed.add(peer);
+  }
+
+  /**
+   * An empty node was started with another list; told again with every attempt to connect. Returns
+   * whether that has to end this node: not while there is a cluster that either may wait for, and not
+   * before one could have been heard of.
+   */
+  disagrees(peer: NodeId, nowMs: number): boolean {
+    const sinceMs = this.#otherwise.get(peer) ?? nowMs;
+    this.#otherwise.set(peer, sinceMs);
+    return nowMs - sinceMs >= disagreementMs && this.#formed.size + this.#waiting.size === 0;
   }
 
   /** A peer holds against us that there is a cluster without us: its own, or one that it has met. */

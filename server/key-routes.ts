@@ -1,7 +1,17 @@
 /** `/v1/kv/<key>`: one row as an HTTP resource, its value the body and its revision the ETag. */
 
 import type { Answer, RequestHead } from "./answer.ts";
-import type { ClientPort, Failure, GetAnswer, ReadMeta, Result } from "./client-port.ts";
+import type {
+  ClientPort,
+  Failure,
+  GetAnswer,
+  PutAnswer,
+  ReadMeta,
+  ReadOptions,
+  Result,
+  WriteOptions,
+} from "./client-port.ts";
+import { isConditional } from "./command-answers.ts";
 import { answerAtomic } from "./atomic-routes.ts";
 import { conditionsOf } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
@@ -89,10 +99,10 @@ interface KeyCall {
   readonly query: string;
 }
 
-async function put(
+function put(
   { head, target, body, key, query }: KeyCall,
   store: ClientPort,
-): Promise<Answer> {
+): Answer | Promise<Answer> {
   const parsed = parseQuery(query, putParameters);
   if (!parsed.ok) return refusal(parsed, { write: true });
   const contentType = head.headers.get("content-type");
@@ -110,9 +120,16 @@ async function put(
   const { ttlMs } = ttl;
   const { lease } = leased;
   if (ttlMs !== undefined && lease !== undefined) return refusal(bothTimes, { write: true });
-  const plain = { contentType, ...asked.conditions, ...once.once };
-  const timed = ttlMs === undefined ? plain : { ...plain, ttlMs };
-  const answer = await store.put(key, body, lease === undefined ? timed : { ...timed, lease });
+  // Of most puts nothing more is asked.
+  const options: WriteOptions = { contentType };
+  if (isConditional(asked.conditions)) Object.assign(options, asked.conditions);
+  if (once.once.idempotencyKey !== undefined) Object.assign(options, once.once);
+  if (ttlMs !== undefined) Object.assign(options, { ttlMs });
+  if (lease !== undefined) Object.assign(options, { lease });
+  return store.put(key, body, options).then((answer) => putAnswer(key, answer));
+}
+
+function putAnswer(key: string, answer: PutAnswer): Answer {
   if (!answer.ok) return refusal(answer, { write: true });
   const { revision, created } = answer;
   return {
@@ -154,7 +171,17 @@ async function remove(
   };
 }
 
-async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<Answer> {
+const newest: ReadOptions = {};
+
+function get({ head, key, query }: KeyCall, store: ClientPort): Answer | Promise<Answer> {
+  if (query !== "" || head.headers.has("if-match")) return getAsAsked({ head, key, query }, store);
+  return store.get(key, newest).then((answer) => getAnswer(head, answer));
+}
+
+async function getAsAsked(
+  { head, key, query }: Pick<KeyCall, "head" | "key" | "query">,
+  store: ClientPort,
+): Promise<Answer> {
   const parsed = parseQuery(query, getParameters);
   if (!parsed.ok) return refusal(parsed);
   const { parameters } = parsed;
@@ -176,8 +203,8 @@ async function get({ head, key, query }: KeyCall, store: ClientPort): Promise<An
 /** `revision`: of the change that was waited for. */
 function getAnswer(head: RequestHead, answer: GetAnswer, revision: number | null = null): Answer {
   if (!answer.ok) return refusal(answer);
+  if (answer.row !== null) return rowAnswer(head, answer.row, answer);
   const headers = readHeaders(answer);
-  if (answer.row !== null) return rowAnswer(head, answer.row, headers);
   if (revision !== null) headers["X-KV-Revision"] = String(revision);
   return refusal(notFound, { headers });
 }
@@ -200,8 +227,7 @@ async function post(
   }
   const refused = refusedHeader(head);
   if (refused !== null) return refusal(refused, { write: true });
-  const shown = (row: Row): Answer => valueAnswer(row, {});
-  return answerAtomic({ head, target, key, query, body, rowAnswer: shown }, store);
+  return answerAtomic({ head, target, key, query, body, rowAnswer: valueAnswer }, store);
 }
 
 const notFound: Failure = {
@@ -219,30 +245,48 @@ export function readHeaders(answer: ReadMeta): Record<string, string> {
   return headers;
 }
 
-function rowAnswer(head: RequestHead, row: Row, read: Record<string, string>): Answer {
-  const etag = `"${row.revision}"`;
+function rowAnswer(head: RequestHead, row: Row, read: ReadMeta): Answer {
+  const revision = String(row.revision);
+  const etag = `"${revision}"`;
+  const known = head.headers.get("if-none-match");
+  if (known !== null && matches(known, etag)) {
+    const about = { ETag: etag, "X-KV-Revision": revision, ...readHeaders(read) };
+    const headers: Record<string, string> = { ...about, ...valueHeaders };
+    addHistory(headers, row);
+    return { status: 304, headers, body: null };
+  }
+  // In one piece: this is made for every read.
   const headers: Record<string, string> = {
     ETag: etag,
-    "X-KV-Revision": String(row.revision),
-    ...read,
-    ...valueHeaders,
+    "X-KV-Revision": revision,
+    "X-KV-Level": read.level,
+    "Content-Security-Policy": valueHeaders["Content-Security-Policy"],
+    "X-Content-Type-Options": valueHeaders["X-Content-Type-Options"],
+    "Cross-Origin-Resource-Policy": valueHeaders["Cross-Origin-Resource-Policy"],
+    "Cache-Control": valueHeaders["Cache-Control"],
+    "Content-Type": contentTypeOf(row),
+    "Content-Length": String(row.value.length),
   };
+  if (read.level === "local") Object.assign(headers, readHeaders(read));
+  addHistory(headers, row);
+  return { status: 200, headers, body: head.method === "HEAD" ? null : row.value };
+}
+
+/** What is to be said of some rows only: that they have been changed, or that they go. */
+function addHistory(headers: Record<string, string>, row: Row): void {
   if (row.createRevision !== row.revision) {
     headers["X-KV-Create-Revision"] = String(row.createRevision);
   }
   if (row.ttlMs !== undefined) headers["X-TTL"] = String(row.ttlMs / 1000);
-  const known = head.headers.get("if-none-match");
-  if (known !== null && matches(known, etag)) return { status: 304, headers, body: null };
-  const answer = valueAnswer(row, headers);
-  return head.method === "HEAD" ? { ...answer, body: null } : answer;
 }
 
-/** Adds to `headers` what describes the value. */
-function valueAnswer(row: Row, headers: Record<string, string>): Answer {
-  Object.assign(headers, valueHeaders);
-  headers["Content-Type"] = contentTypeOf(row);
-  headers["Content-Length"] = String(row.value.length);
-  return { status: 200, headers, body: row.value };
+/** The value of a row that nothing else is said of. */
+function valueAnswer(row: Row): Answer {
+  const about = {
+    "Content-Type": contentTypeOf(row),
+    "Content-Length": String(row.value.length),
+  };
+  return { status: 200, headers: { ...valueHeaders, ...about }, body: row.value };
 }
 
 /** RFC 9110 §13.1.2: a list of entity tags, compared weakly, or `*`. */

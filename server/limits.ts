@@ -146,6 +146,11 @@ export interface Limits {
   readonly caughtUpEntries: number;
   /** How long a directory that asked to be let in counts as being there. */
   readonly knockKeptMs: number;
+  /**
+   * How long it has to be there, and the one whose place it wants away, before that one is retired for
+   * it. That is for good, and the wrong directory may have been started by mistake.
+   */
+  readonly takeInMs: number;
   /** Messages from peers taken in between two drains; more are dropped. */
   readonly inboxMessagesMax: number;
 }
@@ -216,5 +221,6 @@ export const defaultLimits: Limits = {
   snapshotKeptMs: 30_000,
   caughtUpEntries: 1_000,
   knockKeptMs: 6_000,
+  takeInMs: 2_000,
   inboxMessagesMax: 100_000,
 };

@@ -32,6 +32,8 @@ export interface Newcomer {
  */
 export interface Knock extends Newcomer {
   readonly insteadOf: string | null;
+  /** It has been there for `takeInMs`, and whoever has its place was away. */
+  readonly hasWaited: boolean;
 }
 
 /** The next configuration, or a sentence that says why there is none. */
@@ -204,13 +206,13 @@ function followSuccessor(
 }
 
 function takeIn(before: Configuration, knock: Knock, world: Surroundings): Changed | null {
-  const { insteadOf, ...newcomer } = knock;
+  const { insteadOf, hasWaited, ...newcomer } = knock;
   const { id, incarnation, raft } = newcomer;
   const member = memberOf(before, id);
   if (!member || member.incarnation === incarnation) return null;
   if (before.retired.includes(incarnation)) return null;
   if (member.incarnation === "") return member.raft === raft ? identify(before, newcomer) : null;
-  if (member.incarnation !== insteadOf) return null;
+  if (member.incarnation !== insteadOf || !hasWaited) return null;
   // The directory that we know is in use: two nodes claim one id.
   if (world.isConnected(id)) return null;
   const left = voters(before).filter((voter) => voter !== id);

@@ -58,9 +58,16 @@ const sameTime = 0;
 /** Directories that asked to be let in; of more the oldest is forgotten. */
 const newcomersMax = 16;
 
+interface Knocked {
+  readonly knock: Omit<Knock, "hasWaited">;
+  readonly atMs: number;
+  /** Since when it has knocked again and again, while the one in its place was away. */
+  readonly sinceMs: number;
+}
+
 export class Membership implements Surroundings {
   readonly #options: MembershipOptions;
-  readonly #knocks = new Map<NodeId, { readonly knock: Knock; readonly atMs: number }>();
+  readonly #knocks = new Map<NodeId, Knocked>();
 
   constructor(options: MembershipOptions) {
     this.#options = options;
@@ -68,10 +75,17 @@ export class Membership implements Surroundings {
 
   /** A directory that the configuration does not name has asked to be let in. */
   knocked(newcomer: Newcomer): void {
-    this.#knocks.delete(newcomer.id);
-    const insteadOf =
-      memberOf(this.#options.raft().configuration, newcomer.id)?.incarnation ?? null;
-    this.#knocks.set(newcomer.id, { knock: { ...newcomer, insteadOf }, atMs: this.#nowMs() });
+    const { id, incarnation } = newcomer;
+    const atMs = this.#nowMs();
+    const insteadOf = memberOf(this.#options.raft().configuration, id)?.incarnation ?? null;
+    const before = this.#knocks.get(id);
+    const isSame =
+      before?.knock.incarnation === incarnation && before.knock.insteadOf === insteadOf;
+    const isFresh = isSame && atMs - before.atMs <= this.#options.limits.knockKeptMs;
+    const hasStayed = isFresh && !this.isConnected(id);
+    const sinceMs = hasStayed ? before.sinceMs : atMs;
+    this.#knocks.delete(id);
+    this.#knocks.set(id, { knock: { ...newcomer, insteadOf }, atMs, sinceMs });
     if (this.#knocks.size <= newcomersMax) return;
     for (const oldest of this.#knocks.keys()) {
       this.#knocks.delete(oldest);
@@ -164,9 +178,12 @@ export class Membership implements Surroundings {
 
   get newcomers(): readonly Knock[] {
     if (this.#knocks.size === 0) return [];
-    const freshMs = this.#nowMs() - this.#options.limits.knockKeptMs;
-    const fresh = [...this.#knocks.values()].filter(({ atMs }) => atMs >= freshMs);
-    return fresh.map(({ knock }) => knock);
+    const { knockKeptMs, takeInMs } = this.#options.limits;
+    const nowMs = this.#nowMs();
+    const fresh = [...this.#knocks.values()].filter(({ atMs }) => nowMs - atMs <= knockKeptMs);
+    return fresh.map(({ knock, sinceMs }) => {
+      return { ...knock, hasWaited: nowMs - sinceMs >= takeInMs };
+    });
   }
 
   isConnected(id: NodeId): boolean {

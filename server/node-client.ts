@@ -84,6 +84,14 @@ const unformedRequestsMax = 64;
 const listingsMax = 2;
 const waitingListingsMax = 256;
 
+const newest: ReadMeta = { level: "linearizable" };
+
+type Written = Result<{ readonly result: Executed }>;
+type Found = Result<{ answer: Answer; meta: ReadMeta; revision: Index }>;
+
+const answerOfPut = (written: Written): PutAnswer =>
+  written.ok ? putAnswer(written.result) : written;
+
 /** Exists before the node does: until the cluster has formed, requests wait and are then refused. */
 export class NodeClient implements ClientPort {
   readonly #options: NodeClientOptions;
@@ -111,15 +119,14 @@ export class NodeClient implements ClientPort {
     for (const run of [...this.#whenFormed]) run();
   }
 
-  async put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
+  put(key: string, value: Uint8Array, options: WriteOptions = {}): Promise<PutAnswer> {
     const { contentType = null, ttlMs, lease } = options;
     const plain: PutCommand = { op: "put", key, value, contentType };
     const put: PutCommand = ttlMs === undefined ? plain : { ...plain, ttlMs };
     const leased = lease === undefined ? put : { ...plain, lease };
     const isMore = isConditional(options) || lease !== undefined;
     const command = isMore ? conditionally(leased, options) : put;
-    const answer = await this.#write(command, options);
-    return answer.ok ? putAnswer(answer.result) : answer;
+    return this.#write(command, options).then(answerOfPut);
   }
 
   async delete(key: string, options: WriteOptions = {}): Promise<DeleteAnswer> {
@@ -152,13 +159,17 @@ export class NodeClient implements ClientPort {
     return answer.ok ? deleteRangeAnswer(answer.result) : answer;
   }
 
-  async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
-    const answer = await this.#read({ type: "get", key }, options);
+  get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
+    return this.#read({ type: "get", key }, options).then((answer) => this.#getAnswer(answer));
+  }
+
+  #getAnswer(answer: Found): GetAnswer {
     if (!answer.ok) return answer;
     assert(answer.answer.type === "get", "a get is answered as a get");
     const { row } = answer.answer;
-    const node = this.#formed?.node;
-    if (row === null && answer.meta.level === "local" && node?.mayLackAcknowledged) {
+    const { level } = answer.meta;
+    if (level !== "local") return { ok: true, level, row };
+    if (row === null && this.#formed?.node.mayLackAcknowledged) {
       const detail =
         "this node has just started and does not know yet whether the last writes in its log count; " +
         "the key may be among them: try again, or ask another node";
@@ -360,30 +371,49 @@ export class NodeClient implements ClientPort {
     });
   }
 
-  async #write(
-    command: PlainCommand,
-    options: WriteOptions,
-  ): Promise<Result<{ result: Executed }>> {
+  #write(command: PlainCommand, options: WriteOptions): Promise<Written> {
     const waiting = this.#node();
-    const node = waiting instanceof Promise ? await waiting : waiting;
-    // A client that has gone before its write left this process gets nothing written.
-    if (!node || options.signal?.aborted) return { ...this.#noLeader(), outcome: "not_applied" };
-    const bytes = encodeCommand(commandOf(command, options));
-    if (bytes.byteLength > this.#options.limits.commandBytesMax) {
-      const detail = `the whole is ${bytes.byteLength} bytes, the most is`;
-      return tooLarge(`${detail} ${this.#options.limits.commandBytesMax}`);
-    }
-    const answer = await new Promise<WriteAnswer>((resolve) => {
-      node.write(bytes, resolve);
-    });
-    return answer.ok ? executedIn(answer.result) : this.#writeFailure(answer);
+    if (!(waiting instanceof Promise)) return this.#writeAt(waiting, command, options);
+    return waiting.then((node) => this.#writeAt(node, command, options));
   }
 
-  async #read(
+  /** One promise and no more: every write passes here. */
+  #writeAt(node: Node | null, command: PlainCommand, options: WriteOptions): Promise<Written> {
+    return new Promise((resolve) => {
+      // A client that has gone before its write left this process gets nothing written.
+      if (!node || options.signal?.aborted) {
+        resolve({ ...this.#noLeader(), outcome: "not_applied" });
+        return;
+      }
+      const bytes = encodeCommand(commandOf(command, options));
+      const { commandBytesMax } = this.#options.limits;
+      if (bytes.byteLength > commandBytesMax) {
+        const detail = `the whole is ${bytes.byteLength} bytes, the most is ${commandBytesMax}`;
+        resolve(tooLarge(detail));
+        return;
+      }
+      node.write(bytes, (answer) => {
+        resolve(answer.ok ? executedIn(answer.result) : this.#writeFailure(answer));
+      });
+    });
+  }
+
+  #read(query: Query, options: ReadOptions): Promise<Found> {
+    const waiting = this.#node();
+    const { level = "linearizable", minRevision, maxStaleMs } = options;
+    const isPlain =
+      level === "linearizable" && minRevision === undefined && maxStaleMs === undefined;
+    if (isPlain && waiting !== null && !(waiting instanceof Promise)) {
+      return this.#readNewest(waiting, query);
+    }
+    return this.#readAsAsked(waiting, query, options);
+  }
+
+  async #readAsAsked(
+    waiting: Promise<Node | null> | Node,
     query: Query,
     options: ReadOptions,
-  ): Promise<Result<{ answer: Answer; meta: ReadMeta; revision: ReturnType<typeof index> }>> {
-    const waiting = this.#node();
+  ): Promise<Found> {
     const node = waiting instanceof Promise ? await waiting : waiting;
     if (!node) return this.#noLeader();
     const { level = "linearizable", minRevision, maxStaleMs } = options;
@@ -396,13 +426,13 @@ export class NodeClient implements ClientPort {
       return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
     }
     if (level === "local") return this.#lookUp(node, query, { level, ageMs: node.ageMs });
+    return this.#readNewest(node, query);
+  }
+
+  #readNewest(node: Node, query: Query): Promise<Found> {
     return new Promise((resolve) => {
       node.read((answer) => {
-        if (!answer.ok) {
-          resolve(this.#readFailure(answer));
-          return;
-        }
-        resolve(this.#lookUp(node, query, { level }));
+        resolve(answer.ok ? this.#lookUp(node, query, newest) : this.#readFailure(answer));
       });
     });
   }
@@ -415,11 +445,7 @@ export class NodeClient implements ClientPort {
     return whenWithin({ clock, watches, ageMs: () => node.ageMs, timeoutMsDefault }, options);
   }
 
-  #lookUp(
-    node: Node,
-    query: Query,
-    meta: ReadMeta,
-  ): Result<{ answer: Answer; meta: ReadMeta; revision: ReturnType<typeof index> }> {
+  #lookUp(node: Node, query: Query, meta: ReadMeta): Found {
     try {
       return { ok: true, answer: node.machine.lookup(query), meta, revision: node.appliedIndex };
     } catch (error) {

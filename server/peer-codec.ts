@@ -8,6 +8,7 @@
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { payloadBytesMax } from "./frame.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
+import { MsgpackReader } from "./msgpack-reader.ts";
 import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
 import type {
   ForwardRefused,
@@ -241,6 +242,8 @@ const decoder = new Decoder();
  * into them. Smaller ones are copies, so that what is kept never pins more than twice its own size.
  */
 export function decodePeerMessage(bytes: Uint8Array): Decoded {
+  const common = decodeCommands(bytes);
+  if (common !== null) return { ok: true, message: common };
   const unsafe = refuseUnsafe(bytes, guardLimits);
   if (unsafe !== null) return { ok: false, detail: unsafe };
   try {
@@ -250,6 +253,57 @@ export function decodePeerMessage(bytes: Uint8Array): Decoded {
     // Ours, or the decoder's own about bytes that the guard let through: the same to the caller.
     return { ok: false, detail: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/**
+ * An append or a forward, read without a detour: every write passes here. Null where it is another
+ * message, or anything is odd about it; what is wrong is then said by the way all others take.
+ */
+function decodeCommands(bytes: Uint8Array): PeerMessage | null {
+  if (bytes[0] === 0x96 && bytes[1] === typeNumbers.append) return decodeAppend(bytes);
+  if (bytes[0] !== 0x92 || bytes[1] !== typeNumbers.forward) return null;
+  const reader = new MsgpackReader(bytes);
+  reader.list(2);
+  reader.uint(typeNumbers.forward);
+  const count = reader.list(listLengthMax);
+  const commands: Uint8Array[] = [];
+  while (commands.length < count && !reader.isBroken)
+    commands.push(reader.bytes(entryDataBytesMax));
+  return reader.isAtEnd ? { type: "forward", commands } : null;
+}
+
+function decodeAppend(bytes: Uint8Array): Append | null {
+  const reader = new MsgpackReader(bytes);
+  reader.list(6);
+  reader.uint(typeNumbers.append);
+  const termOfLeader = term(reader.uint(positionMax));
+  const previousIndex = index(reader.uint(positionMax));
+  const previousTerm = term(reader.uint(positionMax));
+  const commitIndex = index(reader.uint(positionMax));
+  const count = reader.list(listLengthMax);
+  const entries: Entry[] = [];
+  let newestTerm = previousTerm;
+  while (entries.length < count) {
+    const entry = decodeEntry(reader);
+    if (entry === null || entry.index !== previousIndex + 1 + entries.length) return null;
+    if (entry.term < newestTerm) return null;
+    newestTerm = entry.term;
+    entries.push(entry);
+  }
+  if (!reader.isAtEnd || newestTerm > termOfLeader) return null;
+  return { type: "append", term: termOfLeader, previousIndex, previousTerm, commitIndex, entries };
+}
+
+/** Null also of a configuration: those are few, and read with more care. */
+function decodeEntry(reader: MsgpackReader): Entry | null {
+  if (reader.list(5) !== 5) return null;
+  const at = index(reader.uint(positionMax));
+  const entryTerm = term(reader.uint(positionMax));
+  const kind = kinds.get(reader.uint(kindNumbers.configuration));
+  const timeMs = reader.uint(Number.MAX_SAFE_INTEGER);
+  const data = reader.bytes(entryDataBytesMax);
+  if (reader.isBroken || kind === undefined || kind === "configuration") return null;
+  return { index: at, term: entryTerm, kind, timeMs, data };
 }
 
 function readMessage(fields: Fields): PeerMessage {

@@ -160,7 +160,7 @@ export class Upkeep {
       syncedIndex: this.#syncedIndex,
       pinnedIndex: this.#sender.pinnedIndex,
       matchIndex: this.#slowestMatch(),
-      stateBytes: machine.stateBytes,
+      stateBytes: machine.stateBytes - machine.reusableBytes,
       limits,
     };
     const target = compactionTarget(log, bounds);

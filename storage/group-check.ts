@@ -9,8 +9,11 @@ import type { Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
 import { MemberNote } from "./member-note.ts";
 import { MendingNote } from "./mending-note.ts";
-import { RaftLog } from "./raft-log.ts";
+import type { LogDamage } from "./log-damage.ts";
+import { mendLog } from "./log-mending.ts";
+import { RaftLog, type OpenLogResult } from "./raft-log.ts";
 import { segmentFirstIndex } from "./segment.ts";
+import { appliedState } from "./key-value-store.ts";
 import { SqliteError, type SqliteDriver } from "./sqlite/port.ts";
 import { verifyRows } from "./row-scan.ts";
 import { hex32 } from "./state-hash.ts";
@@ -34,6 +37,7 @@ export interface GroupCheck {
   readonly configuration: Configuration | null;
 }
 
+/** As much of it as can be vouched for, from the state on. */
 export interface FoundLog {
   readonly firstIndex: number;
   readonly lastIndex: number;
@@ -49,6 +53,9 @@ export interface GroupCheckOptions {
   readonly directory: string;
   readonly group: number;
 }
+
+/** Damages of one log that are looked behind. */
+const mendingsMax = 16;
 
 /** Log entries read at a time. */
 const readBytes = 2 << 20;
@@ -115,19 +122,25 @@ function checkLog(
       .list(path)
       .map(segmentFirstIndex)
       .find((first) => first !== null) ?? 1;
-  const opened = RaftLog.open({
-    disk,
-    directory: path,
-    group,
-    drawSalt: () => 0,
-    // Without a state nobody knows from where on the log is needed: then it may begin anywhere.
-    replayFrom: index(state === null ? firstIndex : state.meta.appliedIndex + 1),
-    verifiesAll: true,
-  });
-  if (!opened.ok) {
-    const { path: file, offset, detail } = opened.damage;
-    note(file, `at byte ${offset}, ${detail}`);
-    return null;
+  const open = (): OpenLogResult =>
+    RaftLog.open({
+      disk,
+      directory: path,
+      group,
+      drawSalt: () => 0,
+      // Without a state nobody knows from where on the log is needed: then it may begin anywhere.
+      replayFrom: index(state === null ? firstIndex : state.meta.appliedIndex + 1),
+      verifiesAll: true,
+    });
+  let opened = open();
+  for (let mendings = 0; !opened.ok; mendings++) {
+    const { damage } = opened;
+    const place = `at byte ${damage.offset}, ${damage.detail}`;
+    const mended = state === null ? null : mend({ disk, directory }, state, damage);
+    if (mended === "whole") note(damage.path, `${place}; the state has what was in it`, true);
+    else note(damage.path, place);
+    if (mended === null || mendings >= mendingsMax) return null;
+    opened = open();
   }
   const { log } = opened;
   const lastTerm = log.term(log.lastIndex) ?? 0;
@@ -145,6 +158,22 @@ function checkLog(
   const configuration = newestConfiguration(log, state?.meta.appliedIndex ?? 0);
   log.close();
   return { firstIndex: first, lastIndex, lastTerm, configuration };
+}
+
+/** For this process alone, what a start would do. "cut": entries that are not applied are gone. */
+function mend(
+  { disk, directory }: { disk: Disk; directory: string },
+  { meta }: FoundState,
+  damage: LogDamage,
+): "whole" | "cut" | null {
+  const options = {
+    ...{ disk, group: directory, log: `${directory}/log` },
+    note: new MendingNote(disk, directory),
+    applied: appliedState(meta),
+    syncMachine: () => {},
+  };
+  if (mendLog({ ...options, hasPeers: false }, damage)) return "whole";
+  return mendLog({ ...options, hasPeers: true }, damage) ? "cut" : null;
 }
 
 function newestConfiguration(log: RaftLog, appliedIndex: number): Configuration | null {

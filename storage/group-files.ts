@@ -94,6 +94,8 @@ export interface OpenGroupOptions<M extends StateMachine> extends GroupOptions {
    * known, null: those of the cluster's formation.
    */
   readonly hasPeers: (newest: Configuration | null) => boolean;
+  /** A log is cut before the damage although nobody may give back the rest: a person wants it. */
+  readonly cutsLog?: boolean;
   /** Is verified, or made anew, before anything else. */
   readonly suspect?: Suspect;
 }
@@ -110,6 +112,8 @@ export function openGroup<M extends StateMachine>(options: OpenGroupOptions<M>):
   const hardState = HardStateFile.open(disk, hardStatePath(directory));
   if (!hardState.ok) return hardState;
   const note = new MendingNote(disk, directory);
+  // The process before may have ended in removing it: what is believed now stays so.
+  disk.syncDirectory(directory);
   const members = new MemberNote(disk, directory);
   const group = { ...options, note, members, hardState: hardState.file };
   if (suspect?.part === "state") {
@@ -164,7 +168,7 @@ function openLog<M extends StateMachine>(group: Group<M>, replayFrom: Index): Op
 }
 
 function mendMachineLog<M extends StateMachine>(
-  { disk, directory, note, members, hasPeers }: Group<M>,
+  { disk, directory, note, members, hasPeers, cutsLog = false }: Group<M>,
   machine: M,
   damage: LogDamage,
 ): boolean {
@@ -176,7 +180,7 @@ function mendMachineLog<M extends StateMachine>(
       note,
       applied: machine.applied,
       syncMachine: () => void machine.sync(),
-      hasPeers: hasPeers(newer(machine.applied.configuration, members.noted)),
+      hasPeers: cutsLog || hasPeers(newer(machine.applied.configuration, members.noted)),
     },
     damage,
   );
@@ -190,6 +194,14 @@ function newer(a: Configuration | null, b: Configuration | null): Configuration 
 /**
  * The state is made anew by applying the log from its first entry on. Where the log does not reach back
  * so far, or is damaged as well, the others have to help, and where there are none the files stay.
+ *
+ * With their help the log goes too, whole as it may be: a node applies what follows its state, so a log
+ * that begins behind an empty state can be of no use to it before a snapshot has come, which replaces
+ * both. What is lost with it are entries that this node has acknowledged. That is noted before anything
+ * is changed, and costs the node its vote until a leader has given back whatever it may have acknowledged
+ * (`raft/recovery.ts` has the proof: it asks nothing of the entries that are left, so none may be left).
+ * Term and vote have a file of their own and stay. Until all is whole again the old files lie in
+ * `damaged`.
  */
 function mendState<M extends StateMachine>(group: Group<M>, damage: FileDamage): boolean {
   const { disk, directory, note, members, hasPeers } = group;

@@ -8,6 +8,7 @@ import { index, term, type Entry } from "../server/raft/entry.ts";
 import type { BackupReader } from "./backup-file.ts";
 import { DiskError } from "./disk.ts";
 import { createGroup, openGroup, type GroupFiles, type GroupOptions } from "./group-files.ts";
+import type { OpenGroupOptions } from "./group-files.ts";
 import { KeyValueStore, StateDamaged } from "./key-value-store.ts";
 import type { SqliteDriver } from "./sqlite/port.ts";
 import { setStateAside } from "./state-aside.ts";
@@ -47,11 +48,11 @@ export function restoreGroup(options: MakingOptions, backup: BackupReader): void
 }
 
 /**
- * Everything in the log counts from now on, and these are the members. Begun again after a crash, it
- * goes on.
+ * Everything in the log counts from now on, up to where it is damaged, and these are the members. Begun
+ * again after a crash, it goes on.
  */
 export function recoverGroup(options: MakingOptions): void {
-  using(options, (files) => {
+  using({ ...options, cutsLog: true }, (files) => {
     const { log, machine, hardState, note, members } = files;
     members.save(options.members);
     while (machine.applied.appliedIndex < log.lastIndex) {
@@ -74,7 +75,7 @@ export function recoverGroup(options: MakingOptions): void {
   });
 }
 
-function using(options: MakingOptions, run: (files: Files) => void): void {
+function using(options: Opening, run: (files: Files) => void): void {
   const files = open(options);
   const { log, machine, hardState } = files;
   try {
@@ -97,7 +98,9 @@ function closeQuietly(part: { close(): void }): void {
   }
 }
 
-function open(options: MakingOptions): Files {
+type Opening = MakingOptions & Pick<OpenGroupOptions<KeyValueStore>, "cutsLog">;
+
+function open(options: Opening): Files {
   const { driver } = options;
   const opened = openGroup({
     ...options,

@@ -12,7 +12,7 @@ import { decodeConfiguration, encodeConfiguration } from "../server/raft/configu
 import { index, term, type Entry, type Index } from "../server/raft/entry.ts";
 import { WatchedRows, type ChangeSink } from "../server/state-machine/changes.ts";
 import { decodeCommand } from "../server/state-machine/codec.ts";
-import { commandBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
+import { commandHeaderBytes, readCommandHeader } from "../server/state-machine/command-header.ts";
 import type { Answer, CommandResult, Query } from "../server/state-machine/command.ts";
 import { count, list } from "../server/state-machine/listing.ts";
 import type { Rows } from "../server/state-machine/rows.ts";
@@ -534,7 +534,7 @@ export class KeyValueStore implements StateMachine {
     if (readCommandHeader(data) === null) {
       return { op: "refused", detail: "the entry is for no state machine this version knows" };
     }
-    const command = decodeCommand(commandBytes(data));
+    const command = decodeCommand(data, commandHeaderBytes);
     if (command.op === "refused") return command;
     const result = execute(this.#watched, this.#requests, { command, entry });
     // What it came to is part of the history: the next one of this key is told the same.
@@ -543,7 +543,7 @@ export class KeyValueStore implements StateMachine {
   }
 }
 
-const appliedState = (meta: StateMeta): AppliedState => ({
+export const appliedState = (meta: StateMeta): AppliedState => ({
   appliedIndex: index(meta.appliedIndex),
   appliedTerm: term(meta.appliedTerm),
   appliedTimeMs: meta.appliedTimeMs,

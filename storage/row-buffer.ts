@@ -5,27 +5,17 @@
  */
 
 import { must } from "../server/raft/assert.ts";
+import type { Row } from "../server/state-machine/command.ts";
 import { compareKeys, type KeyRange } from "../server/state-machine/key-range.ts";
 import type { RowVersion } from "./state-verification.ts";
-
-/** What is to stand in the table; its key is the buffer's. */
-export interface BufferedRow {
-  readonly value: Uint8Array;
-  readonly contentType: string | null;
-  readonly createRevision: number;
-  readonly revision: number;
-  readonly checksum: number;
-  /** Undefined: it stays. */
-  readonly expiresMs: number | undefined;
-  /** The lease with which it goes. */
-  readonly lease: number | undefined;
-}
 
 export interface WaitingRow {
   /** What stands in the table when this is written; null: nothing. */
   readonly stored: RowVersion | null;
-  /** Null: the row is to go. */
-  row: BufferedRow | null;
+  /** Null: the row is to go. Whoever reads it gets this very row, and keeps it as it is. */
+  row: Row | null;
+  /** Of `row`; of no meaning where there is none. */
+  checksum: number;
 }
 
 /** Keys that are put in order together. */

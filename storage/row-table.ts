@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { assert, must } from "../server/raft/assert.ts";
-import { index, type Index } from "../server/raft/entry.ts";
+import type { Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { Deadlines } from "../server/state-machine/deadlines.ts";
 import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
@@ -16,7 +16,7 @@ import {
   type Rows,
   type ScanOptions,
 } from "../server/state-machine/rows.ts";
-import { RowBuffer, type BufferedRow, type WaitingRow } from "./row-buffer.ts";
+import { RowBuffer, type WaitingRow } from "./row-buffer.ts";
 import { RowVersions } from "./row-versions.ts";
 import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
 import { rowChecksum, type StateHash } from "./state-hash.ts";
@@ -71,52 +71,45 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ changes
 
   put(row: NewRow, revision: Index): RowVersion | null {
-    const { key, contentType, expiresMs, lease } = row;
-    const waiting = this.#buffer.get(key);
-    const before = waiting === undefined ? this.#below(key) : waiting.row;
-    const createRevision = before === null ? revision : before.createRevision;
-    const checksum = rowChecksum(row, revision, createRevision);
-    // A copy: an entry's bytes are a view into a packet, or the log's.
-    const value = row.value.slice();
-    this.writtenBytes += value.byteLength;
-    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
-    this.#change(key, waiting, before, after);
-    this.#hash.add(checksum, revision, createRevision);
+    const waiting = this.#buffer.get(row.key);
+    const before = this.#before(row.key, waiting);
+    const createRevision = (before === null ? revision : before.createRevision) as Index;
+    this.#change(row.key, { waiting, before, after: rowOf(row, { revision, createRevision }) });
     return before;
   }
 
   remove(key: string): RowVersion | null {
     const waiting = this.#buffer.get(key);
-    const before = waiting === undefined ? this.#below(key) : waiting.row;
-    if (before !== null) this.#change(key, waiting, before, null);
+    const before = this.#before(key, waiting);
+    if (before !== null) this.#change(key, { waiting, before, after: null });
     return before;
-  }
-
-  #change(
-    key: string,
-    waiting: WaitingRow | undefined,
-    before: RowVersion | null,
-    row: BufferedRow | null,
-  ): void {
-    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
-    if (waiting === undefined) this.#buffer.add(key, { stored: before && versionOf(before), row });
-    else waiting.row = row;
-    this.#deadlines.set(key, row?.expiresMs);
-    this.#leased.set(key, row?.lease);
   }
 
   touch(key: string, expiresMs: number): void {
     const row = this.get(key);
     if (row === null) return;
-    const { value, contentType, revision, createRevision } = row;
     const waiting = this.#buffer.get(key);
-    const before = waiting === undefined ? this.#below(key) : waiting.row;
-    const lease = undefined;
-    const checksum = rowChecksum({ ...row, expiresMs, lease }, revision, createRevision);
-    const after = { value, contentType, createRevision, revision, checksum, expiresMs, lease };
-    this.writtenBytes += value.byteLength;
-    this.#change(key, waiting, before, after);
-    this.#hash.add(checksum, revision, createRevision);
+    const before = this.#before(key, waiting);
+    const after = rowOf({ ...row, expiresMs, lease: undefined }, row);
+    this.#change(key, { waiting, before, after });
+  }
+
+  #change(key: string, { waiting, before, after }: Change): void {
+    if (before !== null) this.#hash.remove(before.checksum, before.revision, before.createRevision);
+    let checksum = 0;
+    if (after !== null) {
+      const { value, revision, createRevision } = after;
+      checksum = rowChecksum(after, revision, createRevision);
+      this.#hash.add(checksum, revision, createRevision);
+      this.writtenBytes += value.byteLength;
+    }
+    if (waiting === undefined) this.#buffer.add(key, { stored: before, row: after, checksum });
+    else {
+      waiting.row = after;
+      waiting.checksum = checksum;
+    }
+    this.#deadlines.set(key, after?.expiresMs);
+    this.#leased.set(key, after?.lease);
   }
 
   get deadlines(): Deadlines {
@@ -158,14 +151,18 @@ export class RowTable implements Rows {
   // ------------------------------------------------------------------ reading
 
   revisions(key: string): RowVersion | null {
-    const waiting = this.#buffer.get(key);
-    return waiting === undefined ? this.#below(key) : waiting.row;
+    return this.#before(key, this.#buffer.get(key));
+  }
+
+  /** `waiting`: what the key was changed to since the last `freeze`. */
+  #before(key: string, waiting: WaitingRow | undefined): RowVersion | null {
+    return waiting === undefined ? this.#below(key) : waitingVersion(waiting);
   }
 
   /** What is under the rows changed since the last `freeze`. */
   #below(key: string): RowVersion | null {
     const frozen = this.#frozen?.get(key);
-    if (frozen !== undefined) return frozen.row;
+    if (frozen !== undefined) return waitingVersion(frozen);
     const version = this.#versions.get(key);
     return version === undefined ? this.#storedVersion(key) : version;
   }
@@ -183,8 +180,7 @@ export class RowTable implements Rows {
 
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
-    if (waiting !== undefined)
-      return waiting.row && withTtl(bufferedRow(key, waiting.row, false), this.timeMs);
+    if (waiting !== undefined) return waiting.row && withTtl(waiting.row, this.timeMs);
     const found = this.#statements.get.get(key);
     return found && withTtl(this.#checkedRow(found), this.timeMs);
   }
@@ -269,24 +265,26 @@ export class RowTable implements Rows {
     for (let count = 0; count < rowsMax && bytes < bytesMax; count++) {
       const next = this.#unwritten.next();
       if (next.done === true) return "done";
-      const [key, { stored, row }] = next.value;
-      bytes += row === null ? 0 : row.value.byteLength;
-      this.#write(key, stored, row);
+      const [key, waiting] = next.value;
+      bytes += waiting.row === null ? 0 : waiting.row.value.byteLength;
+      this.#write(key, waiting);
     }
     return "more";
   }
 
-  #write(key: string, stored: RowVersion | null, row: BufferedRow | null): void {
+  #write(key: string, waiting: WaitingRow): void {
+    const { stored, row, checksum } = waiting;
     if (row !== null) {
-      const { value, contentType, createRevision, revision, checksum } = row;
+      const { value, contentType, createRevision, revision } = row;
       const { expiresMs = null, lease = null } = row;
       const columns = [contentType, createRevision, revision, checksum, expiresMs, lease] as const;
       this.#statements.put.run(key, value, ...columns);
     } else if (stored !== null) {
       this.#statements.delete.run(key);
     }
-    this.#versions.set(key, row && versionOf(row));
-    this.#verification.changed(key, stored, row);
+    const version = waitingVersion(waiting);
+    this.#versions.set(key, version);
+    this.#verification.changed(key, stored, version);
   }
 
   /** The transaction is committed: nothing that was frozen waits any more. */
@@ -330,12 +328,18 @@ const allKeys: KeyRange = { start: "", end: afterEveryKey };
 
 const noBytes = new Uint8Array();
 
+/** Of one key's row; null: there is none. */
+interface Change {
+  readonly waiting: WaitingRow | undefined;
+  readonly before: RowVersion | null;
+  readonly after: Row | null;
+}
+
 /** Without the value, which is not to be kept for its sake. */
-const versionOf = ({ checksum, revision, createRevision }: RowVersion): RowVersion => ({
-  checksum,
-  revision,
-  createRevision,
-});
+function waitingVersion({ row, checksum }: WaitingRow): RowVersion | null {
+  if (row === null) return null;
+  return { checksum, revision: row.revision, createRevision: row.createRevision };
+}
 
 function* changesOf(
   buffer: RowBuffer,
@@ -343,14 +347,6 @@ function* changesOf(
   { reverse, keysOnly }: ScanOptions,
 ): Generator<RowChange> {
   for (const [key, { row }] of buffer.within(range, reverse)) {
-    yield [key, row && bufferedRow(key, row, keysOnly)];
+    yield [key, row !== null && keysOnly ? { ...row, value: noBytes } : row];
   }
-}
-
-function bufferedRow(key: string, row: BufferedRow, isKeyOnly: boolean): Row {
-  const { contentType, expiresMs, lease } = row;
-  const value = isKeyOnly ? noBytes : row.value;
-  const revision = index(row.revision);
-  const createRevision = index(row.createRevision);
-  return rowOf({ key, value, contentType, expiresMs, lease }, { revision, createRevision });
 }

@@ -20,9 +20,14 @@ const formatVersion = 5;
 /** "kvst": tells our file from any other SQLite database. */
 const applicationId = 0x6b767374;
 
-/** `kv` holds the users' rows, and the hidden ones of leases and queues. `checksum` is `rowChecksum`'s. */
+/**
+ * `kv` holds the users' rows, and the hidden ones of leases and queues. `checksum` is `rowChecksum`'s. Not
+ * WITHOUT ROWID: such a table is an index, whose inner pages hold whole rows and whose rows of more than a
+ * quarter of a page take a page of their own; with values of a kilobyte it is four times as large, and six
+ * levels deep.
+ */
 const kvTable = `CREATE TABLE kv (
-  key TEXT PRIMARY KEY,
+  key TEXT NOT NULL PRIMARY KEY,
   value BLOB NOT NULL,
   content_type TEXT,
   create_revision INTEGER NOT NULL,
@@ -30,11 +35,11 @@ const kvTable = `CREATE TABLE kv (
   checksum INTEGER NOT NULL,
   expires_ms INTEGER,
   lease INTEGER
-) WITHOUT ROWID`;
+)`;
 
-const expiresIndex = `CREATE INDEX kv_expires ON kv (expires_ms) WHERE expires_ms IS NOT NULL`;
+const expiresIndex = `CREATE INDEX kv_expires ON kv (expires_ms, key) WHERE expires_ms IS NOT NULL`;
 
-const leaseIndex = `CREATE INDEX kv_lease ON kv (lease) WHERE lease IS NOT NULL`;
+const leaseIndex = `CREATE INDEX kv_lease ON kv (lease, key) WHERE lease IS NOT NULL`;
 
 /** Requests that are executed once; `checksum` is over all of the row. */
 const requestTableSql = `CREATE TABLE request (
@@ -106,10 +111,18 @@ export const stateTablesSql: string = [
   requestIndex,
 ].join("; ");
 
+const schemaOf = (userSql: readonly string[]): string =>
+  [...userSql, metaTable, requestTableSql, requestIndex].join(";");
+
 /** Of a whole file, by their names. */
-const schema = [kvTable, expiresIndex, leaseIndex, metaTable, requestTableSql, requestIndex].join(
-  ";",
-);
+const schema = schemaOf([kvTable, expiresIndex, leaseIndex]);
+
+/** Of states that were made before, which go on as they are. Their indexes have the key without being told. */
+const schemaBefore = schemaOf([
+  `${kvTable.replace("TEXT NOT NULL PRIMARY", "TEXT PRIMARY")} WITHOUT ROWID`,
+  expiresIndex.replace(", key)", ")"),
+  leaseIndex.replace(", key)", ")"),
+]);
 
 export interface StateMeta {
   readonly appliedIndex: number;
@@ -165,13 +178,15 @@ export function asDamage(path: string, error: unknown): unknown {
 /** Reads how far the state has come; makes the tables in an empty file. Throws `StateDamaged`. */
 export function openSchema(database: SqliteDatabase): StateMeta {
   const id = database.prepare("PRAGMA application_id").get()?.["application_id"];
-  const tables = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").all();
+  const tables = database
+    .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+    .all();
   if (id === 0 && tables.length === 0) {
     createSchema(database, emptyMeta);
   } else {
     const found = tables.map((table) => table["sql"]).join(";");
     if (id === applicationId) refuseOtherFormat(database);
-    if (id !== applicationId || found !== schema) {
+    if (id !== applicationId || (found !== schema && found !== schemaBefore)) {
       throw new StateDamaged(database.path, "its tables are not those of a key-value state");
     }
   }
@@ -199,6 +214,11 @@ function refuseOtherFormat(database: SqliteDatabase): void {
         "go on with that version, or begin anew in an empty directory";
   throw new StateDamaged(database.path, detail, false);
 }
+
+/** Whether rows are found by an index beside the table, and not in the table itself. */
+export const isIndexed = (database: SqliteDatabase): boolean =>
+  database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_kv_1'").get() !==
+  null;
 
 /** In one transaction, so that a crash leaves an empty file or a whole one. */
 export function createSchema(database: SqliteDatabase, meta: StateMeta): void {

@@ -6,6 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import type { SqliteDatabase, SqliteRow, SqliteStatement } from "./sqlite/port.ts";
+import { isIndexed } from "./state-schema.ts";
 import { StateHash } from "./state-hash.ts";
 
 /** Rows looked at in one step, unless their bytes are the nearer limit. */
@@ -39,10 +40,14 @@ export class StateVerification {
 
   constructor({ database, check }: StateVerificationOptions) {
     this.#check = check;
-    this.#next = database.prepare(
-      `SELECT key, value, content_type, create_revision, revision, checksum, expires_ms, lease FROM kv
-       WHERE key > ? ORDER BY key LIMIT 1`,
-    );
+    const columns = "value, content_type, create_revision, revision, checksum, expires_ms, lease";
+    // A row is found by the index, which has a copy of its key; and both may be damaged.
+    const sql = isIndexed(database)
+      ? `SELECT place.key AS place, row.key, row.${columns.replaceAll(", ", ", row.")}
+         FROM kv AS place CROSS JOIN kv AS row ON row.rowid = place.rowid
+         WHERE place.key > ? ORDER BY place.key LIMIT 1`
+      : `SELECT key AS place, key, ${columns} FROM kv WHERE key > ? ORDER BY key LIMIT 1`;
+    this.#next = database.prepare(sql);
   }
 
   /**
@@ -59,7 +64,9 @@ export class StateVerification {
         return { bytes, end };
       }
       bytes += this.#check(row);
-      this.#lastKey = row["key"] as string;
+      const { place = null } = row;
+      if (place !== row["key"]) this.#check({ ...row, key: place });
+      this.#lastKey = place as string;
       this.#last = Buffer.from(this.#lastKey);
       this.#seen.add(
         row["checksum"] as number,

@@ -322,7 +322,7 @@ export class Http1Connection implements SocketEvents {
     this.#askedMs = this.#host.nowMs();
     assert(this.#head !== null, "a request has a head");
     const answer = this.#host.answer(this.#head, body, this);
-    if (answer instanceof Promise) void answer.then((later) => this.#send(later));
+    if (answer instanceof Promise) void answer.then(this.#sendLater);
     else this.#send(answer);
   }
 
@@ -357,6 +357,9 @@ export class Http1Connection implements SocketEvents {
   }
 
   // ------------------------------------------------------------------ answers
+
+  /** Kept for all requests of the connection. */
+  readonly #sendLater = (answer: Answer | Response): void => this.#send(answer);
 
   #send(answer: Answer | Response): void {
     if (this.#phase !== "answering") {

@@ -8,6 +8,10 @@ import {
   type Configurations,
 } from "./configuration.ts";
 import { index, type Entry, type Index, type NodeId } from "./entry.ts";
+import type { LogView } from "./log-view.ts";
+
+/** Entries read at once when a log is searched. */
+const scanBytes = 1 << 20;
 
 interface Dated {
   /** Where its entry stands; 0 for the one the cluster was formed with. */
@@ -78,6 +82,15 @@ export class ConfigurationHistory {
       this.#dated.push({ index: entry.index, configuration: decodeConfiguration(entry.data) });
     }
     return this.#last !== before;
+  }
+
+  /** A start takes in those of its log that it has not applied, from `from` on. */
+  find(log: Pick<LogView, "lastIndex" | "entries">, from: Index): void {
+    while (from <= log.lastIndex) {
+      const entries = log.entries(from, log.lastIndex, scanBytes);
+      this.appended(entries);
+      from = index(from + entries.length);
+    }
   }
 
   /** What is committed cannot be truncated: older configurations are forgotten. */

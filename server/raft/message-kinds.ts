@@ -1,7 +1,7 @@
 /** What is to be known of a message by its type alone. */
 
 import { unreachable } from "./assert.ts";
-import type { Message } from "./message.ts";
+import type { Envelope, Message } from "./message.ts";
 
 /** What may be told before the write that comes with it (unless term or vote change). */
 export function mayPrecedeWrite(message: Message): boolean {
@@ -51,4 +51,23 @@ export function isCounted({ type }: Message): boolean {
     default:
       return unreachable(type);
   }
+}
+
+/**
+ * Several appends in one drain need one acknowledgement: the last one says it all. The order of the
+ * other messages stays.
+ */
+export function withoutCoveredAcknowledgements(
+  envelopes: readonly Envelope[],
+): readonly Envelope[] {
+  if (envelopes.length < 2) return envelopes;
+  return envelopes.filter(({ to, message }, position) => {
+    if (message.type !== "appendAccepted") return true;
+    const later = envelopes[position + 1];
+    return !(
+      later?.to === to &&
+      later.message.type === "appendAccepted" &&
+      later.message.matchIndex >= message.matchIndex
+    );
+  });
 }

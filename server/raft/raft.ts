@@ -78,7 +78,7 @@ import * as leading from "./leader.ts";
 import type { ProposeResult, Proposal } from "./leader.ts";
 import type { LogReader } from "./log-reader.ts";
 import { LogView } from "./log-view.ts";
-import { isCounted, mayPrecedeWrite } from "./message-kinds.ts";
+import { isCounted, mayPrecedeWrite, withoutCoveredAcknowledgements } from "./message-kinds.ts";
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
@@ -137,9 +137,6 @@ export interface RaftOptions {
   readonly isRecovering?: boolean;
 }
 
-/** Entries read at once when the log is searched for configurations at the start. */
-const startScanBytes = 1 << 20;
-
 export class Raft {
   readonly options: RaftOptions;
   readonly self: NodeId;
@@ -172,7 +169,7 @@ export class Raft {
     this.#reportedCommit = this.log.commitIndex;
     this.recovery = options.isRecovering ? new Recovery(options.lifeId) : null;
     assert(this.log.lastTerm <= this.#term, "the log has no entry of a later term than ours");
-    this.#findConfigurations();
+    this.configurations.find(this.log, index(this.log.appliedIndex + 1));
     this.role = this.#newFollower(null, options.firstElectionTicks);
   }
 
@@ -597,30 +594,4 @@ export class Raft {
       this.becomeFollower(this.#term, from);
     }
   }
-
-  #findConfigurations(): void {
-    let from = index(this.log.appliedIndex + 1);
-    while (from <= this.log.lastIndex) {
-      const entries = this.log.entries(from, this.log.lastIndex, startScanBytes);
-      this.configurations.appended(entries);
-      from = index(from + entries.length);
-    }
-  }
-}
-
-/**
- * Several appends in one drain need one acknowledgement: the last one says it all. The order of the
- * other messages stays.
- */
-function withoutCoveredAcknowledgements(envelopes: readonly Envelope[]): readonly Envelope[] {
-  if (envelopes.length < 2) return envelopes;
-  return envelopes.filter(({ to, message }, position) => {
-    if (message.type !== "appendAccepted") return true;
-    const later = envelopes[position + 1];
-    return !(
-      later?.to === to &&
-      later.message.type === "appendAccepted" &&
-      later.message.matchIndex >= message.matchIndex
-    );
-  });
 }

@@ -56,7 +56,7 @@ export class WatchedRows implements Rows {
     const { key } = row;
     const rowBefore = this.#sink.wantsRowBefore ? this.#rows.get(key) : null;
     const revisionsBefore = this.#rows.put(row, revision);
-    // The rows' own copy of the value.
+    // As readers get it.
     const after = this.#rows.get(key);
     this.#sink.changed({ type: "put", key, row: after, revisionsBefore, rowBefore });
     return revisionsBefore;

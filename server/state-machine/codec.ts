@@ -18,7 +18,7 @@ import {
   type PlainCommand,
   type RefusedResult,
 } from "./command.ts";
-import { isKey, Reader, Writer } from "./command-bytes.ts";
+import { fieldBytes, integerBytes, isKey, Reader, Writer } from "./command-bytes.ts";
 import { encodeTransaction, readTransaction, transactionCode } from "./transaction-codec.ts";
 
 const putCode = 1;
@@ -29,23 +29,21 @@ const expireCode = 6;
 
 const encoder = new TextEncoder();
 
-/** Room for the array, the code, the heads of three fields and a number. */
-const overheadBytes = 2 + 3 * 5 + 9;
-
 export function encodeCommand(command: Command): Uint8Array {
   if (command.op === "once") return encodeOnce(command, encodeCommand(command.command));
   if (command.op === "expire") return Uint8Array.of(0x92, expireCode, 0xc0);
   if (command.op === "transaction") return encodeTransaction(command);
   const key = encoder.encode(command.key);
   if (command.op === "delete") {
-    const writer = new Writer(overheadBytes + key.byteLength);
+    const writer = new Writer(2 + fieldBytes(key.byteLength));
     writer.byte(0x92).byte(deleteCode).field(0xd9, key);
     return writer.done();
   }
   const type = command.contentType === null ? null : encoder.encode(command.contentType);
-  const bytes = overheadBytes + key.byteLength + command.value.byteLength + (type?.byteLength ?? 0);
-  const writer = new Writer(bytes);
   const { ttlMs } = command;
+  const typeBytes = type === null ? 1 : fieldBytes(type.byteLength);
+  const bytes = fieldBytes(key.byteLength) + fieldBytes(command.value.byteLength) + typeBytes;
+  const writer = new Writer(2 + bytes + (ttlMs === undefined ? 0 : integerBytes));
   if (ttlMs === undefined) writer.byte(0x94).byte(putCode);
   else writer.byte(0x95).byte(putForCode);
   writer.field(0xd9, key).field(0xc4, command.value);
@@ -61,43 +59,49 @@ export function encodeOnce(
   command: Uint8Array,
 ): Uint8Array {
   const key = encoder.encode(requestKey);
-  const bytes = overheadBytes + key.byteLength + fingerprint.byteLength;
-  const head = new Writer(bytes).byte(0x94).byte(onceCode).field(0xd9, key);
-  const start = head.field(0xc4, fingerprint).done();
-  // The command is the last of the four as it is: nothing has to be copied to read it.
-  const data = new Uint8Array(start.byteLength + command.byteLength);
-  data.set(start);
-  data.set(command, start.byteLength);
-  return data;
+  const bytes = fieldBytes(key.byteLength) + fieldBytes(fingerprint.byteLength);
+  const writer = new Writer(2 + bytes + command.byteLength);
+  writer.byte(0x94).byte(onceCode).field(0xd9, key).field(0xc4, fingerprint);
+  // The last of the four as it is: it is read where it stands.
+  return writer.encoded(command).done();
 }
 
 /** Whether the state grows by it: where room is short, what makes room still passes. */
 export function takesRoom(data: Uint8Array): boolean {
-  if (data[0] === 0x94 && data[1] === onceCode) return takesRoom(readOnce(data).rest);
-  return data[0] !== 0x92 || (data[1] !== deleteCode && data[1] !== expireCode);
+  const start = isOnce(data, 0) ? readOnce(data, 0).commandStart : 0;
+  const code = data[start + 1];
+  return data[start] !== 0x92 || (code !== deleteCode && code !== expireCode);
 }
 
-/** Never throws: bytes that are no command are refused, by the same words on every replica. */
-export function decodeCommand(data: Uint8Array): Command | RefusedResult {
-  const isExpire = data[0] === 0x92 && data[1] === expireCode;
-  if (isExpire && data.byteLength === 3 && data[2] === 0xc0) return { op: "expire" };
-  if (data[0] !== 0x94 || data[1] !== onceCode) return decodePlain(data);
-  const { requestKey, fingerprint, rest } = readOnce(data);
+/**
+ * Reads `data` from `start` on; the result owns its bytes. Never throws: bytes that are no command are
+ * refused, by the same words on every replica.
+ */
+export function decodeCommand(data: Uint8Array, start = 0): Command | RefusedResult {
+  if (data[start] === 0x92 && data[start + 1] === expireCode) {
+    const isWhole = data.byteLength === start + 3 && data[start + 2] === 0xc0;
+    return isWhole ? { op: "expire" } : refused("a command");
+  }
+  if (!isOnce(data, start)) return decodePlain(data, start);
+  const { requestKey, fingerprint, commandStart } = readOnce(data, start);
   if (requestKey === null || !/^[ -~]+$/.test(requestKey)) return refused("a command");
   if (fingerprint?.byteLength !== fingerprintBytes) return refused("a command");
-  const command = decodePlain(rest);
+  const command = decodePlain(data, commandStart);
   return command.op === "refused" ? command : { op: "once", requestKey, fingerprint, command };
 }
 
-function readOnce(data: Uint8Array) {
-  const reader = new Reader(data.subarray(2));
+const isOnce = (data: Uint8Array, start: number): boolean =>
+  data[start] === 0x94 && data[start + 1] === onceCode;
+
+function readOnce(data: Uint8Array, start: number) {
+  const reader = new Reader(data, start + 2);
   const requestKey = reader.text(requestKeyBytesMax);
   const fingerprint = reader.bytes(fingerprintBytes);
-  return { requestKey, fingerprint, rest: reader.rest() };
+  return { requestKey, fingerprint, commandStart: reader.offset };
 }
 
-function decodePlain(data: Uint8Array): PlainCommand | RefusedResult {
-  const reader = new Reader(data);
+function decodePlain(data: Uint8Array, start: number): PlainCommand | RefusedResult {
+  const reader = new Reader(data, start);
   const count = reader.byte();
   const code = reader.byte();
   if (count === 0x92 && code === deleteCode) {

@@ -1,6 +1,23 @@
 /** Writes and reads the few MessagePack forms that commands are made of. */
 
+import { Buffer } from "node:buffer";
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** A `Buffer`'s own would be a view. */
+const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  Uint8Array.prototype.slice.call(bytes, start, end);
+
+/** Of a plain `Uint8Array` too, without a view of it. */
+const latin1Slice: (this: Uint8Array, start: number, end: number) => string =
+  Buffer.prototype.latin1Slice;
+
+/** Bytes of `field` for so many bytes. */
+export const fieldBytes = (length: number): number =>
+  length + (length < 0x100 ? 2 : length < 0x10000 ? 3 : 5);
+
+/** Bytes of `integer`. */
+export const integerBytes = 9;
 
 export class Writer {
   readonly #data: Uint8Array;
@@ -28,8 +45,13 @@ export class Writer {
       this.byte(code8 + 2);
       for (const shift of [24, 16, 8, 0]) this.byte((length >>> shift) & 0xff);
     }
+    return this.encoded(bytes);
+  }
+
+  /** What is MessagePack already. */
+  encoded(bytes: Uint8Array): this {
     this.#data.set(bytes, this.#at);
-    this.#at += length;
+    this.#at += bytes.byteLength;
     return this;
   }
 
@@ -58,18 +80,22 @@ export class Writer {
   }
 
   done(): Uint8Array {
-    return this.#data.subarray(0, this.#at);
+    return this.#at === this.#data.byteLength ? this.#data : this.#data.slice(0, this.#at);
   }
 }
 
-/** After a wrong byte everything that follows is wrong too: `isAtEnd` stays false. */
+/**
+ * After a wrong byte everything that follows is wrong too: `isAtEnd` stays false. What it gives are
+ * copies: a view of bytes that are kept would make them dearer for good, and keep them for its sake.
+ */
 export class Reader {
   readonly #data: Uint8Array;
-  #at = 0;
+  #at: number;
   #isBroken = false;
 
-  constructor(data: Uint8Array) {
+  constructor(data: Uint8Array, start = 0) {
     this.#data = data;
+    this.#at = start;
   }
 
   get isAtEnd(): boolean {
@@ -89,10 +115,11 @@ export class Reader {
   }
 
   text(bytesMax: number): string | null {
-    const bytes = this.#field(0xd9, bytesMax);
-    if (bytes === null) return null;
+    const start = this.#field(0xd9, bytesMax);
+    if (start < 0) return null;
+    if (this.#isAscii(start)) return latin1Slice.call(this.#data, start, this.#at);
     try {
-      return decoder.decode(bytes);
+      return decoder.decode(copyOf(this.#data, start, this.#at));
     } catch {
       this.#isBroken = true;
       return null;
@@ -133,9 +160,9 @@ export class Reader {
     return 0;
   }
 
-  /** All that has not been read; nothing after a wrong byte. */
-  rest(): Uint8Array {
-    return this.#isBroken ? new Uint8Array() : this.#data.subarray(this.#at);
+  /** Where what has not been read begins; the end after a wrong byte. */
+  get offset(): number {
+    return this.#isBroken ? this.#data.byteLength : this.#at;
   }
 
   /** What follows cannot be what it claims to be. */
@@ -148,27 +175,39 @@ export class Reader {
   }
 
   bytes(bytesMax: number): Uint8Array | null {
-    return this.#field(0xc4, bytesMax);
+    const start = this.#field(0xc4, bytesMax);
+    return start < 0 ? null : copyOf(this.#data, start, this.#at);
   }
 
-  #field(code8: number, bytesMax: number): Uint8Array | null {
-    const width = [1, 2, 4][this.byte() - code8];
+  /** From `start` up to here. */
+  #isAscii(start: number): boolean {
+    let all = 0;
+    for (let at = start; at < this.#at; at++) all |= this.#data[at] ?? 0;
+    return all < 0x80;
+  }
+
+  /** Steps over the bytes of a field and returns where they begin; -1 where there is none. */
+  #field(code8: number, bytesMax: number): number {
+    const width = fieldWidths[this.byte() - code8];
     if (width === undefined) {
       this.#isBroken = true;
-      return null;
+      return -1;
     }
     let length = 0;
     for (let i = 0; i < width; i++) length = length * 256 + this.byte();
     const end = this.#at + length;
     if (this.#isBroken || length > bytesMax || end > this.#data.byteLength) {
       this.#isBroken = true;
-      return null;
+      return -1;
     }
-    const bytes = this.#data.subarray(this.#at, end);
+    const start = this.#at;
     this.#at = end;
-    return bytes;
+    return start;
   }
 }
+
+/** Bytes of the length, by the code. */
+const fieldWidths = [1, 2, 4];
 
 export const isKey = (key: string | null): key is string =>
   key !== null && key !== "" && !key.includes("\0");

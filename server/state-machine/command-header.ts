@@ -27,12 +27,11 @@ export interface CommandHeader {
 
 export function frameCommand(header: CommandHeader, command: Uint8Array): Uint8Array {
   const data = new Uint8Array(commandHeaderBytes + command.byteLength);
-  const view = new DataView(data.buffer);
   data[0] = machineId;
   data[1] = version;
-  view.setUint32(4, header.origin);
-  view.setUint32(8, header.session);
-  view.setUint32(12, header.sequence);
+  writeUint32(data, 4, header.origin);
+  writeUint32(data, 8, header.session);
+  writeUint32(data, 12, header.sequence);
   data.set(command, commandHeaderBytes);
   return data;
 }
@@ -41,12 +40,25 @@ export function frameCommand(header: CommandHeader, command: Uint8Array): Uint8A
 export function readCommandHeader(data: Uint8Array): CommandHeader | null {
   if (data.byteLength < commandHeaderBytes) return null;
   if (data[0] !== machineId || data[1] !== version || data[2] !== 0 || data[3] !== 0) return null;
-  const view = new DataView(data.buffer, data.byteOffset, commandHeaderBytes);
   return {
-    origin: nodeId(view.getUint32(4)),
-    session: view.getUint32(8),
-    sequence: view.getUint32(12),
+    origin: nodeId(readUint32(data, 4)),
+    session: readUint32(data, 8),
+    sequence: readUint32(data, 12),
   };
+}
+
+// By hand: a `DataView`, or any other view, of bytes that are kept makes them dearer for good.
+
+function writeUint32(data: Uint8Array, at: number, value: number): void {
+  data[at] = value >>> 24;
+  data[at + 1] = value >>> 16;
+  data[at + 2] = value >>> 8;
+  data[at + 3] = value;
+}
+
+function readUint32(data: Uint8Array, at: number): number {
+  const low = ((data[at + 1] ?? 0) << 16) | ((data[at + 2] ?? 0) << 8) | (data[at + 3] ?? 0);
+  return (data[at] ?? 0) * 2 ** 24 + low;
 }
 
 /** The command behind the header, as a view. */

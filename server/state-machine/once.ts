@@ -85,8 +85,7 @@ function remember(
   const { number = 0, bytesEver = 0 } = requests.newest ?? {};
   const { key, fingerprint, timeMs, answer } = request;
   const mark = { number: number + 1, timeMs, bytesEver: bytesEver + bytes };
-  // The entry's bytes are a view into a packet, or the log's.
-  requests.add({ ...mark, key, fingerprint: fingerprint.slice(), answer });
+  requests.add({ ...mark, key, fingerprint, answer });
 }
 
 function makeRoom(requests: RequestStore, bytes: number, timeMs: number): void {

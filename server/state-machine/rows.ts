@@ -27,7 +27,7 @@ export interface RowReader {
   scan(range: KeyRange, options: ScanOptions): Iterable<Row>;
 }
 
-/** What a row is replaced by; `value` is copied where it is kept. */
+/** What a row is replaced by; `value` is the row's from then on, and not to be changed. */
 export interface NewRow {
   readonly key: string;
   readonly value: Uint8Array;

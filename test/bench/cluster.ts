@@ -19,6 +19,7 @@ interface BenchStatus {
   readonly leaderId: number | null;
   readonly appliedIndex: number;
   readonly snapshotIndex: number;
+  readonly firstLogIndex: number;
 }
 
 export async function freePort(): Promise<number> {

@@ -98,6 +98,9 @@ const watching = cluster.until(async () => {
 const during = await write(leader.httpPort, () => isCaughtUp);
 await watching;
 console.log(`caught up after ${((performance.now() - startMs) / 1000).toFixed(1)} s`);
+const { firstLogIndex } = await cluster.status(receiver);
+if (firstLogIndex === 1)
+  throw new Error("it was sent the log, and no snapshot: use more megabytes");
 console.log(`PUT meanwhile: ${shown(during)} (goal: p99 no more than doubled)`);
 for (const node of [leader, receiver]) {
   const role = node === leader ? "sender" : "receiver";

@@ -1,6 +1,6 @@
 /** What `kv recover` says, from the files of nodes whose members have changed since they were formed. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
@@ -101,6 +101,19 @@ test("a member whose addresses have changed keeps the newest ones", async () => 
       own.map(({ id, raft, http }) => ({ id, raft, http })),
       [{ id: nodeId(1), raft: "moved:1", http: "moved:2" }],
     );
+  });
+});
+
+test("a log with a damaged end is recovered up to there, and that is said", async () => {
+  await withNode({ log: [members(1, 2), members(1, 2, 4)], applied: 1 }, async (dataDir) => {
+    const file = join(dataDir, "node-1/group-0/log/0000000000000001.log");
+    const bytes = readFileSync(file);
+    bytes[bytes.lastIndexOf(incarnationOf(4))] = 0x39;
+    writeFileSync(file, bytes);
+    const text = await said(dataDir, true);
+    assert.match(text, /\.log: at byte \d+, .*; what came behind it is given up/);
+    assert.match(text, /everything up to entry 1 /);
+    assert.match(text, /^Done: node 1/m);
   });
 });
 

@@ -33,12 +33,15 @@ scenario("the figures are those of the node's status", async () => {
   const leader = await cluster().leader();
   await leader.mustPut("k", "v");
   for (const node of cluster().nodes) {
-    const metrics = await until("a moment without writes", electionMs, async () => {
+    const { status, metrics } = await until("a moment without news", electionMs, async () => {
       const before = await node.status();
       const found = await metricsOf(node);
-      return before.appliedIndex === (await node.status()).appliedIndex ? found : null;
+      const { term, commitIndex, appliedIndex, lastLogIndex, role } = await node.status();
+      const after = { term, commitIndex, appliedIndex, lastLogIndex, role };
+      assert.equal({ ...before, ...after }, before);
+      return { status: after, metrics: found };
     });
-    const { term, commitIndex, appliedIndex, lastLogIndex, role } = await node.status();
+    const { term, commitIndex, appliedIndex, lastLogIndex, role } = status;
     assert.is(metrics.get("kv_raft_term"), term);
     assert.is(metrics.get("kv_raft_commit_index"), commitIndex);
     assert.is(metrics.get("kv_raft_applied_index"), appliedIndex);

@@ -1,6 +1,14 @@
 /** Nodes that come back when the log has gone on without them: a snapshot brings them back. */
 
-import { existsSync, readdirSync, statSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readSync,
+  readdirSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -79,6 +87,22 @@ scenario("a follower down past compaction is brought back while writes go on", a
   assert.is((await leader.status()).term, term, "the leader stayed");
   const { firstLogIndex } = await down.status();
   assert.ok(firstLogIndex > 200, `its log begins at ${firstLogIndex}`);
+  await assertNothingLeft(cluster);
+});
+
+scenario("a snapshot that is damaged is not taken in, and another one is sent", async (scope) => {
+  const { cluster, down } = await lagging(scope);
+  down.start();
+  const incoming = groupFile(down, "snapshots/incoming");
+  await until("a part of it has come", catchUpMs, async () => sizeOf(incoming) > 200_000);
+  const file = openSync(incoming, "r+");
+  const byte = Buffer.alloc(1);
+  readSync(file, byte, 0, 1, 100_000);
+  writeSync(file, Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, 100_000);
+  closeSync(file);
+  await cluster.whole();
+  await cluster.assertSameState(catchUpMs);
+  assert.match(down.process.stderr, /sent a snapshot that is damaged/);
   await assertNothingLeft(cluster);
 });
 

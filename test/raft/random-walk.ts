@@ -310,6 +310,7 @@ function healStep(walk: RandomWalk): void {
     const newcomers = nodes.map(({ id, incarnation }) => ({
       ...memberOf(incarnation || `${id}`),
       insteadOf: incarnationOf(current, id),
+      hasWaited: true,
     }));
     const next = nextStep(current, {
       newcomers,

@@ -86,6 +86,18 @@ test("whoever was away at the formation is to vote once it has come", () => {
   );
 });
 
+test("another list ends a node that has heard of no cluster, and that after a while", () => {
+  const alone = formation(1, 2);
+  assert.not(alone.disagrees(nodeId(2), 1_000));
+  assert.not(alone.disagrees(nodeId(2), 2_900));
+  assert.ok(alone.disagrees(nodeId(2), 3_100));
+  // Two machines that are to join the same cluster name each other, or do not.
+  const joining = formation(1, 2);
+  joining.disagrees(nodeId(2), 0);
+  joining.refusedBy({ nodeId: nodeId(3), clusterId: "c" });
+  assert.not(joining.disagrees(nodeId(2), 10_000));
+});
+
 test("a machine that calls itself by another address than it was added with is told so", () => {
   const member = peer(4, [1, 2, 4]);
   const members = member.members.map((each) =>

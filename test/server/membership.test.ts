@@ -138,6 +138,23 @@ test("a directory whose id is in use is not taken in", () => {
   assert.is(memberOf(nodes.node(leader).configuration, used)?.incarnation, String(used));
 });
 
+test("the wrong directory, started for a moment while a node is away, retires nobody", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const away = follower(nodes, leader);
+  nodes.crash(away);
+  for (let ms = 0; ms < 1_500; ms += 100) {
+    for (const id of nodes.running) {
+      nodes.node(id).knocked({ ...address(away), incarnation: "by mistake" });
+    }
+    nodes.time.run(100);
+  }
+  nodes.start(away);
+  nodes.time.run(5_000);
+  assert.is(memberOf(nodes.node(leader).configuration, away)?.incarnation, String(away));
+  assert.equal(nodes.node(leader).configuration.retired, []);
+});
+
 test("a knock for the place of a directory that is retired retires nobody else", () => {
   const nodes = new SimulatedNodes({ count: 5, limits: { knockKeptMs: 60_000 } });
   const leader = nodes.awaitLeader();
@@ -151,7 +168,10 @@ test("a knock for the place of a directory that is retired retires nobody else",
   }, healMs);
   const { incarnation } = nodes.host(wiped);
   // Between the two lives there was another one, which only the node that lags has met.
-  nodes.node(behind).knocked({ ...address(wiped), incarnation: "between" });
+  const knock = (): void =>
+    nodes.node(behind).knocked({ ...address(wiped), incarnation: "between" });
+  for (let i = 0; i < 30; i++) nodes.time.at(nodes.time.nowMs + i * 100, knock);
+  nodes.time.run(3_000);
   nodes.onMessage = () => 1;
   awaitVoter(nodes, wiped);
   assert.ok(ask(nodes, behind, { kind: "transfer", to: behind }).ok);

@@ -38,7 +38,7 @@ export class MemoryMachine implements StateMachine {
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
   stateBytes = 1 << 20;
-  readonly reusableBytes = 0;
+  reusableBytes = 0;
   /** Its disk has no room for anything more. */
   isFull = false;
   #syncedIndex = index(0);

@@ -203,4 +203,30 @@ test("a state that was made anew is taken for whole once it has caught up", () =
   assert.is(nodes.node(poor).appliedIndex, nodes.node(leader).commitIndex);
 });
 
+test("a damaged state over a compacted log costs the vote until a snapshot has replaced both", () => {
+  const limits = { logEntriesMax: 2, logTailBytesMin: 1, checkpointBytes: 1 };
+  const nodes = new SimulatedNodes({ count: 3, limits });
+  const leader = nodes.awaitLeader();
+  const [poor, other] = others(nodes, leader);
+  for (let i = 0; i < 200; i++) put(nodes, leader, `k${i % 20}`);
+  nodes.time.run(1_000);
+  const { term } = nodes.node(poor).leadership;
+  nodes.crash(poor);
+  nodes.crash(leader);
+  nodes.host(poor).stateDamage = "a page is damaged";
+  nodes.start(poor);
+  assert.ok(nodes.node(poor).mending?.log && nodes.node(poor).mending?.state);
+  assert.ok(nodes.node(poor).leadership.term >= term, "what it knew of terms is left");
+  // What it acknowledged is not here: it helps nobody to lead who may lack it as well.
+  nodes.time.run(10_000);
+  assert.is(nodes.leader, null);
+  assert.is(nodes.node(other).leadership.leaderId, null);
+  nodes.start(leader);
+  nodes.time.until(() => !isMending(nodes, poor), 20_000);
+  assertReads(nodes, poor, "k19");
+  nodes.crash(leader);
+  nodes.time.until(() => nodes.leader !== null, 10_000);
+  assertReads(nodes, poor, "k7");
+});
+
 test.run();

@@ -92,15 +92,23 @@ test("nothing is compacted that the state machine might lose", () => {
 
 test("the tail is short where the state is small, and longer where it is large", () => {
   const limits = { logEntriesMax: 10_000, logBytesMax: 1 << 20, logTailBytesMin: 8 << 10 };
-  const kept = [8 << 10, 80 << 10].map((stateBytes) => {
+  const kept = [
+    [8 << 10, 0],
+    [80 << 10, 0],
+    // As large, and most of it deleted.
+    [80 << 10, 72 << 10],
+  ].map(([stateBytes = 0, reusableBytes = 0]) => {
     const nodes = cluster(limits);
-    for (const id of nodes.ids) nodes.host(id).machine.stateBytes = stateBytes;
+    for (const id of nodes.ids) {
+      Object.assign(nodes.host(id).machine, { stateBytes, reusableBytes });
+    }
     write(nodes, 600);
     nodes.time.run(10_000);
     return nodes.host(nodes.awaitLeader()).log.bytes;
   });
-  const [short = 0, long = 0] = kept;
+  const [short = 0, long = 0, hollow = 0] = kept;
   assert.ok(short <= 8 << 10, `${short} bytes`);
+  assert.ok(hollow <= 8 << 10, `${hollow} bytes`);
   assert.ok(long > 30 << 10 && long <= 40 << 10, `${long} bytes`);
 });
 

@@ -11,6 +11,7 @@ import {
 } from "../../server/peer-codec.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import type { Append } from "../../server/raft/message.ts";
+import { Random } from "../raft/random.ts";
 import { append, entry, everyPeerMessage } from "./peer-messages.ts";
 
 function bytesOf(message: PeerMessage, encoder = new PeerEncoder()): Uint8Array {
@@ -83,6 +84,40 @@ test("a small entry does not keep the packet alive, a large one is not copied", 
   const [small, large] = decoded.message.entries;
   assert.is(small?.data.buffer.byteLength, 10);
   assert.is(large?.data.buffer, bytes.buffer);
+});
+
+/** The same message with a longer head, which the way for common messages does not know. */
+const unusual = (bytes: Uint8Array): Uint8Array =>
+  Uint8Array.of(0xdc, 0, (bytes[0] ?? 0) & 0x0f, ...bytes.subarray(1));
+
+test("appends and forwards mean the same, or are refused, whichever way they are read", () => {
+  const random = new Random(5);
+  const configuration = entry(4, 30, "configuration");
+  const commands = [new Uint8Array(0), new Uint8Array(300).fill(7), new Uint8Array(9_000)];
+  const samples = [
+    bytesOf(append(1, [])),
+    bytesOf(append(3, [entry(3), entry(4, 200), entry(5, 9_000), entry(6, 5)])),
+    bytesOf(append(2 ** 33, [{ ...entry(2 ** 33), timeMs: 2 ** 52 }])),
+    bytesOf(append(4, [configuration])),
+    bytesOf({ type: "forward", commands }),
+  ];
+  let taken = 0;
+  for (const sample of samples) {
+    assert.equal(decodePeerMessage(sample.slice()), decodePeerMessage(unusual(sample)));
+    for (let i = 0; i < 200; i++) {
+      const isCut = random.below(8) === 0;
+      const other = sample.slice(0, isCut ? 1 + random.below(sample.length) : undefined);
+      // Behind the head, and mostly where the numbers stand.
+      for (let left = random.below(3); left >= 0; left--) {
+        const at = 1 + random.below(Math.min(other.length, random.below(3) === 0 ? 1e6 : 40));
+        if (at < other.length) other[at] = random.below(256);
+      }
+      const expected = decodePeerMessage(unusual(other));
+      assert.equal(decodePeerMessage(other), expected);
+      if (expected.ok) taken++;
+    }
+  }
+  assert.ok(taken > 50, "some of them are messages");
 });
 
 test("integers of 2^53 and more, negative, broken or of another type are refused", () => {

@@ -124,6 +124,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     commitRows: other.pick([1, 3, 256]),
     caughtUpEntries: members.pick([0, 20, defaultLimits.caughtUpEntries]),
     knockKeptMs: electionTimeoutMs * members.pick([2, 6]),
+    takeInMs: electionTimeoutMs,
   };
   return {
     seed,

@@ -9,6 +9,7 @@ import { index, nodeId, term, type Entry } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { frameCommand } from "../../server/state-machine/command-header.ts";
 import { checkGroup, type GroupCheck } from "../../storage/group-check.ts";
+import type { LogSizes } from "../../storage/group-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { UntouchedDisk } from "../../storage/untouched-disk.ts";
 import { newGroup } from "./new-group.ts";
@@ -17,10 +18,10 @@ import { driver } from "./store-scene.ts";
 const disk = new NodeDisk();
 
 /** A node's files as a kill in the middle of its work leaves them. */
-function withNode(run: (path: string) => void): void {
+function withNode(run: (path: string) => void, logSizes: LogSizes = {}): void {
   const path = mkdtempSync(join(tmpdir(), "kv-check-test-"));
   const copy = `${path}-killed`;
-  const { log, machine, hardState } = newGroup(path);
+  const { log, machine, hardState } = newGroup(path, logSizes);
   const entries = Array.from({ length: 200 }, (_, i): Entry => {
     const header = { origin: nodeId(1), session: 1, sequence: i };
     const value = new Uint8Array(300).fill(i);
@@ -29,7 +30,7 @@ function withNode(run: (path: string) => void): void {
     return { index: index(i + 1), term: term(1), kind: "command", timeMs: 1, data };
   });
   hardState.save({ term: term(1), vote: nodeId(1) });
-  log.append(entries);
+  for (const entry of entries) log.append([entry]);
   log.sync();
   machine.apply(entries.slice(0, 100));
   machine.sync();
@@ -84,12 +85,12 @@ test("what a kill leaves is whole, and stays as it is", () => {
 
 test("a flipped bit in any file is a finding that names the file", () => {
   const segment = "log/0000000000000001.log";
-  // In the value of a row that no later transaction has touched, in the page above it, in the header.
+  // In the value of a row that no later transaction has touched, and in the key before it.
   const places: [string, (bytes: Buffer) => number][] = [
     [segment, () => 10],
     [segment, () => 1_000],
     ["state.sqlite", (bytes) => bytes.indexOf(Buffer.alloc(300, 50)) + 20],
-    ["state.sqlite", (bytes) => bytes.indexOf("key 50")],
+    ["state.sqlite", (bytes) => bytes.indexOf(Buffer.alloc(300, 50)) - 2],
   ];
   for (const [name, place] of places) {
     withNode((path) => {
@@ -101,6 +102,32 @@ test("a flipped bit in any file is a finding that names the file", () => {
       assert.is(findings[0]?.isMended, false);
     });
   }
+});
+
+test("a damaged part of the log that the state stands for is mended by the next start, and the rest is looked at", () => {
+  const inSegments = { segmentBytes: 8 << 10, preallocateBytes: 1 << 10 };
+  withNode((path) => {
+    const segments = readdirSync(`${path}/log`).map((name) => `${path}/log/${name}`);
+    const [first = ""] = segments;
+    const last = segments.at(-1) ?? "";
+    assert.ok(segments.length > 4);
+    flip(first, 1_000);
+    const { findings, log } = check(path);
+    assert.equal(
+      findings.map((finding) => [finding.path, finding.isMended]),
+      [[first, true]],
+    );
+    assert.is(log?.lastIndex, 200);
+    flip(last, 200);
+    const both = check(path);
+    assert.equal(
+      both.findings.map((finding) => [finding.path, finding.isMended]),
+      [
+        [first, true],
+        [last, false],
+      ],
+    );
+  }, inSegments);
 });
 
 test("what a flipped bit takes from the database's own log is in the Raft log still", () => {

@@ -10,6 +10,7 @@ import {
   type OpenGroup,
   type OpenGroupOptions,
 } from "../../storage/group-files.ts";
+import { DiskError } from "../../storage/disk.ts";
 import { setAsideDirectory } from "../../storage/set-aside.ts";
 import { MemoryMachine } from "../server/memory-machine.ts";
 import { entries as entriesOf, killAt } from "./log-scene.ts";
@@ -252,6 +253,20 @@ test("the note stays until it is cleared, and goes with the damaged files", () =
   made.disk.crash(() => 0);
   assert.equal(opened(made).note.current, { log: null, state: null });
   assert.equal(made.disk.list(setAsideDirectory(group)), []);
+});
+
+test("a note that the process before had removed does not come back", () => {
+  const made = scene(0);
+  flip(made.disk, logFile(made, -1), 80);
+  const files = opened(made);
+  made.disk.beforeOperation = (operation, path) => {
+    if (operation === "syncDirectory") throw new DiskError(path, operation, "EIO", "injected");
+  };
+  assert.throws(() => files.note.clear(), /injected/);
+  made.disk.beforeOperation = () => {};
+  assert.is(opened(made).note.current.log, null);
+  made.disk.crash(() => 0.99);
+  assert.is(opened(made).note.current.log, null);
 });
 
 test("a note that cannot be read counts as a loss", () => {
