@@ -84,7 +84,7 @@ export const nodeFlags = {
   },
   "snapshot-bytes": {
     usage: "--snapshot-bytes <N>",
-    help: `Bytes of the log beyond which none are kept (default: ${defaultLimits.logBytesMax})`,
+    help: `Bytes of the log, or of the state if more, kept at most (default: ${defaultLimits.logBytesMax})`,
   },
   "memory-bytes": {
     usage: "--memory-bytes <N>",

@@ -18,9 +18,11 @@ export interface CompactionBounds {
 
 /**
  * Up to where the log should be dropped. A tail stays for followers that come back, and more for one
- * that is here and behind, but not more than `logBytesMax`: whoever needs what is gone is sent the
- * state. What comes behind a snapshot that is on its way stays as well, as long as that is no more than
- * the state itself: a follower that never gets to the end of one must not fill this disk.
+ * that is here and behind, but not more than the state would be, or `logBytesMax` where that is more:
+ * whoever needs what is gone is sent the state. (With less, one that has just been sent a large state
+ * would be sent it again before it has read what was written meanwhile, and never get to the end.) What
+ * comes behind a snapshot that is on its way stays as well, as far: a follower that never gets to the
+ * end of one must not fill this disk.
  */
 export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index {
   const { limits, matchIndex, pinnedIndex, stateBytes } = bounds;
@@ -29,11 +31,12 @@ export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index
     log.lastIndex - limits.logEntriesMax,
     log.lastBeyond(Math.min(tailBytesMax, limits.logBytesMax)),
   );
+  const fedBytesMax = Math.max(limits.logBytesMax, stateBytes);
   const wanted = Math.max(
     Math.min(behindTail, matchIndex ?? Infinity),
-    log.lastBeyond(limits.logBytesMax),
+    log.lastBeyond(fedBytesMax),
   );
-  const pinBytesMax = limits.logBytesMax + Math.max(limits.logBytesMax, stateBytes);
+  const pinBytesMax = limits.logBytesMax + fedBytesMax;
   return index(Math.max(Math.min(wanted, pinnedIndex ?? Infinity), log.lastBeyond(pinBytesMax)));
 }
 

@@ -37,7 +37,7 @@ export class MemoryMachine implements StateMachine {
   readonly nextDeadlineMs = null;
   readonly uncommittedBytes = 0;
   unsyncedBytes = 0;
-  stateBytes = 1 << 20;
+  stateBytes = 12 << 10;
   reusableBytes = 0;
   /** Its disk has no room for anything more. */
   isFull = false;

@@ -189,6 +189,8 @@ test("log time does not go back with a leader whose log is empty and whose clock
 test("reads and writes go on while a snapshot is made and sent", () => {
   const nodes = cluster({ snapshotTickSteps: 1 });
   const down = lagging(nodes);
+  // Of a large state so much of the log stays as is written until it has arrived.
+  for (const id of nodes.running) nodes.host(id).machine.stateBytes = 1 << 20;
   nodes.start(down);
   let chunks = 0;
   let answered = 0;
