@@ -1,6 +1,7 @@
 /** What is to be known of a message by its type alone. */
 
 import { unreachable } from "./assert.ts";
+import type { Term } from "./entry.ts";
 import type { Envelope, Message } from "./message.ts";
 
 /** What may be told before the write that comes with it (unless term or vote change). */
@@ -54,15 +55,18 @@ export function isCounted({ type }: Message): boolean {
 }
 
 /**
- * Several appends in one drain need one acknowledgement: the last one says it all. The order of the
- * other messages stays.
+ * Several appends in one drain need one acknowledgement: the last one says it all. And what was taken
+ * in before the term went up may have been replaced before it was ever written: that is acknowledged
+ * to nobody. The order of the other messages stays.
  */
 export function withoutCoveredAcknowledgements(
   envelopes: readonly Envelope[],
+  term: Term,
 ): readonly Envelope[] {
   if (envelopes.length < 2) return envelopes;
   return envelopes.filter(({ to, message }, position) => {
     if (message.type !== "appendAccepted") return true;
+    if (message.term < term) return false;
     const later = envelopes[position + 1];
     return !(
       later?.to === to &&

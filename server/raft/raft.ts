@@ -384,7 +384,7 @@ export class Raft {
       hardState: this.#hardStateChanged ? { term: this.#term, vote: this.#vote } : null,
       snapshot: this.#snapshot,
       entries: this.log.takeUnwritten(),
-      messagesAfterSync: withoutCoveredAcknowledgements(behind),
+      messagesAfterSync: withoutCoveredAcknowledgements(behind, this.#term),
       commitIndex,
       reads: this.#reads,
     };
