@@ -6,7 +6,7 @@
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
 import type { LogStore } from "../../server/ports.ts";
-import { configuration, memberOf, type Configuration } from "../../server/raft/configuration.ts";
+import { configuration, memberOf, type Configuration, type Member } from "../../server/raft/configuration.ts";
 import { index, nodeId, type Index, type NodeId } from "../../server/raft/entry.ts";
 import type { Append } from "../../server/raft/message.ts";
 import { checkHistory } from "../linearizability/checker.ts";
@@ -308,7 +308,7 @@ class Simulation {
         found.push(life.node.configurations.current);
       }
     }
-    return found;
+    return found.flatMap((members) => [members, ...afterPromotion(members)]);
   }
 
   /**
@@ -502,6 +502,15 @@ class Simulation {
       });
     }
   }
+}
+
+/** The entry that makes a promoted member a voter follows by itself, wherever its directory is by then. */
+function afterPromotion(before: Configuration): Configuration[] {
+  if (before.members.every(({ role }) => role !== "promoted")) return [];
+  const members = before.members.map((member): Member => {
+    return member.role === "promoted" ? { ...member, role: "voter" } : member;
+  });
+  return [configuration(members, before)];
 }
 
 function describeNode({ id, life, refusal }: SimProcess): string {
