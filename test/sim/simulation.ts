@@ -6,7 +6,12 @@
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
 import type { LogStore } from "../../server/ports.ts";
-import { configuration, memberOf, type Configuration, type Member } from "../../server/raft/configuration.ts";
+import {
+  configuration,
+  memberOf,
+  type Configuration,
+  type Member,
+} from "../../server/raft/configuration.ts";
 import { index, nodeId, type Index, type NodeId } from "../../server/raft/entry.ts";
 import type { Append } from "../../server/raft/message.ts";
 import { checkHistory } from "../linearizability/checker.ts";
@@ -45,6 +50,8 @@ export interface SimResult {
  */
 const healingTimeouts = 60;
 const healingRoundTrips = 4;
+/** The largest state that may have to be sent, in pieces as small as they are drawn. */
+const healingSnapshotBytes = 64 << 10;
 
 /** How far from the end of a log the place is looked for where it parts from another. */
 const partingMax = 50;
@@ -187,7 +194,10 @@ class Simulation {
   #runUntil(isDone: () => boolean, what: () => string): void {
     const { limits, latencyMs, callsMax } = this.#options;
     const catchingUpMs = healingRoundTrips * 2 * latencyMs * callsMax;
-    const endMs = this.#time.nowMs + healingTimeouts * limits.electionTimeoutMs + catchingUpMs;
+    const bytesPerTick = Math.min(limits.snapshotChunkBytes, limits.snapshotTickBytes);
+    const sendingMs = (healingSnapshotBytes / bytesPerTick) * limits.tickMs;
+    const waitMs = healingTimeouts * limits.electionTimeoutMs + catchingUpMs + sendingMs;
+    const endMs = this.#time.nowMs + waitMs;
     while (!isDone()) {
       claim(
         this.#time.step(endMs),
