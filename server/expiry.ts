@@ -41,7 +41,8 @@ export class Expiry {
     if (this.#isUnderWay || nextDeadlineMs === null) return;
     if (role.kind !== "leader" || role.transfer !== null) return;
     const timeMs = logTime.nowMs(role.logTimeMs);
-    const isDue = nextDeadlineMs <= timeMs;
+    // Whole milliseconds are written down: one that has just begun is not over.
+    const isDue = nextDeadlineMs < timeMs;
     if (isDue || timeMs - machine.applied.appliedTimeMs >= stampEveryMs) this.#propose();
   }
 

@@ -30,7 +30,7 @@ function expire(rows: Rows): CommandResult {
   const keys: string[] = [];
   while (keys.length < expiredPerEntry) {
     const { next } = rows.deadlines;
-    if (next === null || next.timeMs > rows.timeMs) break;
+    if (next === null || next.timeMs >= rows.timeMs) break;
     const lease = leaseOfKey(next.key);
     const leased = lease === null ? [] : rows.leased.keysOf(lease);
     for (const key of [...leased, next.key]) {

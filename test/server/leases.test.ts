@@ -90,14 +90,14 @@ test("all keys of a lease go with it, once its time is over", () => {
   for (const key of ["b", "a", "c"]) scene.put(key, 1);
   scene.put("other");
   scene.put("c");
-  scene.expire(999);
+  scene.expire(1_000);
   assert.equal(scene.keys, ["a", "b", "c", "other"]);
   scene.timeMs = 500;
   assert.equal(scene.one({ op: "leaseRenew", lease: 1 }), { op: "leaseRenew", ttlMs: 1_000 });
-  scene.expire(1_499);
+  scene.expire(1_500);
   assert.equal(scene.keys, ["a", "b", "c", "other"]);
   scene.told.length = 0;
-  scene.expire(1_500);
+  scene.expire(1_501);
   assert.equal(scene.keys, ["c", "other"]);
   assert.equal(scene.told, ["expire a", "expire b", "expire \0lease/1"]);
   assert.is(scene.all.size, 2);
@@ -139,9 +139,9 @@ test("other changes leave the lease; a put without one, and a touch, take the ke
   scene.put("p");
   assert.equal(scene.rows.leased.keysOf(1), ["m", "n"]);
   assert.is(scene.rows.get("t")?.ttlMs, 9_000);
-  scene.expire(1_000);
+  scene.expire(1_001);
   assert.equal(scene.keys, ["p", "t"]);
-  scene.expire(9_000);
+  scene.expire(9_001);
   assert.equal(scene.keys, ["p"]);
 });
 
@@ -174,7 +174,7 @@ test("whoever came first holds the lock, and tokens only grow", () => {
   assert.equal(scene.one({ op: "leave", key: "lock/a", token: 1 }), { op: "leave", left: true });
   assert.equal(scene.one({ op: "leave", key: "lock/a", token: 1 }), { op: "leave", left: false });
   assert.equal([0, 1, 2].map(holds), [false, false, true]);
-  scene.expire(1_000);
+  scene.expire(1_001);
   assert.equal([0, 1, 2].map(holds), [true, false, false]);
   assert.is(scene.all.size, 0);
   assert.ok((scene.join("lock/a").token ?? 0) > 2);

@@ -185,7 +185,7 @@ test("a row whose time is over goes by `expire`, and a new deadline is no change
   scene.apply({ op: "put", key: "a", value: bytes("a"), contentType: null, ttlMs: 100 });
   scene.transact({ op: "touch", key: "a", ttlMs: 200 });
   assert.equal(await reader.read(), ["11 put a=a"]);
-  scene.logTimeMs = 200;
+  scene.logTimeMs = 201;
   scene.apply({ op: "expire" });
   assert.equal(await reader.read(), ["13 expire a"]);
   assert.equal(reader.events[1]?.before?.value, bytes("a"));

@@ -6,8 +6,8 @@ export const plantedSessionBugs: readonly PlantedBug[] = [
   {
     name: "lasting: what is due soon goes at once",
     file: "server/state-machine/execute.ts",
-    find: "next.timeMs > rows.timeMs) break;",
-    replace: "next.timeMs > rows.timeMs + 50) break;",
+    find: "next.timeMs >= rows.timeMs) break;",
+    replace: "next.timeMs >= rows.timeMs + 50) break;",
   },
   {
     name: "lasting: the log's time follows the wall clock",

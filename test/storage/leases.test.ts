@@ -27,7 +27,7 @@ function filled(scene: Scene): void {
 }
 
 function assertItGoes(scene: Scene): void {
-  const expired = scene.do({ op: "expire" }, 1_000);
+  const expired = scene.do({ op: "expire" }, 1_001);
   const place = "\0queue/lock/l\x0000000000000008";
   assert.equal(expired, { op: "expired", keys: [place, "a", "b", "\0lease/2"] });
   assert.equal(scene.list({ range: prefixRange("") }).rows.length, 4);
