@@ -48,13 +48,15 @@ function pageOf(path: string, at: number): Place {
   return bytesOf(path, page * pageBytes, Math.min(pageBytes, used - page * pageBytes));
 }
 
+const logBit: Spot = {
+  name: "a bit of the log",
+  isMendable: true,
+  file: logFile,
+  choose: (path, at) => bytesOf(path, Math.floor(at * usedBytes(path)), 1),
+};
+
 const spots: readonly Spot[] = [
-  {
-    name: "a bit of the log",
-    isMendable: true,
-    file: logFile,
-    choose: (path, at) => bytesOf(path, Math.floor(at * usedBytes(path)), 1),
-  },
+  logBit,
   {
     name: "a copy of the hard state",
     isMendable: true,
@@ -103,8 +105,11 @@ class Damage implements Fault {
     const victim = await world.claim(this.#target);
     this.#victim = victim;
     await victim.kill();
-    const [path = ""] = filesOf(victim, this.#spot.file);
-    const place = this.#spot.choose(path, this.#at);
+    const [drawn = ""] = filesOf(victim, this.#spot.file);
+    // A checkpoint may just have emptied the WAL: then it is the log's turn.
+    const spot = usedBytes(drawn) > 0 ? this.#spot : logBit;
+    const [path = ""] = filesOf(victim, spot.file);
+    const place = spot.choose(path, this.#at);
     const whole = this.#read(place);
     flipAll(path, place.from, place.to);
     this.#place = place;
