@@ -473,7 +473,7 @@ export class SimProcess {
       commitIndex,
       durableIndex: this.machineFile.syncedIndex,
       configuration: newest,
-      isWritten: node.disk.room === "ok",
+      isWritten: node.disk.room === "ok" && newest.revision <= node.stableLogIndex,
     });
   }
 
