@@ -165,7 +165,9 @@ export async function runBench(options: BenchOptions): Promise<void> {
     if (end === "interrupted") return finish(fill, options.format);
   }
   const load = new Load(plan);
-  const over = new Promise<void>((resolve) => setTimeout(resolve, 1000 * seconds));
+  const over = load.begun.then(
+    () => new Promise<void>((resolve) => setTimeout(resolve, 1000 * seconds)),
+  );
   await run<unknown>(load, "measuring,", [over, interruption]);
   await finish(load, options.format);
 }

@@ -17,7 +17,7 @@ const answerMsMax = 10_000;
 const redialMs = 100;
 /** Requests that come at a rate are sent in lots, as often as this. */
 const arrivalMs = 1;
-/** The first of them waits for all clients to be connected, but no longer. */
+/** All clients are waited for before the first one asks, but no longer. */
 const connectMsMax = 2_000;
 /** Different kinds of errors that are counted by themselves; the others together. */
 const errorKindsMax = 32;
@@ -67,9 +67,12 @@ export class Load {
   /** Of the requests that came at a rate: those that found no client free. */
   missed = 0;
   #came = 0;
-  /** The clients are connected. */
-  #isRunning = false;
+  /** Resolves when the clients are connected: from then on they ask, and time is counted. */
+  readonly begun: Promise<void>;
+  #isBegun = false;
+  #whenBegun: () => void = () => {};
   #arrivals: Timer | null = null;
+  #connecting: Timer | null = null;
   /** Clients that are free, whoever was busy last at the end. */
   readonly #free = new Set<Client>();
   readonly options: LoadOptions;
@@ -89,6 +92,9 @@ export class Load {
     this.filled = new Promise((resolve) => {
       this.#isFilled = resolve;
     });
+    this.begun = new Promise((resolve) => {
+      this.#whenBegun = resolve;
+    });
     const letters = Array.from({ length: options.valueBytes }, () =>
       String.fromCharCode(97 + Math.floor(26 * options.random.fraction())),
     );
@@ -105,19 +111,27 @@ export class Load {
     this.#watch = clock.every(answerMsMax / 10, () => {
       for (const client of this.#clients) client.expire(answerMsMax);
     });
-    if (this.options.perSecond !== null) {
+    this.#connecting = clock.after(connectMsMax, () => this.#begin());
+  }
+
+  #begin(): void {
+    if (this.#isBegun || this.#endedMs !== null) return;
+    this.#isBegun = true;
+    this.#connecting?.cancel();
+    const { clock, perSecond } = this.options;
+    this.#startedMs = clock.monotonicMs();
+    this.#whenBegun();
+    if (perSecond !== null) {
       this.#arrivals = clock.every(arrivalMs, () => this.#arrive());
+      return;
     }
+    const connected = [...this.#free];
+    this.#free.clear();
+    for (const client of connected) client.ask();
   }
 
   /** Sends what has come meanwhile. */
   #arrive(): void {
-    if (!this.#isRunning) {
-      const { clients, clock } = this.options;
-      if (this.#free.size < clients && this.elapsedMs < connectMsMax) return;
-      this.#isRunning = true;
-      this.#startedMs = clock.monotonicMs();
-    }
     const due = Math.floor(((this.options.perSecond ?? 0) * this.elapsedMs) / 1_000);
     for (; this.#came < due; this.#came++) {
       const [client] = this.#free;
@@ -131,8 +145,12 @@ export class Load {
 
   /** A client has nothing to do. */
   free(client: Client): void {
-    if (this.options.perSecond === null) client.ask();
-    else this.#free.add(client);
+    if (this.#isBegun && this.options.perSecond === null) {
+      client.ask();
+      return;
+    }
+    this.#free.add(client);
+    if (this.#free.size === this.options.clients) this.#begin();
   }
 
   /** Its connection is lost. */
@@ -146,6 +164,7 @@ export class Load {
     this.#endedMs = this.options.clock.monotonicMs();
     this.#watch?.cancel();
     this.#arrivals?.cancel();
+    this.#connecting?.cancel();
     for (const client of this.#clients) client.close();
   }
 

@@ -6,11 +6,9 @@
 
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
-import { benchReport, type BenchReport } from "../../cmd/bench/report.ts";
-import { Load, type LoadOptions, type Operation } from "../../cmd/bench/load.ts";
-import { systemClock, systemRandom } from "../../cmd/system.ts";
+import type { Operation } from "../../cmd/bench/load.ts";
 import { BenchCluster, type Running } from "./cluster.ts";
-import { cpuUs } from "./processor-time.ts";
+import { drive, fill, type Driven } from "./driven.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -23,51 +21,26 @@ const { values: flags } = parseArgs({
 });
 const seconds = Number(flags.seconds);
 const operation: Operation = flags.operation === "get" ? "get" : "put";
-const keyCount = 10_000;
+const valueBytes = Number(flags.size);
 
-const common: Omit<LoadOptions, "clients" | "endpoints" | "perSecond" | "isFill"> = {
-  valueBytes: Number(flags.size),
-  keyCount,
-  keyPrefix: "bench-",
-  readPercent: operation === "get" ? 100 : 0,
-  isLocal: false,
-  clock: systemClock,
-  random: systemRandom,
-};
-
-interface Asked extends BenchReport {
-  /** Processor time of all nodes for one request that was done. */
-  readonly cpuUs: number;
-}
-
-const nodesCpuUs = (): number => cpuUs(cluster.nodes.map(({ process: { pid = 0 } }) => pid));
-
-async function ask(node: Running, clients: number, perSecond: number | null): Promise<Asked> {
-  const endpoints = [{ host: "127.0.0.1", port: node.httpPort }];
-  const load = new Load({ ...common, clients, endpoints, perSecond, isFill: false });
-  const before = nodesCpuUs();
-  load.start();
-  await new Promise((resolve) => setTimeout(resolve, 1_000 * seconds));
-  load.stop();
-  const spentUs = nodesCpuUs() - before;
-  // Until the node has noticed, and has rested.
+async function ask(node: Running, clients: number, perSecond: number | null): Promise<Driven> {
+  const readPercent = operation === "get" ? 100 : 0;
+  const driven = await drive(cluster, node, {
+    clients,
+    perSecond,
+    readPercent,
+    seconds,
+    valueBytes,
+  });
+  // Who was refused has rested.
   await new Promise((resolve) => setTimeout(resolve, 500));
-  const report = benchReport(load);
-  return { ...report, cpuUs: spentUs / report.count };
-}
-
-async function fill(node: Running): Promise<void> {
-  const endpoints = [{ host: "127.0.0.1", port: node.httpPort }];
-  const load = new Load({ ...common, clients: 64, endpoints, perSecond: null, isFill: true });
-  load.start();
-  await load.filled;
-  load.stop();
+  return driven;
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
 const ms = (value: number): string => value.toFixed(1);
 
-function row(name: string, report: Asked, peak: number): string {
+function row(name: string, report: Driven, peak: number): string {
   const own = report[operation];
   const { refused } = own;
   const otherErrors = report.errorCount - refused.count;
@@ -107,7 +80,7 @@ const head =
 
 const cluster = await BenchCluster.start(3);
 const leader = await cluster.leader();
-await fill(leader);
+await fill(leader, { valueBytes });
 await ask(leader, 256, null);
 console.log(
   `${operation}s of ${flags.size} bytes against the leader of three nodes, ${cpus().length} × ` +

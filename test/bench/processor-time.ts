@@ -1,6 +1,6 @@
 /** What processes cost, as the kernel counts it. */
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 
 /** Processor time of the processes, all threads, in microseconds; NaN where the system does not tell. */
 export function cpuUs(processIds: readonly number[]): number {
@@ -15,4 +15,17 @@ export function cpuUs(processIds: readonly number[]): number {
     }
   }
   return ticks * 10_000;
+}
+
+/** A process and all that it has started, and they. */
+export function familyOf(processId: number): number[] {
+  try {
+    const tasks = readdirSync(`/proc/${processId}/task`);
+    const children = tasks.flatMap((task) =>
+      readFileSync(`/proc/${processId}/task/${task}/children`, "latin1").split(" ").filter(Boolean),
+    );
+    return [processId, ...children.flatMap((child) => familyOf(Number(child)))];
+  } catch {
+    return [processId];
+  }
 }

@@ -226,7 +226,7 @@ test("a client that is refused for now comes again when it was told to", async (
   const load = loadOf([address], { clients: 1 });
   await run(load, () => load.put.latencies.count > 0);
   close();
-  assert.ok(load.elapsedMs >= 1_000, `${load.elapsedMs} ms`);
+  assert.ok(load.elapsedMs >= 990, `${load.elapsedMs} ms`);
   assert.equal([load.put.refusals.count, load.errorCount], [1, 1]);
   assert.match(renderReport(benchReport(load)), /puts refused for now 1, in p50/);
 });
