@@ -40,7 +40,7 @@ export class RefusalPace {
   /** Somebody is refused: when he is heard again, never before those who were refused before. */
   refused(nowMs: number): number {
     const dueMs = Math.max(nowMs, this.#lastMs + this.#gapMs);
-    this.#lastMs = Math.min(dueMs, Math.max(this.#lastMs, nowMs + restMsMax));
+    this.#lastMs = Math.min(dueMs, nowMs + restMsMax);
     return this.#lastMs;
   }
 }

@@ -144,6 +144,32 @@ test("few at once are never refused, however long they take", () => {
   }
 });
 
+/** Ends so many requests that are in flight, of equal delays. */
+function end(limit: AdmissionLimit, count: number, nowMs: number, delayMs: number): void {
+  for (let i = 0; i < count; i++) limit.ended(nowMs, delayMs);
+}
+
+test("one interval with long delays is no queue", () => {
+  const limit = new AdmissionLimit(admissionLimits, 0);
+  for (let i = 0; i < 1_000; i++) limit.began();
+  for (let nowMs = 1_000; limit.inFlight > 0; nowMs += 1_000) {
+    end(limit, 10, nowMs, 900);
+    end(limit, 10, nowMs + 500, 1);
+    assert.is(limit.limit, Infinity);
+  }
+});
+
+test("requests that came before the limit was lowered do not lower it further", () => {
+  const limit = new AdmissionLimit(admissionLimits, 0);
+  for (let i = 0; i < 2_000; i++) limit.began();
+  let nowMs = 1_000;
+  for (; limit.limit === Infinity; nowMs += 300) end(limit, 100, nowMs, nowMs);
+  const lowered = limit.limit;
+  assert.ok(lowered < limit.inFlight);
+  for (; limit.inFlight > lowered + 10; nowMs += 300) end(limit, 10, nowMs, nowMs);
+  assert.is(limit.limit, lowered);
+});
+
 test("an answer without a delay ends a request, and says nothing of the queue", () => {
   const limit = new AdmissionLimit(admissionLimits, 0);
   for (let i = 0; i < 100; i++) limit.began();

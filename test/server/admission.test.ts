@@ -149,7 +149,23 @@ test("those who come again at once are heard one after the other, and all of the
     for (const connection of all) connection.close();
   }));
 
-test("a client that goes while it is answered leaves its place", async () => {
+test("when there is room, those who were refused do not wait until they were told to come", () =>
+  scene(async ({ port, relieve }) => {
+    const all = Array.from({ length: 400 }, () => new RawConnection(port));
+    for (const connection of all) connection.send(`${put}Content-Length: 1\r\n\r\nv`);
+    const answers = (): number => all.reduce((sum, each) => sum + statuses(each).length, 0);
+    await until("all were refused", () => answers() === 400);
+    const told = all.map(({ received }) => Number(/Retry-After: (\d+)/.exec(received)?.[1]));
+    assert.is(Math.max(...told), 4);
+    relieve();
+    const began = performance.now();
+    for (const connection of all) connection.send(`${put}Content-Length: 1\r\n\r\nv`);
+    await until("all were served", () => answers() === 800);
+    assert.ok(performance.now() - began < 2_000);
+    for (const connection of all) connection.close();
+  }));
+
+test("a connection that is cut while it is answered leaves its place", async () => {
   const store = new MapStore();
   const admission = new Admission(admissionLimits, systemClock.monotonicMs());
   const held = Promise.withResolvers<void>();
@@ -158,10 +174,11 @@ test("a client that goes while it is answered leaves its place", async () => {
   const listener = await listen(listenOptions(store, { admission }));
   const connection = new RawConnection(listener.port).send(requestText("GET", "/v1/kv/k"));
   await until("it is with the store", () => admission.lanes.read.inFlight === 1);
-  connection.close();
+  await listener.close(0);
+  assert.is(admission.lanes.read.inFlight, 1);
   held.resolve();
   await until("its place is free", () => admission.lanes.read.inFlight === 0);
-  await listener.close(0);
+  connection.close();
 });
 
 test.run();
