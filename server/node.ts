@@ -479,10 +479,13 @@ export class Node {
   }
 
   #handle(ready: Ready): void {
-    const { log, hardState, network } = this.#options;
+    const { log, hardState, machine, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
+    if (ready.snapshot) {
+      this.#upkeep.install(ready.snapshot);
+      this.#logTime.observe(machine.applied.appliedTimeMs);
+    }
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
@@ -503,8 +506,8 @@ export class Node {
     const { log } = this.#options;
     while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
     this.#disk.foundRoom("log");
-    const newest = entries[entries.length - 1];
-    if (newest && this.#raft.role.kind !== "leader") this.#logTime.observe(newest.timeMs);
+    const { role, term } = this.#raft;
+    this.#logTime.observeEntries(entries, role.kind === "leader" ? term : null);
     let bytes = 0;
     for (const entry of entries) bytes += entryBytes(entry);
     this.#disk.wrote(bytes);

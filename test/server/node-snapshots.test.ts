@@ -2,68 +2,10 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import type { Limits } from "../../server/limits.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
 import { term, type NodeId } from "../../server/raft/entry.ts";
-import { SimulatedNodes } from "./simulated-nodes.ts";
-
-const small: Partial<Limits> = {
-  logEntriesMax: 40,
-  logBytesMax: 12 << 10,
-  snapshotChunkBytes: 1000,
-  snapshotWindowBytes: 3000,
-  snapshotTickSteps: 2,
-};
-
-function cluster(limits: Partial<Limits> = {}, seed = 1): SimulatedNodes {
-  return new SimulatedNodes({ count: 3, seed, limits: { ...small, ...limits } });
-}
-
-/** Writes one after the other, so that each is an entry of its own time; keys repeat. */
-function write(nodes: SimulatedNodes, count: number, text = "value"): void {
-  for (let i = 0; i < count; i++) {
-    const leader = nodes.awaitLeader();
-    const call = nodes.put(leader, `k${i % 60}`, `${text} ${i} ${"x".repeat(40)}`);
-    nodes.time.until(() => call.answer !== null, 5_000);
-    assert.ok(call.answer?.ok, "the write is acknowledged");
-  }
-}
-
-const other = (nodes: SimulatedNodes, ...ids: NodeId[]): NodeId =>
-  must(
-    nodes.ids.find((id) => !ids.includes(id)),
-    "there is another node",
-  );
-
-const hash = (nodes: SimulatedNodes, id: NodeId): string =>
-  nodes.host(id).machine.digest().stateHash;
-
-/** Until every running node has applied all and has the same rows. */
-function awaitEqual(nodes: SimulatedNodes, limitMs = 60_000): void {
-  nodes.time.until(() => {
-    const leader = nodes.leader;
-    if (leader === null) return false;
-    const { lastLogIndex } = nodes.node(leader);
-    return nodes.running.every(
-      (id) => nodes.host(id).machine.applied.appliedIndex === lastLogIndex,
-    );
-  }, limitMs);
-  for (const id of nodes.running)
-    assert.is(hash(nodes, id), hash(nodes, must(nodes.leader, "one")));
-}
-
-/** A follower that was down while the others compacted what it needs. */
-function lagging(nodes: SimulatedNodes): NodeId {
-  write(nodes, 10);
-  const down = other(nodes, nodes.awaitLeader());
-  nodes.crash(down);
-  write(nodes, 250);
-  nodes.time.run(1_000);
-  const { firstLogIndex } = nodes.node(nodes.awaitLeader());
-  assert.ok(firstLogIndex > 20, "what the follower needs is compacted");
-  return down;
-}
+import { awaitEqual, cluster, lagging, other, write } from "./snapshot-scene.ts";
 
 test("the log stays short under writes, on every node, and nothing is lost", () => {
   const nodes = cluster();
@@ -164,26 +106,6 @@ test("a follower down past compaction takes a snapshot in and goes on with the l
   nodes.crash(down);
   nodes.start(down);
   awaitEqual(nodes);
-});
-
-test("log time does not go back with a leader whose log is empty and whose clock is behind", () => {
-  const nodes = cluster();
-  nodes.time.wallOffsetMs = 1_000_000;
-  const down = lagging(nodes);
-  nodes.start(down);
-  awaitEqual(nodes);
-  const { appliedTimeMs } = nodes.host(down).machine.applied;
-  assert.ok(appliedTimeMs >= 1_000_000);
-  const { firstLogIndex, lastLogIndex } = nodes.node(down);
-  assert.is(firstLogIndex, lastLogIndex + 1, "its log is empty");
-  nodes.time.wallOffsetMs = 0;
-  // Straight to the one with the empty log: the third would write an entry before it.
-  const leader = nodes.awaitLeader();
-  nodes.crash(other(nodes, leader, down));
-  nodes.node(leader).handOver();
-  nodes.time.until(() => nodes.leader === down, 5_000);
-  write(nodes, 1, "after");
-  assert.ok(nodes.host(down).machine.applied.appliedTimeMs >= appliedTimeMs);
 });
 
 test("reads and writes go on while a snapshot is made and sent", () => {
