@@ -138,6 +138,7 @@ export class Node {
       heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
       commitWaitTicks: 1,
       appendBytesMax: limits.appendBytesMax,
+      catchUpTickBytes: limits.catchUpTickBytes,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),

@@ -3,7 +3,12 @@
  * them, and snapshots for whoever needs what is compacted. Driven by the node's ticks and messages.
  */
 
-import { compactionTarget, isCheckpointDue, type CompactionBounds } from "./compaction.ts";
+import {
+  compactionTarget,
+  isAheadOfLog,
+  isCheckpointDue,
+  type CompactionBounds,
+} from "./compaction.ts";
 import type { Limits } from "./limits.ts";
 import type { SnapshotMessage, SnapshotOffer } from "./peer-message.ts";
 import type { Clock, LogStore, Network, SnapshotStore } from "./ports.ts";
@@ -55,6 +60,7 @@ export class Upkeep {
       ...transfers,
       warn,
       finished: (to, arrived) => options.raft().snapshotFinished(to, arrived),
+      isAtLeisure: (gone) => this.#isAtLeisure(gone),
     });
   }
 
@@ -154,15 +160,27 @@ export class Upkeep {
     if (!isUseful) this.#receiver.decline(from, offer);
   }
 
-  #compact(): void {
-    const { limits, log, machine } = this.#options;
-    const bounds: CompactionBounds = {
+  #isAtLeisure(gone: number): boolean {
+    const { log, raft } = this.#options;
+    const { role } = raft();
+    const isBusy = role.kind === "leader" && !role.catchUp.isQuiet;
+    return isBusy && isAheadOfLog(log, gone, this.#bounds());
+  }
+
+  #bounds(): CompactionBounds {
+    const { limits, machine } = this.#options;
+    return {
       syncedIndex: this.#syncedIndex,
       pinnedIndex: this.#sender.pinnedIndex,
       matchIndex: this.#slowestMatch(),
       stateBytes: machine.stateBytes - machine.reusableBytes,
       limits,
     };
+  }
+
+  #compact(): void {
+    const { log } = this.#options;
+    const bounds = this.#bounds();
     const target = compactionTarget(log, bounds);
     if (target < log.firstIndex) return;
     if (isCheckpointDue(target, bounds)) this.#options.wantCheckpoint();
