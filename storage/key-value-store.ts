@@ -25,6 +25,7 @@ import type {
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
 import { execute } from "../server/state-machine/execute.ts";
+import { replaceLarge } from "./large-file.ts";
 import { RequestTable } from "./request-table.ts";
 import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
@@ -391,7 +392,7 @@ export class KeyValueStore implements StateMachine {
     this.#sync.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
-    renameSync(incomingPath(path), path);
+    replaceLarge(path, () => renameSync(incomingPath(path), path));
     syncDirectory(dirname(path));
     this.#database = this.#driver.open(path);
     configure(this.#database);

@@ -72,7 +72,7 @@ export class SnapshotFiles implements SnapshotStore {
     this.#options = options;
     this.directory = `${directory}/snapshots`;
     if (disk.exists(this.directory)) {
-      for (const name of disk.list(this.directory)) disk.remove(this.#path(name));
+      for (const name of disk.list(this.directory)) disk.removeLarge(this.#path(name));
     }
     disk.makeDirectory(this.directory);
   }
@@ -141,7 +141,7 @@ export class SnapshotFiles implements SnapshotStore {
     if (!this.#newest) return;
     this.#newest.file.close();
     this.#newest = null;
-    this.#options.disk.remove(this.#path("outgoing"));
+    this.#options.disk.removeLarge(this.#path("outgoing"));
   }
 
   #writeOn(making: Making): "more" {
@@ -192,7 +192,7 @@ export class SnapshotFiles implements SnapshotStore {
     view.close();
     check?.close();
     writer.close();
-    this.#options.disk.remove(this.#path("new"));
+    this.#options.disk.removeLarge(this.#path("new"));
   }
 
   // ------------------------------------------------------------------ coming in
