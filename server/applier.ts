@@ -29,6 +29,12 @@ const batchesMax = 4;
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
 
+/**
+ * So many times what a checkpoint is begun at may be unsynced before applying waits for it: whoever applies
+ * faster than the disk syncs would never get to the end of one.
+ */
+const unsyncedFactorMax = 4;
+
 /** Parts of a transaction in a tick, beside those that come with what is applied. */
 const tickPartsMax = 4;
 
@@ -66,6 +72,8 @@ export class Applier {
   run(): "more" | "done" {
     const { machine, raft, limits, answer } = this.#options;
     for (let batch = 0; batch < batchesMax && !this.#isPaused; batch++) {
+      // The next tick goes on.
+      if (this.#isFarAhead) return "done";
       const entries = raft.toApply(limits.applyBytesMax);
       const last = entries[entries.length - 1];
       if (!last) break;
@@ -116,6 +124,12 @@ export class Applier {
       machine.unsyncedBytes >= this.#checkpointBytes ||
       this.#nowMs - this.#committedMs >= limits.commitMs
     );
+  }
+
+  get #isFarAhead(): boolean {
+    const { machine, limits } = this.#options;
+    if (!this.#isSyncing || machine.uncommittedBytes < limits.commitBytes) return false;
+    return machine.unsyncedBytes >= unsyncedFactorMax * limits.checkpointBytes;
   }
 
   get #checkpointBytes(): number {
