@@ -46,6 +46,8 @@ export class Applier {
   /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
   #isSyncing = false;
+  /** Bytes given back since the last checkpoint. */
+  #shrunkBytes = 0;
   #nowMs = 0;
   /** By the monotonic clock, as of a tick. */
   #committedMs = -Infinity;
@@ -95,8 +97,21 @@ export class Applier {
     if (this.#isSyncing && !this.#isPaused) this.#sync();
     for (let part = 0; part < tickPartsMax; part++) {
       this.#store(limits.commitRows);
-      if (!machine.isCommitting) return;
+      if (!machine.isCommitting) break;
     }
+    this.#shrink();
+  }
+
+  /** What is deleted goes out of the file as well, in small steps; the file gets shorter by a checkpoint. */
+  #shrink(): void {
+    const { machine, limits } = this.#options;
+    if (this.#isPaused || this.#isSyncing || machine.isCommitting) return;
+    const bytes = machine.shrinkSome(limits.shrinkTickBytes);
+    this.#shrunkBytes += bytes;
+    const isDue = bytes === 0 ? this.#shrunkBytes > 0 : this.#shrunkBytes >= limits.shrinkBytes;
+    if (!isDue) return;
+    this.#shrunkBytes = 0;
+    this.#owesCheckpoint = true;
   }
 
   /** Begins a transaction where one is due, or goes on with it. */

@@ -109,6 +109,10 @@ export interface Limits {
   readonly commitRows: number;
   /** Unsynced database bytes that are not exceeded where a checkpoint can help it. */
   readonly checkpointBytes: number;
+  /** Bytes of the state's file given back in a tick where much of it is free. */
+  readonly shrinkTickBytes: number;
+  /** And as many of them before a checkpoint cuts the file. */
+  readonly shrinkBytes: number;
   /** The same after so long without anything to apply, however little is unsynced. */
   readonly checkpointIdleMs: number;
   /**
@@ -214,6 +218,8 @@ export const defaultLimits: Limits = {
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
   diskCheckMs: 250,
+  shrinkTickBytes: 256 << 10,
+  shrinkBytes: 32 << 20,
   checkpointIdleMs: 5_000,
   logEntriesMax: 65_536,
   logTailBytesMin: 4 << 20,

@@ -15,7 +15,13 @@ import {
   type SqliteValue,
 } from "./sqlite/port.ts";
 import { removeLarge } from "./large-file.ts";
-import { createSchema, syncDirectory, type StateMeta, type StateTable } from "./state-schema.ts";
+import {
+  createSchema,
+  makeShrinkable,
+  syncDirectory,
+  type StateMeta,
+  type StateTable,
+} from "./state-schema.ts";
 import { WriteBack } from "./write-back.ts";
 
 const cacheKib = 8 << 10;
@@ -56,6 +62,7 @@ export class SqliteStateRecovery implements StateRecovery {
     removeIncoming(path);
     const database = driver.open(incomingPath(path));
     this.#database = database;
+    makeShrinkable(database);
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     database.prepare("PRAGMA journal_mode = OFF").get();
     database.exec("PRAGMA synchronous = OFF");

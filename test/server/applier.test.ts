@@ -18,6 +18,7 @@ function endless(syncSome: () => Index | "more") {
     uncommittedBytes: 0,
     unsyncedBytes: 0,
     isCommitting: false,
+    shrinkSome: (_bytesMax: number): number => 0,
     apply(entries: readonly Entry[]) {
       applied += entries.length;
       this.uncommittedBytes += 10;
@@ -62,6 +63,24 @@ test("whoever applies faster than the disk syncs waits for it, and goes on then"
   const before = applied();
   assert.is(applier.run(), "more");
   assert.ok(applied() > before);
+});
+
+test("what is given back of the file is cut off by a checkpoint, on the way and at the end", () => {
+  let free = 2.5 * limits.shrinkBytes;
+  let syncs = 0;
+  const { applier, machine } = endless(() => {
+    syncs++;
+    return index(1);
+  });
+  machine.shrinkSome = (bytesMax) => {
+    const bytes = Math.min(free, bytesMax);
+    free -= bytes;
+    return bytes;
+  };
+  for (let ms = 25; free > 0; ms += 25) applier.tick(ms);
+  assert.is(syncs, 2);
+  for (let ms = 1; ms < 5; ms++) applier.tick(ms);
+  assert.is(syncs, 3);
 });
 
 test.run();
