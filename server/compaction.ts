@@ -44,6 +44,13 @@ const fedBytesMax = ({
 }: Pick<CompactionBounds, "limits" | "stateBytes">): number =>
   Math.max(limits.logBytesMax, stateBytes);
 
+/** Whatever anybody asks for, this stays: for who is sent a snapshot, and for who answers and lacks it. */
+export const neededFrom = ({
+  matchIndex,
+  pinnedIndex,
+}: Pick<CompactionBounds, "matchIndex" | "pinnedIndex">): number =>
+  Math.min(matchIndex ?? Infinity, pinnedIndex ?? Infinity);
+
 /** A transfer should end with so much of the log's room to spare for what was written meanwhile. */
 const leisurePart = 3 / 4;
 

@@ -237,6 +237,11 @@ export class Node {
     if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
   }
 
+  /** Gives the log up as far as nobody needs it; `done` is called later. */
+  giveUpLog(through: Index, done: () => void): void {
+    this.#upkeep.giveUpLog(through, done);
+  }
+
   /** A directory asked to be let in that the configuration does not name. */
   knocked(newcomer: Newcomer): void {
     this.#membership.knocked(newcomer);

@@ -66,18 +66,18 @@ test("whoever applies faster than the disk syncs waits for it, and goes on then"
 });
 
 test("what is given back of the file is cut off by a checkpoint, on the way and at the end", () => {
-  let free = 2.5 * limits.shrinkBytes;
+  const state = { freeBytes: 2.5 * limits.shrinkBytes };
   let syncs = 0;
   const { applier, machine } = endless(() => {
     syncs++;
     return index(1);
   });
   machine.shrinkSome = (bytesMax) => {
-    const bytes = Math.min(free, bytesMax);
-    free -= bytes;
+    const bytes = Math.min(state.freeBytes, bytesMax);
+    state.freeBytes -= bytes;
     return bytes;
   };
-  for (let ms = 25; free > 0; ms += 25) applier.tick(ms);
+  for (let ms = 25; state.freeBytes > 0; ms += 25) applier.tick(ms);
   assert.is(syncs, 2);
   for (let ms = 1; ms < 5; ms++) applier.tick(ms);
   assert.is(syncs, 3);
