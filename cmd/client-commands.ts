@@ -46,6 +46,10 @@ export const clientCommands = {
     help: "list, add ID=RAFT/HTTP, promote ID, remove ID or replace ID=RAFT/HTTP",
   },
   transfer: { usage: "transfer <id>", help: "Let that node lead" },
+  compact: {
+    usage: "compact [revision]",
+    help: "Let every node of --endpoints give up its history so far",
+  },
 } as const;
 
 export type ClientCommandName = keyof typeof clientCommands;
@@ -70,15 +74,15 @@ export async function runClientCommand(
 ): Promise<void> {
   const mode = parseMode(options.output);
   const command = await commandOf(name, words, options.flags);
-  const store = new HttpClient(endpointsOf(options.endpoints));
+  const endpoints = endpointsOf(options.endpoints);
+  if (command.name === "compact") process.exit(await askEach(endpoints, command, mode));
+  const store = new HttpClient(endpoints);
   const answer = await (command.name === "watch"
     ? runWatch(store, command.options, mode)
     : ask(store, command));
   if (answer === null) process.exit(exitCodes.done);
   if (!answer.ok) {
-    const outcome = answer.outcome === undefined ? "" : `; ${outcomes[answer.outcome]}`;
-    const line = mode === "json" ? jsonLine(answer) : `kv: ${renderLine(answer.detail)}${outcome}`;
-    tell(line);
+    tell(refusedIn(mode, answer));
     process.exit(exitCodeOf(answer));
   }
   const said = shownIn(mode, answer);
@@ -89,6 +93,34 @@ export async function runClientCommand(
     throw isLost ? error.afterWrite(answer.text(null)) : error;
   }
   process.exit(answer.isNo ? exitCodes.refused : exitCodes.done);
+}
+
+/** What is each node's own is asked of every one; the exit code is of the last that refused. */
+async function askEach(
+  endpoints: readonly string[],
+  question: Question,
+  mode: Mode,
+): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.done;
+  for (const endpoint of endpoints) {
+    const answer = await ask(new HttpClient([endpoint]), question);
+    if (answer.ok) {
+      await write(process.stdout, `${String(shownIn(mode, answer))}\n`);
+      continue;
+    }
+    code = exitCodeOf(answer);
+    const address = endpoint.slice("http://".length);
+    const isNamed = answer.detail.startsWith(address);
+    const detail = isNamed ? answer.detail : `${address}: ${answer.detail}`;
+    tell(refusedIn(mode, { ...answer, detail }));
+  }
+  return code;
+}
+
+function refusedIn(mode: Mode, failure: Failure): string {
+  if (mode === "json") return jsonLine(failure);
+  const outcome = failure.outcome === undefined ? "" : `; ${outcomes[failure.outcome]}`;
+  return `kv: ${renderLine(failure.detail)}${outcome}`;
 }
 
 /** Of these the answer has to be said somewhere, if not where it was to be written. */

@@ -52,6 +52,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   txn: "kv txn < transaction.json",
   member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
   transfer: "kv transfer 2",
+  compact: "kv compact 1200 --endpoints 127.0.0.1:8001,127.0.0.1:8002",
   status: "kv status --endpoints 127.0.0.1:8002",
 };
 

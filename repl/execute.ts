@@ -97,8 +97,10 @@ function shownIn(mode: Mode, reply: Reply, { columns }: ExecuteOptions): string 
 
 function refusedIn(mode: Mode, failure: Failure, { name }: Question): string {
   if (mode === "json") return jsonLine(failure);
-  return renderFailure(failure, name === "member" || name === "transfer" ? "cluster" : "key");
+  return renderFailure(failure, aboutCluster.has(name) ? "cluster" : "key");
 }
+
+const aboutCluster: ReadonlySet<string> = new Set(["member", "transfer", "compact"]);
 
 /** Resolves when the person gives up waiting. */
 function givenUp(signal: AbortSignal, question: Question): Promise<Failure> {

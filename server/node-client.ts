@@ -22,12 +22,13 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer, ShownRole } from "./cluster-port.ts";
+import type { CompactAnswer, MembersAnswer, ShownRole } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
 import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
+import { badRequest } from "./problem.ts";
 import type { WriteAnswer } from "./pending-writes.ts";
 import type { Clock } from "./ports.ts";
 import { assert, unreachable } from "./raft/assert.ts";
@@ -296,6 +297,29 @@ export class NodeClient implements ClientPort {
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     const answer = await this.#askLeader({ kind: "transfer", to });
     return answer.ok ? { ok: true, leader: to } : answer;
+  }
+
+  async compact(revision?: number): Promise<CompactAnswer> {
+    const node = await this.#node();
+    const watches = this.#watches;
+    if (!node || !watches) return { ...this.#noLeader(), outcome: "not_applied" };
+    const through = index(revision ?? node.appliedIndex);
+    const { lastLogIndex } = node;
+    if (through > lastLogIndex) {
+      return badRequest(`there is no such revision yet; the newest is ${lastLogIndex}`, "revision");
+    }
+    // It is in the log, and will be applied soon.
+    const late = await this.#whenWithin(node, { minRevision: through });
+    if (late !== null) return { ...late, outcome: "not_applied" };
+    watches.compact(through);
+    return new Promise((resolve) => {
+      node.giveUpLog(through, () => {
+        const { firstLogIndex, snapshotIndex } = node;
+        const reached = { oldestRevision: watches.oldestRevision, firstLogIndex, snapshotIndex };
+        const compacted = { nodeId: this.#options.self, revision: through, ...reached };
+        resolve({ ok: true, compacted });
+      });
+    });
   }
 
   /** Whether a leader is known: requests can be served. */

@@ -138,6 +138,7 @@ export class Node {
       heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
       commitWaitTicks: 1,
       appendBytesMax: limits.appendBytesMax,
+      catchUpTickBytes: limits.catchUpTickBytes,
       inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
       uncommittedBytesMax: limits.uncommittedBytesMax,
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
@@ -234,6 +235,11 @@ export class Node {
   changeCluster(request: ClusterRequest, done: (answer: ClusterAnswer) => void): void {
     this.#clusterRequests.ask(request, done);
     if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
+  }
+
+  /** Gives the log up as far as nobody needs it; `done` is called later. */
+  giveUpLog(through: Index, done: () => void): void {
+    this.#upkeep.giveUpLog(through, done);
   }
 
   /** A directory asked to be let in that the configuration does not name. */

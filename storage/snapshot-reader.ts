@@ -1,43 +1,57 @@
-/** Reads a snapshot file a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
+/** Reads a snapshot a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
 
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch } from "../server/state-machine/port.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
 import {
   chunkChecksum,
   chunkHeaderBytes,
   decodeChunkHeader,
   decodeRows,
+  rowCountOf,
+  type ChunkHeader,
   type ChunkKind,
 } from "./snapshot-format.ts";
 import { decodeHead, type SnapshotHead } from "./snapshot-head.ts";
+import type { SnapshotSource } from "./snapshot-source.ts";
 
 export type SnapshotStep =
   | { readonly kind: "rows"; readonly batch: RowBatch }
+  /** The next chunk is not all here. */
+  | { readonly kind: "waiting" }
   /** Everything was read, and the file is what was written. */
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly detail: string };
 
 type Chunk =
   | { readonly ok: true; readonly kind: ChunkKind; readonly body: Buffer }
-  | { readonly ok: false; readonly detail: string };
+  /** `detail`: what is wrong; null where it is not all here. */
+  | { readonly ok: false; readonly detail: string | null };
 
 export class SnapshotReader {
-  readonly #file: DiskFile;
-  readonly #size: number;
+  readonly #source: SnapshotSource;
+  /** Where the next chunk begins. */
   #offset = 0;
+  /** Of the next chunk, while its body is not here. */
+  #header: { readonly bytes: Buffer; readonly decoded: ChunkHeader } | null = null;
   #number = 0;
   #chain = 0;
   #rows = 0;
   #head: SnapshotHead | null = null;
 
-  constructor(disk: Disk, path: string) {
-    this.#file = disk.open(path, "read");
-    this.#size = this.#file.size();
+  constructor(source: SnapshotSource) {
+    this.#source = source;
   }
 
-  /** Once, before `next`. Returns a text where the file is damaged, or of another version. */
-  readHead(): SnapshotHead | string {
+  /** Bytes that have to be here for the next chunk, as far as that is known. */
+  get wanted(): number {
+    return this.#header === null ? chunkHeaderBytes : this.#header.decoded.bodyBytes;
+  }
+
+  /**
+   * Before `next`. Returns a text where the snapshot is damaged, or of another version; null while the
+   * head is not all here.
+   */
+  readHead(): SnapshotHead | string | null {
     assert(this.#number === 0, "the head is read first");
     const chunk = this.#chunk();
     if (!chunk.ok) return chunk.detail;
@@ -48,7 +62,10 @@ export class SnapshotReader {
   next(): SnapshotStep {
     assert(this.#head !== null, "the head is read first");
     const chunk = this.#chunk();
-    if (!chunk.ok) return { kind: "damaged", detail: chunk.detail };
+    if (!chunk.ok) {
+      const { detail } = chunk;
+      return detail === null ? { kind: "waiting" } : { kind: "damaged", detail };
+    }
     switch (chunk.kind) {
       case "head":
         return { kind: "damaged", detail: "it has a second head" };
@@ -59,8 +76,22 @@ export class SnapshotReader {
     }
   }
 
+  /** As `next`, for who only wants to know whether it is whole. Null: there is more. */
+  check(): "end" | { readonly damage: string } | null {
+    assert(this.#head !== null, "the head is read first");
+    const chunk = this.#chunk();
+    if (!chunk.ok) return { damage: chunk.detail ?? "its end is missing" };
+    if (chunk.kind === "head") return { damage: "it has a second head" };
+    if (chunk.kind === "rows") {
+      this.#rows += rowCountOf(chunk.body);
+      return null;
+    }
+    const end = this.#endOf(chunk.body);
+    return end.kind === "damaged" ? { damage: end.detail } : "end";
+  }
+
   close(): void {
-    this.#file.close();
+    this.#source.close();
   }
 
   #rowsOf(body: Buffer): SnapshotStep {
@@ -80,7 +111,7 @@ export class SnapshotReader {
     if (rows !== this.#rows) {
       return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${rows}` };
     }
-    if (this.#offset !== this.#size) {
+    if (this.#offset !== this.#source.size) {
       return { kind: "damaged", detail: "something stands behind its end" };
     }
     return { kind: "end" };
@@ -88,25 +119,28 @@ export class SnapshotReader {
 
   #chunk(): Chunk {
     const offset = this.#offset;
-    const head = Buffer.alloc(chunkHeaderBytes);
-    const got = readFully(this.#file, offset, head);
-    const header = decodeChunkHeader(head.subarray(0, got));
-    const detail = `at byte ${offset} it is not whole`;
-    if (!header || offset + chunkHeaderBytes + header.bodyBytes > this.#size) {
-      return { ok: false, detail };
+    const { size } = this.#source;
+    const cutShort = { ok: false, detail: `at byte ${offset} it is not whole` } as const;
+    if (this.#header === null) {
+      if (offset + chunkHeaderBytes > size) return cutShort;
+      const bytes = this.#source.take(chunkHeaderBytes);
+      if (bytes === null) return { ok: false, detail: null };
+      const decoded = decodeChunkHeader(bytes);
+      if (!decoded || offset + chunkHeaderBytes + decoded.bodyBytes > size) return cutShort;
+      this.#header = { bytes, decoded };
     }
-    const body = Buffer.alloc(header.bodyBytes);
-    if (readFully(this.#file, offset + chunkHeaderBytes, body) < header.bodyBytes) {
-      return { ok: false, detail };
-    }
-    const checksum = chunkChecksum(head, body, this.#chain);
-    if (checksum !== header.checksum || header.number !== this.#number) {
+    const { bytes, decoded } = this.#header;
+    const body = this.#source.take(decoded.bodyBytes);
+    if (body === null) return { ok: false, detail: null };
+    const checksum = chunkChecksum(bytes, body, this.#chain);
+    if (checksum !== decoded.checksum || decoded.number !== this.#number) {
       return { ok: false, detail: `at byte ${offset} it contradicts its checksum` };
     }
+    this.#header = null;
     this.#chain = checksum;
     this.#number++;
-    this.#offset += chunkHeaderBytes + header.bodyBytes;
-    return { ok: true, kind: header.kind, body };
+    this.#offset += chunkHeaderBytes + decoded.bodyBytes;
+    return { ok: true, kind: decoded.kind, body };
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Writes the snapshot of a state view, a bounded piece at a time. Nothing is synced: the file does not
- * outlive the process, whoever reads it checks every byte, and syncs of ours would hold up the log's.
+ * Writes the snapshot of a state view, a bounded piece at a time. Nothing waits for the disk: the file does
+ * not outlive the process, and whoever reads it checks every byte.
  */
 
 import { assert } from "../server/raft/assert.ts";
@@ -27,6 +27,7 @@ export class SnapshotWriter {
     this.#view = options.view;
     this.#head = options.head;
     this.#file = options.disk.open(options.path, "create");
+    this.#file.writeBack();
   }
 
   get bytes(): number {

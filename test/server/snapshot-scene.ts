@@ -1,12 +1,13 @@
-/** Three nodes whose logs are compacted soon, and a follower that comes back too late for them. */
+/** Nodes with short logs, and a follower that has fallen behind them. */
 
 import * as assert from "uvu/assert";
 import type { Limits } from "../../server/limits.ts";
+import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
-const small: Partial<Limits> = {
+export const small: Partial<Limits> = {
   logEntriesMax: 40,
   logBytesMax: 12 << 10,
   snapshotChunkBytes: 1000,
@@ -34,7 +35,12 @@ export const other = (nodes: SimulatedNodes, ...ids: NodeId[]): NodeId =>
     "there is another node",
   );
 
-const hash = (nodes: SimulatedNodes, id: NodeId): string =>
+/** After it the receiver has everything, and a state to make of it. */
+export const isLastChunk = (message: PeerMessage): boolean =>
+  message.type === "snapshotChunk" &&
+  message.data.byteLength < must(small.snapshotChunkBytes, "set");
+
+export const hash = (nodes: SimulatedNodes, id: NodeId): string =>
   nodes.host(id).machine.digest().stateHash;
 
 /** Until every running node has applied all and has the same rows. */
