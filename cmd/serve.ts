@@ -269,7 +269,6 @@ class Server {
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
-      nowMs: () => systemClock.monotonicMs(),
       backups: this.#backups,
       metrics: () => this.#metrics(),
       version,

@@ -34,6 +34,8 @@ import { assert, unreachable } from "./raft/assert.ts";
 import type { Configuration, MemberRole } from "./raft/configuration.ts";
 import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
+import type { SessionPort } from "./session-port.ts";
+import { StoreSessions } from "./store-sessions.ts";
 import { Turnstile } from "./turnstile.ts";
 import {
   atomicAnswer,
@@ -96,6 +98,7 @@ const answerOfPut = (written: Written): PutAnswer =>
 export class NodeClient implements ClientPort {
   readonly #options: NodeClientOptions;
   readonly #startMs: number;
+  readonly sessions: SessionPort;
   #formed: { node: Node; clusterId: string } | null = null;
   /** Requests that wait for formation. */
   readonly #whenFormed = new Set<() => void>();
@@ -106,6 +109,7 @@ export class NodeClient implements ClientPort {
   constructor(options: NodeClientOptions) {
     this.#options = options;
     this.#startMs = options.clock.monotonicMs();
+    this.sessions = new StoreSessions(this, () => options.clock.monotonicMs());
   }
 
   /** The cluster has formed, and this is our part of it: another one after it was mended. */
