@@ -1,14 +1,11 @@
 /** `GET /v1/elections/NAME?watch`: who leads, and everyone who comes to lead. */
 
 import type { Answer, RequestHead } from "./answer.ts";
-import { valueJson } from "./json-row.ts";
+import { leaderEventFields, leaderEventJson } from "./leader-json.ts";
 import { refusal } from "./problem.ts";
-import type { Leader, LeaderEvent, LeaderEvents, SessionPort } from "./session-port.ts";
+import type { LeaderEvent, LeaderEvents, SessionPort } from "./session-port.ts";
 import type { WatchOver } from "./watch/watch-port.ts";
 import { isByLine, streamed } from "./watch-routes.ts";
-
-export const leaderJson = (leader: Leader | null): object | null =>
-  leader === null ? null : { ...valueJson(leader.value), token: leader.token };
 
 export async function watchLeaders(
   { head, name }: { readonly head: RequestHead; readonly name: string },
@@ -28,18 +25,7 @@ async function* textsOf(
   for await (const event of events) yield event.type === "over" ? event : encode(event);
 }
 
-/** Without its type, which a server-sent event has a field for. */
-function fieldsOf(event: LeaderEvent): object {
-  const { revision } = event;
-  return event.type === "leader" ? { leader: leaderJson(event.leader), revision } : { revision };
-}
-
-export const leaderEventJson = (event: LeaderEvent): object => ({
-  type: event.type,
-  ...fieldsOf(event),
-});
-
 const leaderLine = (event: LeaderEvent): string => `${JSON.stringify(leaderEventJson(event))}\n`;
 
 const serverSentEvent = (event: LeaderEvent): string =>
-  `id: ${event.revision}\nevent: ${event.type}\ndata: ${JSON.stringify(fieldsOf(event))}\n\n`;
+  `id: ${event.revision}\nevent: ${event.type}\ndata: ${JSON.stringify(leaderEventFields(event))}\n\n`;

@@ -1,5 +1,6 @@
 /** Every timing and maximum the node works with, by name; `/v1/status` shows them. */
 
+import { waitMsMax } from "./duration.ts";
 import {
   conditionsMax,
   operationsMax,
@@ -192,7 +193,7 @@ export const defaultLimits: Limits = {
   watchChangesMax: 65_536,
   watchBytesMax: 16 << 20,
   watchProgressMs: 5_000,
-  changeWaitMsMax: 600_000,
+  changeWaitMsMax: waitMsMax,
   recencyWaitMsMax: 60_000,
   appendBytesMax: 1 << 20,
   inflightMessagesMax: 256,

@@ -6,7 +6,8 @@
 import type { Answer } from "./answer.ts";
 import type { ClientPort, Result } from "./client-port.ts";
 import { durationForm } from "./duration.ts";
-import { leaderJson, watchLeaders } from "./leader-watch.ts";
+import { leaderJson } from "./leader-json.ts";
+import { watchLeaders } from "./leader-watch.ts";
 import { Fields, reading } from "./json-fields.ts";
 import { bareIn, jsonAnswer, jsonIn, type JsonCall } from "./json-routes.ts";
 import { decodedPath, pathOf, queryOf } from "./key-path.ts";

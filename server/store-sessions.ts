@@ -47,6 +47,12 @@ const leaseGone = (lease: number): Failure => ({
   field: "lease",
 });
 
+/** A transaction tells which of its operations failed; here there is one. */
+const ofOne = (failure: Failure): Failure => ({
+  ...failure,
+  detail: failure.detail.replace(/^operation 1: /, ""),
+});
+
 const never = new AbortController().signal;
 
 const queueOf = ({ kind, name }: QueueName): Queue => `${kind}/${name}`;
@@ -95,7 +101,7 @@ export class StoreSessions implements SessionPort {
     options: SessionWrite,
   ): Promise<{ readonly result: OperationResult; readonly revision: Index } | Failure> {
     const answer = await this.#store.transact(transactionOf([], operation), options);
-    if (!answer.ok) return answer;
+    if (!answer.ok) return ofOne(answer);
     const { results, revision } = answer;
     return { result: results[0] as OperationResult, revision };
   }
@@ -111,7 +117,7 @@ export class StoreSessions implements SessionPort {
     const queue = queueOf(name);
     const join = { op: "join", key: queue, value, lease, ttlMs, waits: waitMs > 0 } as const;
     const answer = await store.transact(transactionOf([], join), once);
-    if (!answer.ok) return answer;
+    if (!answer.ok) return ofOne(answer);
     const [joined] = answer.results;
     if (joined?.op !== "join" || joined.token === null || joined.lease === null) return taken;
     const { token } = joined;
