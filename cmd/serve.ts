@@ -3,10 +3,9 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
-import { formatAddress, parseAddress } from "../server/address.ts";
+import { formatAddress } from "../server/address.ts";
 import { Backups } from "../server/backups.ts";
-import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
-import type { PeerIdentity, Refusal } from "../server/handshake.ts";
+import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
 import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
@@ -14,16 +13,8 @@ import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
-import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
-import type { Configurations } from "../server/raft/configuration.ts";
-import type { NodeId } from "../server/raft/entry.ts";
-import { meaningOf, type Refused } from "../server/refusals.ts";
 import { RequestCounts } from "../server/request-counts.ts";
-import { Roster } from "../server/roster.ts";
-import type { SocketAddress } from "../server/socket/socket.ts";
-import { formationListenMs } from "../server/transport-limits.ts";
-import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
@@ -37,21 +28,16 @@ import { lastWords } from "./last-words.ts";
 import { nodeMetrics } from "./node-metrics.ts";
 import { NodeDirectory } from "./node-directory.ts";
 import { tell } from "./output.ts";
-import { foreignDirectory, portError } from "./start-errors.ts";
+import { Peers } from "./peers.ts";
+import { portError } from "./start-errors.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
-/** How long a bootstrap looks for nodes that have a cluster already. */
-const bootstrapWaitMs = 2_000;
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
 /** How long clients have to notice that this node ends. */
 const lingerMs = 300;
-/** Between a change of the members and the end of connections that it makes unwelcome. */
-const partingMs = 20;
-/** Warnings that are remembered, so that they are not repeated. */
-const warnedMax = 64;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
 
@@ -84,22 +70,16 @@ class Server {
   readonly #config: NodeConfig;
   readonly #log: Log;
   readonly #client: NodeClient;
-  readonly #transport: PeerTransport;
+  readonly #peers: Peers;
   readonly #httpLimits = {
     ...http1Limits,
     connectionsMax: connectionsWithin(http1Limits.connectionsMax),
   };
   #directory: NodeDirectory | null = null;
-  #formation: Formation | null = null;
   #node: Node | null = null;
-  /** Whom the log knows; before the cluster has formed, null. */
-  #roster: Roster | null = null;
   #listener: Listener | null = null;
   #session: TerminalSession | null = null;
-  /** Who has told us that we belong to another cluster. */
-  readonly #foreignTo = new Set<NodeId>();
-  /** What was warned of since a peer was last connected. */
-  readonly #warned = new Set<string>();
+  #isRemoved = false;
   readonly #removal = Promise.withResolvers<"removed">();
   /** A leader was known in this life. */
   #hasServed = false;
@@ -126,7 +106,15 @@ class Server {
       wallMs: () => systemClock.wallMs(),
       write: (line) => this.#print(line),
     });
-    this.#transport = this.#createTransport();
+    this.#peers = new Peers({
+      config,
+      log: this.#log,
+      directory: () => this.#directory,
+      node: () => this.#node,
+      formed: (formed) => this.#form(formed),
+      retired: (detail) => this.#retired(detail),
+      failed: (error) => this.#die(error),
+    });
     this.#client = new NodeClient({
       self: config.nodeId,
       version,
@@ -134,7 +122,7 @@ class Server {
       otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
       clock: systemClock,
       plan: config.plan,
-      isConnected: (peer) => this.#transport.isConnected(peer),
+      isConnected: (peer) => this.#peers.transport.isConnected(peer),
       failed: (error) => this.#failed(error),
     });
   }
@@ -151,30 +139,15 @@ class Server {
     if (identity.clusterId !== null) {
       this.#startNode({ clusterId: identity.clusterId, members: identity.members });
     } else {
-      this.#formation = new Formation({
-        self: this.#config.nodeId,
-        incarnation: identity.incarnation,
-        plan: this.#config.plan,
-      });
-      const { missing } = this.#formation;
-      const waitMs = this.#config.bootstrap ? bootstrapWaitMs : formationListenMs;
-      systemClock.after(waitMs, () => this.#mayForm());
-      if (missing.length > 0) this.#log.info(`waiting for ${namesOf(missing)} to form a cluster`);
+      this.#peers.seek(identity.incarnation);
     }
-    this.#transport.dial();
-  }
-
-  /** Whoever has a cluster has had the time to reach us. */
-  #mayForm(): void {
-    const listened = this.#formation?.listened();
-    const formed = listened ?? (this.#config.bootstrap ? this.#formation?.bootstrap() : null);
-    if (formed) this.#form(formed);
+    this.#peers.transport.dial();
   }
 
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    this.#transport.close();
+    this.#peers.transport.close();
     this.#directory?.close();
   }
 
@@ -234,7 +207,7 @@ class Server {
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);
-    this.#transport.close();
+    this.#peers.transport.close();
     this.#backups.closeAll();
     this.#directory?.close();
   }
@@ -243,7 +216,7 @@ class Server {
 
   async #openPorts(): Promise<void> {
     const { raftListen, httpListen } = this.#config;
-    await this.#transport.listen().catch((error: unknown) => {
+    await this.#peers.transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
     const options = this.#httpOptions();
@@ -289,155 +262,20 @@ class Server {
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),
-      counters: (peer) => this.#transport.counters(peer),
+      counters: (peer) => this.#peers.transport.counters(peer),
     });
   }
 
-  #createTransport(): PeerTransport {
-    const { nodeId, plan, raftListen, secret } = this.#config;
-    const peers = new Map(
-      plan
-        .filter(({ id }) => id !== nodeId)
-        .map(({ id, raft }) => [id, addressOf(raft, "--cluster")] as const),
-    );
-    return new PeerTransport({
-      self: nodeId,
-      listen: raftListen,
-      peers,
-      secret,
-      clock: systemClock,
-      random: systemRandom,
-      identity: () => this.#identity(),
-      events: {
-        admit: (peer) => this.#admit(peer),
-        connected: (peer) => this.#connected(peer),
-        disconnected: (peer) => this.#disconnected(peer),
-        refused: (peer, refused) => this.#refused(peer, refused),
-        message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
-        warn: (text) => this.#log.warn(text),
-      },
-    });
-  }
-
-  // ------------------------------------------------------------------ peers and formation
-
-  #identity(): PeerIdentity {
-    if (this.#roster) return this.#roster.identity;
-    const { nodeId, plan } = this.#config;
-    const incarnation = this.#directory?.identity.incarnation ?? "0".repeat(32);
-    const members = plan.map((member) => ({ ...member, incarnation: null }));
-    return { nodeId, incarnation, clusterId: null, members, revision: 0 };
-  }
-
-  #admit(peer: PeerIdentity): Refusal | null {
-    if (!this.#directory) return { reason: "malformed", detail: "still starting" };
-    const roster = this.#roster;
-    if (roster) {
-      const refusal = roster.judge(peer);
-      if (refusal) this.#noteNewcomer(peer, refusal);
-      else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
-      return refusal;
-    }
-    const own = this.#identity();
-    const formation = this.#formation;
-    const refusal = formation ? formation.judge(own, peer) : judgePeer(own, peer);
-    if (refusal) return refusal;
-    if (!formation || peer.clusterId === null) return null;
-    // A member that dials us and has formed already tells what we have missed, or that we were wiped.
-    const formed = formation.adopt(peer);
-    if (formed) systemClock.soon(() => this.#form(formed));
-    else formation.metCluster(peer.nodeId);
-    return null;
-  }
-
-  /** The leader decides whether, and as what, a directory that nobody knows is taken in. */
-  #noteNewcomer(peer: PeerIdentity, { reason }: Refusal): void {
-    const own = peer.members.find(({ id }) => id === peer.nodeId);
-    if (own === undefined || (reason !== "wiped" && reason !== "unknownMember")) return;
-    const { nodeId: id, incarnation } = peer;
-    this.#node?.knocked({ id, incarnation, raft: own.raft, http: own.http });
-  }
-
-  #configurationChanged(now: Configurations): void {
-    const roster = this.#roster;
-    if (!roster) return;
-    roster.update(now);
-    systemClock.after(partingMs, () => {
-      this.#transport.readmit();
-      this.#dialMembers(roster);
-    });
-  }
-
-  #dialMembers(roster: Roster): void {
-    const peers = new Map<NodeId, SocketAddress>();
-    for (const [id, raft] of roster.addresses) {
-      const address = parseAddress(raft);
-      if (address) peers.set(id, address);
-      else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
-    }
-    this.#transport.setPeers(peers);
-  }
-
-  #connected(peer: PeerIdentity): void {
-    this.#foreignTo.delete(peer.nodeId);
-    this.#warned.clear();
-    this.#log.debug(`connected to node ${peer.nodeId}`);
-    if (this.#node) return;
-    const formed = this.#formation?.connected(peer);
-    if (formed) this.#form(formed);
-  }
-
-  #disconnected(peer: NodeId): void {
-    this.#log.debug(`lost the connection to node ${peer}`);
-    this.#formation?.disconnected(peer);
-    this.#node?.unreachable(peer);
-  }
-
-  #refused(peer: NodeId, refused: Refused): void {
-    const { identity, refusal } = refused;
-    const { reason, detail } = refusal;
-    switch (meaningOf(refused, this.#node !== null)) {
-      case "foreign":
-        // One stranger among our own is his affair; strangers all around, and it is ours.
-        this.#foreignTo.add(peer);
-        if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
-        this.#die(foreignDirectory(this.#config, detail));
-        return;
-      case "retired":
-        this.#retired(detail);
-        return;
-      case "waiting":
-        if (identity) this.#formation?.refusedBy(identity);
-        this.#warnOnce(
-          `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
-            `(${detail})`,
-        );
-        return;
-      case "differentMembers":
-        this.#warnOnce(detail);
-        if (!this.#formation?.disagrees(peer, systemClock.monotonicMs())) return;
-        this.#die(new StartError(`${detail}; start all with the same --cluster`));
-        return;
-      case "strange":
-        this.#warnOnce(`node ${peer}: ${detail} (${reason})`);
-    }
-  }
+  // ------------------------------------------------------------------ the node
 
   /** Who served until now has done its work; who starts with such a directory has made a mistake. */
   #retired(detail: string): void {
     const advice = "delete the directory to come back as a new member";
     if (!this.#hasServed)
       this.#die(new StartError(`${this.#config.directory}: ${detail}; ${advice}`));
-    this.#warnOnce(`${detail}; this node ends`);
+    if (!this.#isRemoved) this.#log.warn(`${detail}; this node ends`);
+    this.#isRemoved = true;
     this.#removal.resolve("removed");
-  }
-
-  /** A refusal comes again with every attempt to connect; it is told when something has changed. */
-  #warnOnce(text: string): void {
-    if (this.#warned.has(text)) return;
-    if (this.#warned.size >= warnedMax) this.#warned.clear();
-    this.#warned.add(text);
-    this.#log.warn(text);
   }
 
   #form(formed: Formed): void {
@@ -447,13 +285,11 @@ class Server {
       this.#log.info(`cluster ${formed.clusterId} has formed`);
       this.#startNode(formed);
       // Those who missed somebody learn from our new identity that the cluster stands.
-      this.#transport.redial();
+      this.#peers.transport.redial();
     } catch (error) {
       this.#die(error);
     }
   }
-
-  // ------------------------------------------------------------------ the node
 
   #startNode(formed: Formed, suspect?: Suspect): void {
     const { nodeId } = this.#config;
@@ -472,7 +308,7 @@ class Server {
       limits: this.#config.limits,
       clock: systemClock,
       random: systemRandom,
-      network: this.#transport,
+      network: this.#peers.transport,
       log,
       hardState,
       machine,
@@ -483,7 +319,7 @@ class Server {
       leadershipChanged: (now) => this.#leadershipChanged(now),
       configurationChanged: (now) => {
         group.members.save(now.committed);
-        this.#configurationChanged(now);
+        this.#peers.configurationChanged(now);
       },
       warn: (text) => this.#log.warn(text),
     });
@@ -491,8 +327,7 @@ class Server {
     const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
-    this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
-    this.#dialMembers(this.#roster);
+    this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });
     node.start();
     this.#client.formed(node, formed.clusterId);
     const checks = new BackgroundChecks({
@@ -557,13 +392,6 @@ class Server {
     if (this.#session) this.#session.printAbove(line);
     else tell(line);
   }
-}
-
-/** `node 1`, or `nodes 1 and 3`. */
-function namesOf(ids: readonly NodeId[]): string {
-  const last = ids.at(-1);
-  const before = ids.slice(0, -1).join(", ");
-  return before === "" ? `node ${last}` : `nodes ${before} and ${last}`;
 }
 
 function suspectOf(error: unknown): Suspect | null {

@@ -21,7 +21,7 @@ import { queueNameProblem } from "./transaction-json.ts";
 
 const asWrite = { write: true };
 
-export const queuePaths: Readonly<Record<QueueKind, string>> = {
+const queuePaths: Readonly<Record<QueueKind, string>> = {
   lock: "/v1/locks/",
   election: "/v1/elections/",
 };
@@ -63,7 +63,7 @@ export async function answerQueue(
   return methodNotAllowed(method, methods);
 }
 
-export function nameOf(target: string, kind: QueueKind): Result<{ readonly name: string }> {
+function nameOf(target: string, kind: QueueKind): Result<{ readonly name: string }> {
   const decoded = decodedPath(pathOf(target).slice(queuePaths[kind].length));
   if (!decoded.ok) return { ...decoded, field: "name" };
   const problem = queueNameProblem(decoded.text);

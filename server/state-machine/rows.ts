@@ -69,11 +69,7 @@ export function rowOf(
 export type RowChange = readonly [key: string, row: Row | null];
 
 /** Those of `changes` in the range, in the order in which a scan gives them. */
-export function changesIn(
-  changes: Iterable<RowChange>,
-  range: KeyRange,
-  reverse: boolean,
-): RowChange[] {
+function changesIn(changes: Iterable<RowChange>, range: KeyRange, reverse: boolean): RowChange[] {
   const found: RowChange[] = [];
   for (const change of changes) {
     const [key] = change;

@@ -114,16 +114,11 @@ export class Scene {
 
   list(query: SceneQuery = {}): ListAnswer {
     const { prefix = "", ...others } = query;
-    const whole = {
+    const answer = this.store.lookup({
+      ...wholeQuery,
       range: prefixRange(prefix),
-      after: null,
-      reverse: false,
-      limit: 1000,
-      keysOnly: false,
-      bytesMax: 1 << 20,
-      groups: null,
-    };
-    const answer = this.store.lookup({ type: "list", ...whole, ...others });
+      ...others,
+    });
     if (answer.type !== "list") throw new Error("a list answers with a list");
     return answer;
   }
