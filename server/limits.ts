@@ -46,6 +46,8 @@ export interface Limits {
   readonly listBytesMax: number;
   /** Rows counted before other work gets a turn. */
   readonly countRowsMax: number;
+  /** Rows that are gone, and that a listing or a count passes over before other work gets a turn. */
+  readonly listGoneMax: number;
   /** Bytes of one write, as it goes into the log. */
   readonly commandBytesMax: number;
   /** Of one transaction: conditions, operations on either side, and what its ranges may reach. */
@@ -170,6 +172,7 @@ export const defaultLimits: Limits = {
   listRowsDefault: 1_000,
   listBytesMax: 4 << 20,
   countRowsMax: 10_000,
+  listGoneMax: 10_000,
   commandBytesMax: 4 << 20,
   conditionsMax,
   operationsMax,

@@ -1,5 +1,6 @@
 /** The client port of the node in this process: what its own prompt and its HTTP routes talk to. */
 
+import { Buffer } from "node:buffer";
 import type {
   AtomicAnswer,
   AtomicOperation,
@@ -61,7 +62,9 @@ import { transactionOf, type Transaction } from "./state-machine/transaction.ts"
 import type {
   Answer,
   DeleteCommand,
+  ListQuery,
   PlainCommand,
+  Row,
   PutCommand,
   Query,
 } from "./state-machine/command.ts";
@@ -90,6 +93,13 @@ const newest: ReadMeta = { level: "linearizable" };
 
 type Written = Result<{ readonly result: Executed }>;
 type Found = Result<{ answer: Answer; meta: ReadMeta; revision: Index }>;
+
+/** As a listing counts them. */
+function bytesOf(rows: readonly Row[]): number {
+  let bytes = 0;
+  for (const { key, value } of rows) bytes += Buffer.byteLength(key) + value.byteLength;
+  return bytes;
+}
 
 const answerOfPut = (written: Written): PutAnswer =>
   written.ok ? putAnswer(written.result) : written;
@@ -196,11 +206,41 @@ export class NodeClient implements ClientPort {
     const groups = delimiter === undefined ? null : { prefix, delimiter };
     const shape = { after, reverse, limit, keysOnly, bytesMax, groups };
     const query = { type: "list", range: rangeOf(options), ...shape } as const;
-    const answer = await this.#read(query, options).finally(() => this.#listings.leave());
-    if (!answer.ok) return answer;
-    assert(answer.answer.type === "list", "a list is answered as a list");
-    const { rows, prefixes, more, last } = answer.answer;
-    return { ok: true, ...answer.meta, rows, prefixes, more, last, revision: answer.revision };
+    return this.#list(query, options).finally(() => this.#listings.leave());
+  }
+
+  /**
+   * At one instant, but where very many of the rows have just gone: then in steps, as a count. What is
+   * written between them is behind the revision that is given.
+   */
+  async #list(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
+    const { listGoneMax: goneMax } = this.#options.limits;
+    const first = await this.#read({ ...query, goneMax }, options);
+    if (!first.ok) return first;
+    assert(first.answer.type === "list", "a list is answered as a list");
+    const { rows, prefixes } = first.answer;
+    let { more, last, rest } = first.answer;
+    let bytesLeft = query.bytesMax - bytesOf(rows);
+    while (rest !== null && bytesLeft > 0) {
+      const limit = query.limit - rows.length - prefixes.length;
+      if (limit === 0) break;
+      await this.#yield();
+      const asked = { ...query, range: rest, after: null, limit, bytesMax: bytesLeft, goneMax };
+      const next = await this.#read(asked, { level: "local" });
+      if (!next.ok) return next;
+      assert(next.answer.type === "list", "a list is answered as a list");
+      rows.push(...next.answer.rows);
+      prefixes.push(...next.answer.prefixes);
+      bytesLeft -= bytesOf(next.answer.rows);
+      ({ more, rest } = next.answer);
+      last = next.answer.last ?? last;
+    }
+    return { ok: true, ...first.meta, rows, prefixes, more, last, revision: first.revision };
+  }
+
+  /** Lets the node do its other work. */
+  #yield(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(0, resolve));
   }
 
   /** In steps, between which the node does its other work: the first as asked, the others locally. */
@@ -215,20 +255,19 @@ export class NodeClient implements ClientPort {
   }
 
   async #count(options: Selection & ReadOptions): Promise<CountAnswer> {
-    const { limits, clock } = this.#options;
-    const limit = limits.countRowsMax;
+    const { countRowsMax: limit, listGoneMax: goneMax } = this.#options.limits;
     let range: KeyRange | null = rangeOf(options);
     let first: (ReadMeta & { readonly revision: Index }) | null = null;
     let count = 0;
     while (range !== null && !(options.signal?.aborted ?? false)) {
       const level: ReadOptions = first === null ? options : { level: "local" };
-      const answer = await this.#read({ type: "count", range, limit }, level);
+      const answer = await this.#read({ type: "count", range, limit, goneMax }, level);
       if (!answer.ok) return answer;
       assert(answer.answer.type === "count", "a count is answered as a count");
       first ??= { ...answer.meta, revision: answer.revision };
       count += answer.answer.count;
       range = answer.answer.rest;
-      if (range !== null) await new Promise<void>((resolve) => clock.after(0, resolve));
+      if (range !== null) await this.#yield();
     }
     assert(first !== null, "a range was counted");
     return { ok: true, ...first, count };
