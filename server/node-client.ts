@@ -55,6 +55,7 @@ import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
 import { openWatch } from "./watch/node-watch.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
+import type { Remembered } from "./watch/history-rows.ts";
 import { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
@@ -122,12 +123,15 @@ export class NodeClient implements ClientPort {
     this.sessions = new StoreSessions(this, () => options.clock.monotonicMs());
   }
 
-  /** The cluster has formed, and this is our part of it: another one after it was mended. */
-  formed(node: Node, clusterId: string): void {
+  /**
+   * The cluster has formed, and this is our part of it: another one after it was mended. `remembered`:
+   * the changes that led to its state.
+   */
+  formed(node: Node, clusterId: string, remembered: Remembered | null = null): void {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex });
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
@@ -284,6 +288,11 @@ export class NodeClient implements ClientPort {
       if (!answer.ok) return this.#readFailure(answer);
     }
     return openWatch({ watches, clock: this.#options.clock }, options);
+  }
+
+  /** The changes that led to the state as it is now; null where there is no state. */
+  get remembered(): Remembered | null {
+    return this.#watches?.remembered ?? null;
   }
 
   /** The node goes: whoever watches is sent elsewhere. */

@@ -2,14 +2,9 @@
 
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch } from "../server/state-machine/port.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
-import {
-  chunkChecksum,
-  chunkHeaderBytes,
-  decodeChunkHeader,
-  decodeRows,
-  type ChunkKind,
-} from "./snapshot-format.ts";
+import { ChunkReader } from "./chunk-file.ts";
+import type { Disk } from "./disk.ts";
+import { decodeRows } from "./snapshot-format.ts";
 import { decodeHead, type SnapshotHead } from "./snapshot-head.ts";
 
 export type SnapshotStep =
@@ -18,28 +13,19 @@ export type SnapshotStep =
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly detail: string };
 
-type Chunk =
-  | { readonly ok: true; readonly kind: ChunkKind; readonly body: Buffer }
-  | { readonly ok: false; readonly detail: string };
-
 export class SnapshotReader {
-  readonly #file: DiskFile;
-  readonly #size: number;
-  #offset = 0;
-  #number = 0;
-  #chain = 0;
+  readonly #chunks: ChunkReader;
   #rows = 0;
   #head: SnapshotHead | null = null;
 
   constructor(disk: Disk, path: string) {
-    this.#file = disk.open(path, "read");
-    this.#size = this.#file.size();
+    this.#chunks = new ChunkReader(disk.open(path, "read"));
   }
 
   /** Once, before `next`. Returns a text where the file is damaged, or of another version. */
   readHead(): SnapshotHead | string {
-    assert(this.#number === 0, "the head is read first");
-    const chunk = this.#chunk();
+    assert(this.#chunks.isAtStart, "the head is read first");
+    const chunk = this.#chunks.next();
     if (!chunk.ok) return chunk.detail;
     this.#head = chunk.kind === "head" ? decodeHead(chunk.body) : null;
     return this.#head ?? "it has no head of this version";
@@ -47,7 +33,7 @@ export class SnapshotReader {
 
   next(): SnapshotStep {
     assert(this.#head !== null, "the head is read first");
-    const chunk = this.#chunk();
+    const chunk = this.#chunks.next();
     if (!chunk.ok) return { kind: "damaged", detail: chunk.detail };
     switch (chunk.kind) {
       case "head":
@@ -60,7 +46,7 @@ export class SnapshotReader {
   }
 
   close(): void {
-    this.#file.close();
+    this.#chunks.close();
   }
 
   #rowsOf(body: Buffer): SnapshotStep {
@@ -80,33 +66,10 @@ export class SnapshotReader {
     if (rows !== this.#rows) {
       return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${rows}` };
     }
-    if (this.#offset !== this.#size) {
+    if (!this.#chunks.isAtEnd) {
       return { kind: "damaged", detail: "something stands behind its end" };
     }
     return { kind: "end" };
-  }
-
-  #chunk(): Chunk {
-    const offset = this.#offset;
-    const head = Buffer.alloc(chunkHeaderBytes);
-    const got = readFully(this.#file, offset, head);
-    const header = decodeChunkHeader(head.subarray(0, got));
-    const detail = `at byte ${offset} it is not whole`;
-    if (!header || offset + chunkHeaderBytes + header.bodyBytes > this.#size) {
-      return { ok: false, detail };
-    }
-    const body = Buffer.alloc(header.bodyBytes);
-    if (readFully(this.#file, offset + chunkHeaderBytes, body) < header.bodyBytes) {
-      return { ok: false, detail };
-    }
-    const checksum = chunkChecksum(head, body, this.#chain);
-    if (checksum !== header.checksum || header.number !== this.#number) {
-      return { ok: false, detail: `at byte ${offset} it contradicts its checksum` };
-    }
-    this.#chain = checksum;
-    this.#number++;
-    this.#offset += chunkHeaderBytes + header.bodyBytes;
-    return { ok: true, kind: header.kind, body };
   }
 }
 
