@@ -1,5 +1,6 @@
 /** The client port of the node in this process: what its own prompt and its HTTP routes talk to. */
 
+import { Buffer } from "node:buffer";
 import type {
   AtomicAnswer,
   AtomicOperation,
@@ -35,6 +36,8 @@ import { assert, unreachable } from "./raft/assert.ts";
 import type { Configuration, MemberRole } from "./raft/configuration.ts";
 import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
+import type { SessionPort } from "./session-port.ts";
+import { StoreSessions } from "./store-sessions.ts";
 import { Turnstile } from "./turnstile.ts";
 import {
   atomicAnswer,
@@ -53,6 +56,7 @@ import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
 import { openWatch } from "./watch/node-watch.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
+import type { Remembered } from "./watch/history-rows.ts";
 import { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
@@ -60,7 +64,9 @@ import { transactionOf, type Transaction } from "./state-machine/transaction.ts"
 import type {
   Answer,
   DeleteCommand,
+  ListQuery,
   PlainCommand,
+  Row,
   PutCommand,
   Query,
 } from "./state-machine/command.ts";
@@ -90,6 +96,13 @@ const newest: ReadMeta = { level: "linearizable" };
 type Written = Result<{ readonly result: Executed }>;
 type Found = Result<{ answer: Answer; meta: ReadMeta; revision: Index }>;
 
+/** As a listing counts them. */
+function bytesOf(rows: readonly Row[]): number {
+  let bytes = 0;
+  for (const { key, value } of rows) bytes += Buffer.byteLength(key) + value.byteLength;
+  return bytes;
+}
+
 const answerOfPut = (written: Written): PutAnswer =>
   written.ok ? putAnswer(written.result) : written;
 
@@ -97,6 +110,7 @@ const answerOfPut = (written: Written): PutAnswer =>
 export class NodeClient implements ClientPort {
   readonly #options: NodeClientOptions;
   readonly #startMs: number;
+  readonly sessions: SessionPort;
   #formed: { node: Node; clusterId: string } | null = null;
   /** Requests that wait for formation. */
   readonly #whenFormed = new Set<() => void>();
@@ -107,14 +121,18 @@ export class NodeClient implements ClientPort {
   constructor(options: NodeClientOptions) {
     this.#options = options;
     this.#startMs = options.clock.monotonicMs();
+    this.sessions = new StoreSessions(this, () => options.clock.monotonicMs());
   }
 
-  /** The cluster has formed, and this is our part of it: another one after it was mended. */
-  formed(node: Node, clusterId: string): void {
+  /**
+   * The cluster has formed, and this is our part of it: another one after it was mended. `remembered`:
+   * the changes that led to its state.
+   */
+  formed(node: Node, clusterId: string, remembered: Remembered | null = null): void {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex });
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
@@ -193,11 +211,41 @@ export class NodeClient implements ClientPort {
     const groups = delimiter === undefined ? null : { prefix, delimiter };
     const shape = { after, reverse, limit, keysOnly, bytesMax, groups };
     const query = { type: "list", range: rangeOf(options), ...shape } as const;
-    const answer = await this.#read(query, options).finally(() => this.#listings.leave());
-    if (!answer.ok) return answer;
-    assert(answer.answer.type === "list", "a list is answered as a list");
-    const { rows, prefixes, more, last } = answer.answer;
-    return { ok: true, ...answer.meta, rows, prefixes, more, last, revision: answer.revision };
+    return this.#list(query, options).finally(() => this.#listings.leave());
+  }
+
+  /**
+   * At one instant, but where very many of the rows have just gone: then in steps, as a count. What is
+   * written between them is behind the revision that is given.
+   */
+  async #list(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
+    const { listGoneMax: goneMax } = this.#options.limits;
+    const first = await this.#read({ ...query, goneMax }, options);
+    if (!first.ok) return first;
+    assert(first.answer.type === "list", "a list is answered as a list");
+    const { rows, prefixes } = first.answer;
+    let { more, last, rest } = first.answer;
+    let bytesLeft = query.bytesMax - bytesOf(rows);
+    while (rest !== null && bytesLeft > 0) {
+      const limit = query.limit - rows.length - prefixes.length;
+      if (limit === 0) break;
+      await this.#yield();
+      const asked = { ...query, range: rest, after: null, limit, bytesMax: bytesLeft, goneMax };
+      const next = await this.#read(asked, { level: "local" });
+      if (!next.ok) return next;
+      assert(next.answer.type === "list", "a list is answered as a list");
+      rows.push(...next.answer.rows);
+      prefixes.push(...next.answer.prefixes);
+      bytesLeft -= bytesOf(next.answer.rows);
+      ({ more, rest } = next.answer);
+      last = next.answer.last ?? last;
+    }
+    return { ok: true, ...first.meta, rows, prefixes, more, last, revision: first.revision };
+  }
+
+  /** Lets the node do its other work. */
+  #yield(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(0, resolve));
   }
 
   /** In steps, between which the node does its other work: the first as asked, the others locally. */
@@ -212,20 +260,19 @@ export class NodeClient implements ClientPort {
   }
 
   async #count(options: Selection & ReadOptions): Promise<CountAnswer> {
-    const { limits, clock } = this.#options;
-    const limit = limits.countRowsMax;
+    const { countRowsMax: limit, listGoneMax: goneMax } = this.#options.limits;
     let range: KeyRange | null = rangeOf(options);
     let first: (ReadMeta & { readonly revision: Index }) | null = null;
     let count = 0;
     while (range !== null && !(options.signal?.aborted ?? false)) {
       const level: ReadOptions = first === null ? options : { level: "local" };
-      const answer = await this.#read({ type: "count", range, limit }, level);
+      const answer = await this.#read({ type: "count", range, limit, goneMax }, level);
       if (!answer.ok) return answer;
       assert(answer.answer.type === "count", "a count is answered as a count");
       first ??= { ...answer.meta, revision: answer.revision };
       count += answer.answer.count;
       range = answer.answer.rest;
-      if (range !== null) await new Promise<void>((resolve) => clock.after(0, resolve));
+      if (range !== null) await this.#yield();
     }
     assert(first !== null, "a range was counted");
     return { ok: true, ...first, count };
@@ -242,6 +289,11 @@ export class NodeClient implements ClientPort {
       if (!answer.ok) return this.#readFailure(answer);
     }
     return openWatch({ watches, clock: this.#options.clock }, options);
+  }
+
+  /** The changes that led to the state as it is now; null where there is no state. */
+  get remembered(): Remembered | null {
+    return this.#watches?.remembered ?? null;
   }
 
   /** The node goes: whoever watches is sent elsewhere. */
