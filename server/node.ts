@@ -11,6 +11,7 @@ import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
 import { LogTime } from "./log-time.ts";
+import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
@@ -133,14 +134,7 @@ export class Node {
       reader: options.log,
       appliedIndex: machine.applied.appliedIndex,
       random: () => random.fraction(),
-      electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
-      firstElectionTicks: Math.round(limits.firstElectionTimeoutMs / limits.tickMs),
-      heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
-      commitWaitTicks: 1,
-      appendBytesMax: limits.appendBytesMax,
-      catchUpTickBytes: limits.catchUpTickBytes,
-      inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
-      uncommittedBytesMax: limits.uncommittedBytesMax,
+      ...raftLimits(limits),
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
