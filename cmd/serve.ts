@@ -8,7 +8,7 @@ import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
-import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
+import { shownHttp1Limits, type Http1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -71,10 +71,7 @@ class Server {
   readonly #log: Log;
   readonly #client: NodeClient;
   readonly #peers: Peers;
-  readonly #httpLimits = {
-    ...http1Limits,
-    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
-  };
+  readonly #httpLimits: Http1Limits;
   #directory: NodeDirectory | null = null;
   #node: Node | null = null;
   #listener: Listener | null = null;
@@ -102,6 +99,9 @@ class Server {
 
   constructor(config: NodeConfig) {
     this.#config = config;
+    const { httpLimits } = config;
+    const connectionsMax = connectionsWithin(httpLimits.connectionsMax);
+    this.#httpLimits = { ...httpLimits, connectionsMax };
     this.#log = createLog({
       level: config.logLevel,
       format: config.logFormat,
