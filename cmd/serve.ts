@@ -301,6 +301,7 @@ class Server {
     const { log, hardState, machine, snapshots, note, space, verdict } = group;
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
+    const { clusterId } = formed;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
@@ -321,11 +322,12 @@ class Server {
       configurationChanged: (now) => {
         group.members.save(now.committed);
         this.#peers.configurationChanged(now);
+        if (!now.committed.retired.includes(incarnation)) return;
+        this.#retired(`the directory of node ${nodeId} was removed from cluster ${clusterId}`);
       },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
-    const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });
