@@ -20,6 +20,7 @@ import {
   type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
+import { HistoryFile } from "../storage/history-file.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { MemberNote } from "../storage/member-note.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
@@ -39,6 +40,7 @@ export interface OpenedGroup extends GroupFiles<KeyValueStore> {
   readonly space: DiskSpace;
   readonly snapshots: SnapshotFiles;
   readonly backups: BackupFiles;
+  readonly history: HistoryFile;
 }
 
 interface Parts {
@@ -155,7 +157,8 @@ export class NodeDirectory {
       directory: snapshots.directory,
     });
     const space = new ReservedSpace(disk, path);
-    return { ...opened.files, snapshots, backups, space };
+    const history = new HistoryFile({ disk, directory, clusterId });
+    return { ...opened.files, snapshots, backups, history, space };
   }
 
   /** Gives up the group's files as they are: something in them cannot be vouched for. */

@@ -89,6 +89,8 @@ class Server {
     readonly checks: BackgroundChecks;
     readonly backups: BackupStore;
     readonly logBytes: () => number;
+    /** For whoever watches and comes back; what went wrong, or null. */
+    readonly saveHistory: () => string | null;
   } | null = null;
   readonly #backups = new Backups({
     clock: systemClock,
@@ -209,6 +211,8 @@ class Server {
     await this.#listener?.close(200);
     this.#peers.transport.close();
     this.#backups.closeAll();
+    const unsaved = this.#running?.saveHistory() ?? null;
+    if (unsaved !== null) this.#log.warn(`${unsaved}; who watches will have to begin anew here`);
     this.#directory?.close();
   }
 
@@ -242,7 +246,6 @@ class Server {
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
-      nowMs: () => systemClock.monotonicMs(),
       backups: this.#backups,
       metrics: () => this.#metrics(),
       version,
@@ -298,7 +301,8 @@ class Server {
     if (!directory) return;
     const members = formedConfiguration(formed);
     const group = directory.openGroup(members, this.#config.limits, suspect);
-    const { log, hardState, machine, snapshots, note, space, verdict } = group;
+    const { log, hardState, machine, snapshots, note, space, verdict, history } = group;
+    const remembered = history.take(machine.digest());
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
     const { clusterId } = formed;
@@ -332,14 +336,19 @@ class Server {
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });
     node.start();
-    this.#client.formed(node, formed.clusterId);
+    this.#client.formed(node, formed.clusterId, remembered);
     const checks = new BackgroundChecks({
       clock: systemClock,
       log,
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks, backups: group.backups, logBytes: () => log.bytes };
+    const saveHistory = (): string | null => {
+      const { remembered: now } = this.#client;
+      return now && history.save(machine.digest(), now);
+    };
+    const logBytes = (): number => log.bytes;
+    this.#running = { formed, checks, backups: group.backups, logBytes, saveHistory };
   }
 
   /**

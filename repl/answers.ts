@@ -132,7 +132,7 @@ export function renderList(answer: ListAnswer, { columns, keysOnly = false }: Li
   return [...groups, ...rows, `(${count}${also}${more})`].join("\n");
 }
 
-const counted = (count: number, one: string, many: string): string =>
+export const counted = (count: number, one: string, many: string): string =>
   `${count} ${count === 1 ? one : many}`;
 
 export function renderCount(answer: CountAnswer): string {
@@ -216,20 +216,27 @@ export function renderTime(ms: number): string {
   return days > 1 ? `${days} days` : renderDuration(ms / 1000);
 }
 
+/** What a failure is of: it says where to look for what became of it. */
+export type FailureOf = "key" | "cluster" | "session";
+
 /** One line, `error: what happened, and what to do; what became of it`. */
-export function renderFailure(failure: Failure, of: "key" | "cluster" = "key"): string {
+export function renderFailure(failure: Failure, of: FailureOf = "key"): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
   return `error: ${detail}${renderOutcome(failure, of)}`;
 }
 
-function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
+const doubts: Readonly<Record<FailureOf, string>> = {
+  key: "; the write may have happened",
+  cluster: "; it may have happened: member list and status show it",
+  session: "; it may have happened",
+};
+
+function renderOutcome(failure: Failure, of: FailureOf): string {
   switch (failure.outcome) {
     case "not_applied":
       return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
-      return of === "key"
-        ? "; the write may have happened"
-        : "; it may have happened: member list and status show it";
+      return doubts[of];
     case undefined:
       return "";
     default:

@@ -23,6 +23,7 @@ import type { CommandName } from "./help.ts";
 import { readCompactWords, readMemberWords, readTransferWords } from "./member-words.ts";
 import { modes, type Mode } from "./mode.ts";
 import { renderKey, renderLine, shorten } from "./render.ts";
+import { parseSession, type LeadersQuestion, type SessionQuestion } from "./session-words.ts";
 import { decode, WordArguments } from "./word-arguments.ts";
 import { cutWords, lineBytesMax, lineTooLong, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
@@ -53,11 +54,13 @@ export type Question =
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
   | { readonly name: "transfer"; readonly to: NodeId }
-  | { readonly name: "compact"; readonly revision: number | undefined };
+  | { readonly name: "compact"; readonly revision: number | undefined }
+  | SessionQuestion;
 
 export type ReplCommand =
   | Question
   | { readonly name: "watch"; readonly options: WatchOptions }
+  | LeadersQuestion
   | { readonly name: "help"; readonly command: CommandName | null }
   /** Null asks how it is. */
   | { readonly name: ".mode"; readonly mode: Mode | null }
@@ -134,6 +137,10 @@ function parseCommand(words: WordArguments): Parsed {
       if (!read.ok) return words.wrong(read);
       return withFlags(words, 1, () => ({ name, revision: read.revision }));
     }
+    case "lease":
+    case "lock":
+    case "election":
+      return parseSession(words);
     case "help":
       return parseHelp(words);
     case ".mode":

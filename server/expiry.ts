@@ -25,34 +25,52 @@ export interface ExpiryOptions {
   readonly added: () => void;
 }
 
+/**
+ * Entries that are on their way at a time while very many rows are due: what one waits for, the disks
+ * and the followers, the others wait for as well. More would be applied in one go, and other work wait.
+ */
+const underWayMax = 3;
+
 export class Expiry {
   readonly #options: ExpiryOptions;
-  /** One at a time: other work comes in between. */
-  #isUnderWay = false;
+  #underWay = 0;
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
   }
 
   tick(): void {
+    // One alone, until it is known that there are more rows than it lets go.
+    if (this.#underWay === 0) this.#proposeWhereDue();
+  }
+
+  #proposeMore(): void {
+    while (this.#underWay < underWayMax && this.#proposeWhereDue());
+  }
+
+  /** Whether there was a reason, and room. */
+  #proposeWhereDue(): boolean {
     const { machine, raft, logTime } = this.#options;
     const { nextDeadlineMs } = machine;
     const { role } = raft;
-    if (this.#isUnderWay || nextDeadlineMs === null) return;
-    if (role.kind !== "leader" || role.transfer !== null) return;
+    if (nextDeadlineMs === null) return false;
+    if (role.kind !== "leader" || role.transfer !== null) return false;
     const timeMs = logTime.nowMs(role.logTimeMs);
     // Whole milliseconds are written down: one that has just begun is not over.
     const isDue = nextDeadlineMs < timeMs;
-    if (isDue || timeMs - machine.applied.appliedTimeMs >= stampEveryMs) this.#propose();
+    return (isDue || timeMs - machine.applied.appliedTimeMs >= stampEveryMs) && this.#propose();
   }
 
-  #propose(): void {
+  #propose(): boolean {
     const { writes, nowMs, added } = this.#options;
-    this.#isUnderWay = writes.add(command, nowMs(), (answer) => {
-      this.#isUnderWay = false;
+    const isAdded = writes.add(command, nowMs(), (answer) => {
+      this.#underWay--;
       if (!answer.ok || answer.result.op !== "expired") return;
-      if (answer.result.keys.length === expiredPerEntry) this.tick();
+      if (answer.result.keys.length >= expiredPerEntry) this.#proposeMore();
     });
-    if (this.#isUnderWay) added();
+    if (!isAdded) return false;
+    this.#underWay++;
+    added();
+    return true;
   }
 }

@@ -12,7 +12,7 @@ import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
-import { answerQueue, type QueueKind } from "./queue-routes.ts";
+import { answerQueue } from "./queue-routes.ts";
 import { answerRange } from "./range-routes.ts";
 import { answerWatch } from "./watch-routes.ts";
 import { answerTransaction } from "./transaction-routes.ts";
@@ -28,8 +28,6 @@ export interface HttpOptions extends WebGuardOptions {
   readonly backups: Backups;
   /** The text of `/metrics`. */
   metrics(): Promise<string>;
-  /** Milliseconds that never go back. */
-  nowMs(): number;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -144,11 +142,11 @@ function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
   };
 }
 
-function withQueue(options: HttpOptions, kind: QueueKind): Answerer {
+function withQueue(options: HttpOptions, kind: "lock" | "election"): Answerer {
   return async (request, { target, body, gone }) => {
     const bytes = body ?? new Uint8Array(await request.arrayBuffer());
     const call = { head: request, target, body: bytes, gone: gone?.() ?? never };
-    const answer = await answerQueue(call, kind, options);
+    const answer = await answerQueue(call, kind, options.store);
     return answer instanceof Response ? answer : responseOf(answer);
   };
 }

@@ -1,5 +1,6 @@
 /** Every timing and maximum the node works with, by name; `/v1/status` shows them. */
 
+import { waitMsMax } from "./duration.ts";
 import {
   conditionsMax,
   operationsMax,
@@ -45,6 +46,8 @@ export interface Limits {
   readonly listBytesMax: number;
   /** Rows counted before other work gets a turn. */
   readonly countRowsMax: number;
+  /** Rows that are gone, and that a listing or a count passes over before other work gets a turn. */
+  readonly listGoneMax: number;
   /** Bytes of one write, as it goes into the log. */
   readonly commandBytesMax: number;
   /** Of one transaction: conditions, operations on either side, and what its ranges may reach. */
@@ -180,6 +183,7 @@ export const defaultLimits: Limits = {
   listRowsDefault: 1_000,
   listBytesMax: 4 << 20,
   countRowsMax: 10_000,
+  listGoneMax: 10_000,
   commandBytesMax: 4 << 20,
   conditionsMax,
   operationsMax,
@@ -203,7 +207,7 @@ export const defaultLimits: Limits = {
   watchChangesMax: 65_536,
   watchBytesMax: 16 << 20,
   watchProgressMs: 5_000,
-  changeWaitMsMax: 600_000,
+  changeWaitMsMax: waitMsMax,
   recencyWaitMsMax: 60_000,
   appendBytesMax: 1 << 20,
   catchUpTickBytes: 128 << 10,

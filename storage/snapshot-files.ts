@@ -13,7 +13,7 @@ import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./di
 import type { LogBase } from "./log-reset.ts";
 import type { SnapshotHead } from "./snapshot-head.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
-import { ArrivingSnapshot, SnapshotFileSource } from "./snapshot-source.ts";
+import { ArrivingBytes, FileSource } from "./byte-source.ts";
 import { SnapshotWriter } from "./snapshot-writer.ts";
 import { SqliteError } from "./sqlite/port.ts";
 
@@ -41,7 +41,7 @@ interface Making {
 
 interface Incoming {
   readonly info: SnapshotInfo;
-  readonly bytes: ArrivingSnapshot;
+  readonly bytes: ArrivingBytes;
   readonly reader: SnapshotReader;
   offset: number;
   /** Set once the head is here. */
@@ -147,9 +147,7 @@ export class SnapshotFiles implements SnapshotStore {
   #writeOn(making: Making): "more" {
     if (making.writer.step() === "more") return "more";
     making.view.close();
-    making.check = new SnapshotReader(
-      new SnapshotFileSource(this.#options.disk, this.#path("new")),
-    );
+    making.check = new SnapshotReader(new FileSource(this.#options.disk, this.#path("new")));
     const head = making.check.readHead();
     if (head === null || typeof head === "string") {
       throw this.#notAsWritten(head ?? "its head is missing");
@@ -211,7 +209,7 @@ export class SnapshotFiles implements SnapshotStore {
       this.#giveRoom();
       return "full";
     }
-    const bytes = new ArrivingSnapshot(info.bytes);
+    const bytes = new ArrivingBytes(info.bytes);
     const reader = new SnapshotReader(bytes);
     this.#incoming = { info, bytes, reader, offset: 0, recovery: null, isBuilt: false };
     return 0;

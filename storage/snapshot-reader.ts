@@ -2,17 +2,10 @@
 
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch } from "../server/state-machine/port.ts";
-import {
-  chunkChecksum,
-  chunkHeaderBytes,
-  decodeChunkHeader,
-  decodeRows,
-  rowCountOf,
-  type ChunkHeader,
-  type ChunkKind,
-} from "./snapshot-format.ts";
+import type { ByteSource } from "./byte-source.ts";
+import { ChunkReader } from "./chunk-file.ts";
+import { decodeRows, rowCountOf } from "./snapshot-format.ts";
 import { decodeHead, type SnapshotHead } from "./snapshot-head.ts";
-import type { SnapshotSource } from "./snapshot-source.ts";
 
 export type SnapshotStep =
   | { readonly kind: "rows"; readonly batch: RowBatch }
@@ -22,29 +15,18 @@ export type SnapshotStep =
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly detail: string };
 
-type Chunk =
-  | { readonly ok: true; readonly kind: ChunkKind; readonly body: Buffer }
-  /** `detail`: what is wrong; null where it is not all here. */
-  | { readonly ok: false; readonly detail: string | null };
-
 export class SnapshotReader {
-  readonly #source: SnapshotSource;
-  /** Where the next chunk begins. */
-  #offset = 0;
-  /** Of the next chunk, while its body is not here. */
-  #header: { readonly bytes: Buffer; readonly decoded: ChunkHeader } | null = null;
-  #number = 0;
-  #chain = 0;
+  readonly #chunks: ChunkReader;
   #rows = 0;
   #head: SnapshotHead | null = null;
 
-  constructor(source: SnapshotSource) {
-    this.#source = source;
+  constructor(source: ByteSource) {
+    this.#chunks = new ChunkReader(source);
   }
 
   /** Bytes that have to be here for the next chunk, as far as that is known. */
   get wanted(): number {
-    return this.#header === null ? chunkHeaderBytes : this.#header.decoded.bodyBytes;
+    return this.#chunks.wanted;
   }
 
   /**
@@ -52,8 +34,8 @@ export class SnapshotReader {
    * head is not all here.
    */
   readHead(): SnapshotHead | string | null {
-    assert(this.#number === 0, "the head is read first");
-    const chunk = this.#chunk();
+    assert(this.#chunks.isAtStart, "the head is read first");
+    const chunk = this.#chunks.next();
     if (!chunk.ok) return chunk.detail;
     this.#head = chunk.kind === "head" ? decodeHead(chunk.body) : null;
     return this.#head ?? "it has no head of this version";
@@ -61,7 +43,7 @@ export class SnapshotReader {
 
   next(): SnapshotStep {
     assert(this.#head !== null, "the head is read first");
-    const chunk = this.#chunk();
+    const chunk = this.#chunks.next();
     if (!chunk.ok) {
       const { detail } = chunk;
       return detail === null ? { kind: "waiting" } : { kind: "damaged", detail };
@@ -79,7 +61,7 @@ export class SnapshotReader {
   /** As `next`, for who only wants to know whether it is whole. Null: there is more. */
   check(): "end" | { readonly damage: string } | null {
     assert(this.#head !== null, "the head is read first");
-    const chunk = this.#chunk();
+    const chunk = this.#chunks.next();
     if (!chunk.ok) return { damage: chunk.detail ?? "its end is missing" };
     if (chunk.kind === "head") return { damage: "it has a second head" };
     if (chunk.kind === "rows") {
@@ -91,7 +73,7 @@ export class SnapshotReader {
   }
 
   close(): void {
-    this.#source.close();
+    this.#chunks.close();
   }
 
   #rowsOf(body: Buffer): SnapshotStep {
@@ -111,36 +93,10 @@ export class SnapshotReader {
     if (rows !== this.#rows) {
       return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${rows}` };
     }
-    if (this.#offset !== this.#source.size) {
+    if (!this.#chunks.isAtEnd) {
       return { kind: "damaged", detail: "something stands behind its end" };
     }
     return { kind: "end" };
-  }
-
-  #chunk(): Chunk {
-    const offset = this.#offset;
-    const { size } = this.#source;
-    const cutShort = { ok: false, detail: `at byte ${offset} it is not whole` } as const;
-    if (this.#header === null) {
-      if (offset + chunkHeaderBytes > size) return cutShort;
-      const bytes = this.#source.take(chunkHeaderBytes);
-      if (bytes === null) return { ok: false, detail: null };
-      const decoded = decodeChunkHeader(bytes);
-      if (!decoded || offset + chunkHeaderBytes + decoded.bodyBytes > size) return cutShort;
-      this.#header = { bytes, decoded };
-    }
-    const { bytes, decoded } = this.#header;
-    const body = this.#source.take(decoded.bodyBytes);
-    if (body === null) return { ok: false, detail: null };
-    const checksum = chunkChecksum(bytes, body, this.#chain);
-    if (checksum !== decoded.checksum || decoded.number !== this.#number) {
-      return { ok: false, detail: `at byte ${offset} it contradicts its checksum` };
-    }
-    this.#header = null;
-    this.#chain = checksum;
-    this.#number++;
-    this.#offset += chunkHeaderBytes + decoded.bodyBytes;
-    return { ok: true, kind: decoded.kind, body };
   }
 }
 

@@ -20,8 +20,7 @@ import { until } from "./wait.ts";
 const flags = ["--snapshot-entries", "200", "--snapshot-bytes", String(4 << 20)];
 const value = "x".repeat(60_000);
 const catchUpMs = 60_000;
-/** Of a transfer. */
-/** Ten where there is time: `KV_KILL_POINTS=10`. */
+/** Of a transfer. Ten where there is time: `KV_KILL_POINTS=10`. */
 const killPoints = Number(process.env["KV_KILL_POINTS"] ?? 4);
 
 async function write(node: ClusterNode, count: number): Promise<void> {
@@ -51,7 +50,7 @@ const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size
 const groupFile = (node: ClusterNode, name: string): string =>
   join(node.directory, "group-0", name);
 
-/** Bytes of the state that a node makes of a snapshot as it comes. */
+/** Bytes that a node has made into a state of a snapshot that comes. */
 const progressOf = (node: ClusterNode): number => sizeOf(groupFile(node, "state.sqlite-incoming"));
 
 /** Bytes that a node has made of a snapshot to send. */
@@ -91,14 +90,16 @@ scenario("a follower down past compaction is brought back while writes go on", a
 
 scenario("a snapshot that is damaged is not taken in, and another one is sent", async (scope) => {
   const { cluster, down } = await lagging(scope);
-  const outgoing = groupFile(await cluster.leader(), "snapshots/outgoing");
+  const leader = await cluster.leader();
   down.start();
-  await until("it is made, and checked", catchUpMs, async () => sizeOf(outgoing) > 0);
-  const at = sizeOf(outgoing) - 10_000;
+  await until("a part of it has come", catchUpMs, async () => progressOf(down) > 200_000);
+  const outgoing = groupFile(leader, "snapshots/outgoing");
+  // Near its end, which is still to be sent.
+  const offset = sizeOf(outgoing) - 100_000;
   const file = openSync(outgoing, "r+");
   const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, at);
-  writeSync(file, Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, at);
+  readSync(file, byte, 0, 1, offset);
+  writeSync(file, Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, offset);
   closeSync(file);
   await cluster.whole();
   await cluster.assertSameState(catchUpMs);
@@ -110,7 +111,7 @@ scenario(`the receiver is killed at ${killPoints} points of a transfer`, async (
   const { cluster, down } = await lagging(scope);
   for (let point = 0; point < killPoints; point++) {
     down.start();
-    const goal = 1 + point * 1_700_000;
+    const goal = 1 + point * 3_500_000;
     const { appliedIndex } = await (await cluster.leader()).status();
     await until(`the transfer has come to ${goal} bytes`, catchUpMs, async () => {
       if (progressOf(down) >= goal) return true;
@@ -132,7 +133,7 @@ scenario(`the sender is killed at ${killPoints} points of a transfer`, async (sc
     const leader = await cluster.leader();
     const { appliedIndex } = await leader.status();
     down.start();
-    const goal = 1 + point * 1_700_000;
+    const goal = 1 + point * 3_500_000;
     await until(`the transfer has come to ${goal} bytes`, catchUpMs, async () => {
       if (madeBy(leader) + progressOf(down) >= goal) return true;
       return (await down.status()).appliedIndex >= appliedIndex;

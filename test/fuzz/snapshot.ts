@@ -13,7 +13,7 @@ import { frameCommand } from "../../server/state-machine/command-header.ts";
 import { chunkHeaderBytes, encodeChunk, type ChunkKind } from "../../storage/snapshot-format.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { SnapshotReader } from "../../storage/snapshot-reader.ts";
-import { SnapshotFileSource } from "../../storage/snapshot-source.ts";
+import { FileSource } from "../../storage/byte-source.ts";
 import { MemoryMachine } from "../server/memory-machine.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import { allocations } from "./allocation.ts";
@@ -110,7 +110,7 @@ export function checkForged(tape: Tape): void {
   const path = `${directory}/forged`;
   const file = disk.open(path, "create");
   file.write(0, bytes);
-  const reader = new SnapshotReader(new SnapshotFileSource(disk, path));
+  const reader = new SnapshotReader(new FileSource(disk, path));
   const head = reader.readHead();
   if (head === null) return;
   if (typeof head === "string") {

@@ -109,26 +109,6 @@ test("a follower down past compaction takes a snapshot in and goes on with the l
   awaitEqual(nodes);
 });
 
-test("log time does not go back with a leader whose log is empty and whose clock is behind", () => {
-  const nodes = cluster();
-  nodes.time.wallOffsetMs = 1_000_000;
-  const down = lagging(nodes);
-  nodes.start(down);
-  awaitEqual(nodes);
-  const { appliedTimeMs } = nodes.host(down).machine.applied;
-  assert.ok(appliedTimeMs >= 1_000_000);
-  const { firstLogIndex, lastLogIndex } = nodes.node(down);
-  assert.is(firstLogIndex, lastLogIndex + 1, "its log is empty");
-  nodes.time.wallOffsetMs = 0;
-  // Straight to the one with the empty log: the third would write an entry before it.
-  const leader = nodes.awaitLeader();
-  nodes.crash(other(nodes, leader, down));
-  nodes.node(leader).handOver();
-  nodes.time.until(() => nodes.leader === down, 5_000);
-  write(nodes, 1, "after");
-  assert.ok(nodes.host(down).machine.applied.appliedTimeMs >= appliedTimeMs);
-});
-
 test("reads and writes go on while a snapshot is made and sent", () => {
   const nodes = cluster({ snapshotTickSteps: 1 });
   const down = lagging(nodes);

@@ -23,7 +23,6 @@ function optionsOf(store: MapStore, options: Partial<HttpOptions> = {}): HttpOpt
     store,
     live: () => true,
     ready: () => true,
-    nowMs: () => systemClock.monotonicMs(),
     version: "1.2.3",
     metrics: async () => "up 1\n",
     backups: new Backups({ clock: systemClock, source: () => null }),

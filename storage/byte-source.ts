@@ -1,16 +1,16 @@
-/** Where a snapshot's bytes come from: a file, or whoever sends them. */
+/** Where the bytes of a snapshot or a history come from: a file, or whoever sends them. */
 
 import { readFully, type Disk, type DiskFile } from "./disk.ts";
 
-export interface SnapshotSource {
-  /** Of the whole snapshot. */
+export interface ByteSource {
+  /** Of everything. */
   readonly size: number;
   /** The next bytes, exactly so many; null where they are not here, and nothing is taken then. */
   take(count: number): Buffer | null;
   close(): void;
 }
 
-export class SnapshotFileSource implements SnapshotSource {
+export class FileSource implements ByteSource {
   readonly size: number;
   readonly #file: DiskFile;
   #offset = 0;
@@ -33,7 +33,7 @@ export class SnapshotFileSource implements SnapshotSource {
 }
 
 /** Whoever pushes sees to it that what was not taken yet stays bounded. */
-export class ArrivingSnapshot implements SnapshotSource {
+export class ArrivingBytes implements ByteSource {
   readonly size: number;
   /** Oldest first. */
   #parts: Buffer[] = [];
