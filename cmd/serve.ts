@@ -305,6 +305,7 @@ class Server {
     const remembered = history.take(machine.digest());
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
+    const { clusterId } = formed;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
@@ -325,11 +326,12 @@ class Server {
       configurationChanged: (now) => {
         group.members.save(now.committed);
         this.#peers.configurationChanged(now);
+        if (!now.committed.retired.includes(incarnation)) return;
+        this.#retired(`the directory of node ${nodeId} was removed from cluster ${clusterId}`);
       },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
-    const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });

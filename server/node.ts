@@ -434,7 +434,9 @@ export class Node {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
-          this.#router.take(from, message.commands);
+          // Who is none of us any more would never hear what became of them.
+          if (this.#raft.isNamed(from, incarnation)) this.#router.take(from, message.commands);
+          else this.#router.refuse(from, "notLeader", message.commands);
           break;
         case "diskReport":
           if (!this.#raft.isNamed(from, incarnation)) break;
