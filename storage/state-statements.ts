@@ -15,6 +15,8 @@ export function configure(database: SqliteDatabase): void {
   // What a power loss takes from the write-ahead log is applied again from the Raft log.
   database.exec("PRAGMA synchronous = NORMAL");
   database.prepare("PRAGMA wal_autocheckpoint = 0").get();
+  // A transaction that begins the log anew cuts off what is behind it: the file's size tells what it holds.
+  database.prepare("PRAGMA journal_size_limit = 0").get();
   database.exec(`PRAGMA cache_size = -${cacheKib}`);
   database.prepare("PRAGMA mmap_size = 0").get();
   database.exec("PRAGMA cell_size_check = ON");
