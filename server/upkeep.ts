@@ -40,6 +40,10 @@ export class Upkeep {
   #syncedIndex = index(0);
   /** The index applied last, and since when it is that. */
   #idle = { index: index(0), sinceMs: 0 };
+  /** What the last look at the log went by. */
+  #compacted: Pick<CompactionBounds, "syncedIndex" | "pinnedIndex" | "matchIndex"> & {
+    readonly lastIndex: Index;
+  } = { lastIndex: index(0), syncedIndex: index(0), pinnedIndex: null, matchIndex: null };
 
   constructor(options: UpkeepOptions) {
     const { clock, limits, network, snapshots, warn } = options;
@@ -156,13 +160,21 @@ export class Upkeep {
 
   #compact(): void {
     const { limits, log, machine } = this.#options;
-    const bounds: CompactionBounds = {
-      syncedIndex: this.#syncedIndex,
-      pinnedIndex: this.#sender.pinnedIndex,
-      matchIndex: this.#slowestMatch(),
-      stateBytes: machine.stateBytes - machine.reusableBytes,
-      limits,
-    };
+    const { lastIndex } = log;
+    const { pinnedIndex } = this.#sender;
+    const syncedIndex = this.#syncedIndex;
+    const matchIndex = this.#slowestMatch();
+    const before = this.#compacted;
+    // Nothing can have become superfluous; and to look, the database has to be asked.
+    const isSame =
+      before.lastIndex === lastIndex &&
+      before.syncedIndex === syncedIndex &&
+      before.pinnedIndex === pinnedIndex &&
+      before.matchIndex === matchIndex;
+    if (isSame) return;
+    this.#compacted = { lastIndex, syncedIndex, pinnedIndex, matchIndex };
+    const stateBytes = machine.stateBytes - machine.reusableBytes;
+    const bounds: CompactionBounds = { syncedIndex, pinnedIndex, matchIndex, stateBytes, limits };
     const target = compactionTarget(log, bounds);
     if (target < log.firstIndex) return;
     if (isCheckpointDue(target, bounds)) this.#options.wantCheckpoint();
