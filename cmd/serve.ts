@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
 import { formatAddress } from "../server/address.ts";
+import { Admission } from "../server/admission.ts";
+import { admissionLimits } from "../server/admission-limit.ts";
 import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
@@ -94,6 +96,7 @@ class Server {
     source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
   });
   readonly #requests = new RequestCounts();
+  readonly #admission = new Admission(admissionLimits, systemClock.monotonicMs());
   #isMending = false;
   #mendings = 0;
 
@@ -121,7 +124,11 @@ class Server {
       self: config.nodeId,
       version,
       limits: config.limits,
-      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
+      otherLimits: {
+        ...shownHttp1Limits(this.#httpLimits),
+        ...admissionLimits,
+        promptLineBytesMax: lineBytesMax,
+      },
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#peers.transport.isConnected(peer),
@@ -231,6 +238,7 @@ class Server {
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      admission: this.#admission,
       limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
@@ -263,6 +271,7 @@ class Server {
     return nodeMetrics({
       status: answer.status,
       requests: this.#requests,
+      admission: this.#admission,
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),
