@@ -11,11 +11,12 @@ import type { SqliteDatabase } from "./sqlite/port.ts";
 const cacheKib = 4 << 10;
 
 export function configure(database: SqliteDatabase): void {
-  makeShrinkable(database);
   // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
+  // also keeps the index of the write-ahead log in memory instead of in a shared file, for which a full
+  // disk has no room. So it comes before whatever looks into the file.
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
   database.exec("PRAGMA busy_timeout = 0");
+  makeShrinkable(database);
   database.prepare("PRAGMA journal_mode = WAL").get();
   // What a power loss takes from the write-ahead log is applied again from the Raft log.
   database.exec("PRAGMA synchronous = NORMAL");
