@@ -10,7 +10,7 @@ import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
-import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
+import { shownHttp1Limits, type Http1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -73,10 +73,7 @@ class Server {
   readonly #log: Log;
   readonly #client: NodeClient;
   readonly #peers: Peers;
-  readonly #httpLimits = {
-    ...http1Limits,
-    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
-  };
+  readonly #httpLimits: Http1Limits;
   #directory: NodeDirectory | null = null;
   #node: Node | null = null;
   #listener: Listener | null = null;
@@ -105,6 +102,9 @@ class Server {
 
   constructor(config: NodeConfig) {
     this.#config = config;
+    const { httpLimits } = config;
+    const connectionsMax = connectionsWithin(httpLimits.connectionsMax);
+    this.#httpLimits = { ...httpLimits, connectionsMax };
     this.#log = createLog({
       level: config.logLevel,
       format: config.logFormat,
@@ -314,6 +314,7 @@ class Server {
     const remembered = history.take(machine.digest());
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
+    const { clusterId } = formed;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
@@ -334,11 +335,12 @@ class Server {
       configurationChanged: (now) => {
         group.members.save(now.committed);
         this.#peers.configurationChanged(now);
+        if (!now.committed.retired.includes(incarnation)) return;
+        this.#retired(`the directory of node ${nodeId} was removed from cluster ${clusterId}`);
       },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
-    const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });

@@ -42,7 +42,8 @@ export async function answerLease(call: JsonCall, store: ClientPort): Promise<An
   const isPath = rest.length === 0 && (action === undefined || action === "keepalive");
   if (!Number.isSafeInteger(lease) || !isPath) {
     const detail = "the path is /v1/leases/ID or /v1/leases/ID/keepalive";
-    return refusal({ ok: false, code: "not_found", detail }, asWrite);
+    const write = head.method !== "GET" && head.method !== "HEAD";
+    return refusal({ ok: false, code: "not_found", detail }, { write });
   }
   if (action === "keepalive") {
     if (head.method !== "POST") return methodNotAllowed(head.method, "POST");

@@ -77,7 +77,7 @@ const overloaded: Failure = {
 const tooLarge = (bytesMax: number): Failure => ({
   ok: false,
   code: "too_large",
-  detail: `the value is larger than ${bytesMax} bytes; store it in parts`,
+  detail: `the value, or the whole body, is larger than ${bytesMax} bytes; send it in parts`,
 });
 
 export class Http1Connection implements SocketEvents {
