@@ -60,6 +60,10 @@ export const clientCommands = {
     help: "list, add ID=RAFT/HTTP, promote ID, remove ID or replace ID=RAFT/HTTP",
   },
   transfer: { usage: "transfer <id>", help: "Let that node lead" },
+  compact: {
+    usage: "compact [revision]",
+    help: "Let every node of --endpoints give up its history so far",
+  },
 } as const;
 
 export type ClientCommandName = keyof typeof clientCommands;
@@ -88,6 +92,7 @@ export async function runClientCommand(
   const { own, command: held } = cutCommand(words, options.wordsBehind, name);
   const command = await commandOf(name, own, options.flags);
   const endpoints = endpointsOf(options.endpoints);
+  if (command.name === "compact") process.exit(await askEach(endpoints, command, mode));
   if (held !== null) return hold(command, held, { endpoints, mode, flags: options.flags });
   const answer = await answerOf(new HttpClient(endpoints), command, mode);
   if (answer === null) process.exit(exitCodes.done);
@@ -117,9 +122,36 @@ function answerOf(
   }
 }
 
-function refuse(failure: Failure, mode: Mode): never {
+/** What is each node's own is asked of every one; the exit code is of the last that refused. */
+async function askEach(
+  endpoints: readonly string[],
+  question: Question,
+  mode: Mode,
+): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.done;
+  for (const endpoint of endpoints) {
+    const answer = await ask(new HttpClient([endpoint]), question);
+    if (answer.ok) {
+      await write(process.stdout, `${String(shownIn(mode, answer))}\n`);
+      continue;
+    }
+    code = exitCodeOf(answer);
+    const address = endpoint.slice("http://".length);
+    const isNamed = answer.detail.startsWith(address);
+    const detail = isNamed ? answer.detail : `${address}: ${answer.detail}`;
+    tell(refusedIn(mode, { ...answer, detail }));
+  }
+  return code;
+}
+
+function refusedIn(mode: Mode, failure: Failure): string {
+  if (mode === "json") return jsonLine(failure);
   const outcome = failure.outcome === undefined ? "" : `; ${outcomes[failure.outcome]}`;
-  tell(mode === "json" ? jsonLine(failure) : `kv: ${renderLine(failure.detail)}${outcome}`);
+  return `kv: ${renderLine(failure.detail)}${outcome}`;
+}
+
+function refuse(failure: Failure, mode: Mode): never {
+  tell(refusedIn(mode, failure));
   process.exit(exitCodeOf(failure));
 }
 

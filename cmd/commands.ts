@@ -56,6 +56,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   election: "kv election campaign primary 10.0.0.7:9000 --wait 5m",
   member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
   transfer: "kv transfer 2",
+  compact: "kv compact 1200 --endpoints 127.0.0.1:8001,127.0.0.1:8002",
   status: "kv status --endpoints 127.0.0.1:8002",
 };
 

@@ -14,7 +14,7 @@ import type {
   Status,
   TransactionAnswer,
 } from "../server/client-port.ts";
-import type { MembersAnswer } from "../server/cluster-port.ts";
+import type { Compacted, MembersAnswer } from "../server/cluster-port.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
@@ -197,6 +197,10 @@ export function renderMembers(answer: MembersAnswer): string {
 export function renderTransfer(answer: Result<{ readonly leader: NodeId }>): string {
   return answer.ok ? `node ${answer.leader} leads` : renderFailure(answer, "cluster");
 }
+
+export const renderCompacted = (compacted: Compacted): string =>
+  `node ${compacted.nodeId}: the log begins at ${compacted.firstLogIndex}, ` +
+  `watches can begin behind ${compacted.oldestRevision}`;
 
 function renderDuration(seconds: number): string {
   const whole = Math.floor(seconds);

@@ -108,6 +108,7 @@ function failureOf(name: Question["name"]): FailureOf {
   switch (name) {
     case "member":
     case "transfer":
+    case "compact":
       return "cluster";
     case "lease":
     case "lock":

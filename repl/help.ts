@@ -24,6 +24,7 @@ export const commandNames = [
   "status",
   "member",
   "transfer",
+  "compact",
   ".mode",
   ".timing",
   "help",
@@ -107,6 +108,11 @@ const helps: Readonly<Record<CommandName, Help>> = {
     example: "member remove 3",
   },
   transfer: { usage: "transfer ID", meaning: "let that node lead", example: "transfer 2" },
+  compact: {
+    usage: "compact [REV]",
+    meaning: "give up this node's history so far",
+    example: "compact 1200",
+  },
   ".mode": {
     usage: ".mode [MODE]",
     meaning: "show answers as text, json, table",

@@ -20,7 +20,7 @@ import type { WatchOptions } from "../server/watch/watch-port.ts";
 import { readFlags, type FlagReader, type GivenFlags } from "./flags.ts";
 import { commandNames, exampleOf, nearestCommand } from "./help.ts";
 import type { CommandName } from "./help.ts";
-import { readMemberWords, readTransferWords } from "./member-words.ts";
+import { readCompactWords, readMemberWords, readTransferWords } from "./member-words.ts";
 import { modes, type Mode } from "./mode.ts";
 import { renderKey, renderLine, shorten } from "./render.ts";
 import { parseSession, type LeadersQuestion, type SessionQuestion } from "./session-words.ts";
@@ -54,6 +54,7 @@ export type Question =
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
   | { readonly name: "transfer"; readonly to: NodeId }
+  | { readonly name: "compact"; readonly revision: number | undefined }
   | SessionQuestion;
 
 export type ReplCommand =
@@ -130,6 +131,11 @@ function parseCommand(words: WordArguments): Parsed {
       const read = readTransferWords(words.texts());
       if (!read.ok) return words.wrong(read);
       return withFlags(words, 1, () => ({ name, to: read.to }));
+    }
+    case "compact": {
+      const read = readCompactWords(words.texts());
+      if (!read.ok) return words.wrong(read);
+      return withFlags(words, 1, () => ({ name, revision: read.revision }));
     }
     case "lease":
     case "lock":

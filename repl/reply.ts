@@ -26,6 +26,7 @@ import {
   renderStatus,
   renderTime,
   renderTransaction,
+  renderCompacted,
   renderTransfer,
 } from "./answers.ts";
 import type { Question } from "./parser.ts";
@@ -103,6 +104,11 @@ export async function ask(
       const answer = await store.transferLeadership(question.to);
       if (!answer.ok) return answer;
       return reply(() => renderTransfer(answer), { leader: answer.leader });
+    }
+    case "compact": {
+      const answer = await store.compact(question.revision);
+      if (!answer.ok) return answer;
+      return reply(() => renderCompacted(answer.compacted), answer.compacted);
     }
     case "lease":
     case "lock":

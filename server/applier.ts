@@ -29,6 +29,12 @@ const batchesMax = 4;
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
 
+/**
+ * So many times what a checkpoint is begun at may be unsynced before applying waits for it: whoever applies
+ * faster than the disk syncs would never get to the end of one.
+ */
+const unsyncedFactorMax = 4;
+
 /** Parts of a transaction in a tick, beside those that come with what is applied. */
 const tickPartsMax = 4;
 
@@ -40,6 +46,8 @@ export class Applier {
   /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
   #isSyncing = false;
+  /** Bytes given back since the last checkpoint. */
+  #shrunkBytes = 0;
   #nowMs = 0;
   /** By the monotonic clock, as of a tick. */
   #committedMs = -Infinity;
@@ -66,6 +74,8 @@ export class Applier {
   run(): "more" | "done" {
     const { machine, raft, limits, answer } = this.#options;
     for (let batch = 0; batch < batchesMax && !this.#isPaused; batch++) {
+      // The next tick goes on.
+      if (this.#isFarAhead) return "done";
       const entries = raft.toApply(limits.applyBytesMax);
       const last = entries[entries.length - 1];
       if (!last) break;
@@ -87,8 +97,21 @@ export class Applier {
     if (this.#isSyncing && !this.#isPaused) this.#sync();
     for (let part = 0; part < tickPartsMax; part++) {
       this.#store(limits.commitRows);
-      if (!machine.isCommitting) return;
+      if (!machine.isCommitting) break;
     }
+    this.#shrink();
+  }
+
+  /** What is deleted goes out of the file as well, in small steps; the file gets shorter by a checkpoint. */
+  #shrink(): void {
+    const { machine, limits } = this.#options;
+    if (this.#isPaused || this.#isSyncing || machine.isCommitting) return;
+    const bytes = machine.shrinkSome(limits.shrinkTickBytes);
+    this.#shrunkBytes += bytes;
+    const isDue = bytes === 0 ? this.#shrunkBytes > 0 : this.#shrunkBytes >= limits.shrinkBytes;
+    if (!isDue) return;
+    this.#shrunkBytes = 0;
+    this.#owesCheckpoint = true;
   }
 
   /** Begins a transaction where one is due, or goes on with it. */
@@ -116,6 +139,12 @@ export class Applier {
       machine.unsyncedBytes >= this.#checkpointBytes ||
       this.#nowMs - this.#committedMs >= limits.commitMs
     );
+  }
+
+  get #isFarAhead(): boolean {
+    const { machine, limits } = this.#options;
+    if (!this.#isSyncing || machine.uncommittedBytes < limits.commitBytes) return false;
+    return machine.unsyncedBytes >= unsyncedFactorMax * limits.checkpointBytes;
   }
 
   get #checkpointBytes(): number {

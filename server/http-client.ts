@@ -27,7 +27,7 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer } from "./cluster-port.ts";
+import type { CompactAnswer, Compacted, MembersAnswer } from "./cluster-port.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { NodeId } from "./raft/entry.ts";
 import {
@@ -263,6 +263,14 @@ export class HttpClient implements ClientPort {
     const call = { method: "POST", path: "/v1/transfer", ...jsonBody({ to }) } as const;
     const answer = await this.#ask(call, undefined);
     return isFailure(answer) ? answer : { ok: true, leader: to };
+  }
+
+  async compact(revision?: number): Promise<CompactAnswer> {
+    const body = jsonBody(revision === undefined ? {} : { revision });
+    const answer = await this.#ask({ method: "POST", path: "/v1/compact", ...body }, undefined);
+    if (isFailure(answer)) return answer;
+    const compacted = jsonOf(answer) as Compacted | undefined;
+    return compacted === undefined ? notOurs : { ok: true, compacted };
   }
 
   /** The first answer of success (or of a status in `also`), or the failure that ended the search. */

@@ -3,7 +3,7 @@
 import { type Context, Hono } from "hono";
 import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
-import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
+import { answerCompact, answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { answerFolder } from "./folder-routes.ts";
 import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
@@ -216,6 +216,7 @@ export function createApp(options: HttpOptions): HttpApp {
   route("/v1/members", withBody(store, answerMembers));
   route("/v1/members/*", withBody(store, answerMember));
   route("/v1/transfer", withBody(store, answerTransfer));
+  route("/v1/compact", withBody(store, answerCompact));
   route(
     "/livez",
     readOnly(() => (options.live() ? json({ live: true }) : problem(notLive))),

@@ -23,15 +23,16 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer, ShownRole } from "./cluster-port.ts";
+import type { CompactAnswer, MembersAnswer, ShownRole } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
+import { noLeader, readFailure, writeFailure } from "./node-failures.ts";
 import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
-import type { WriteAnswer } from "./pending-writes.ts";
+import { badRequest } from "./problem.ts";
 import type { Clock } from "./ports.ts";
-import { assert, unreachable } from "./raft/assert.ts";
+import { assert } from "./raft/assert.ts";
 import type { Configuration, MemberRole } from "./raft/configuration.ts";
 import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
@@ -205,7 +206,7 @@ export class NodeClient implements ClientPort {
       return { ok: false, code: "bad_request", detail, field: "limit" };
     }
     if (!(await this.#listings.enter()))
-      return this.#readFailure({ ok: false, error: "overloaded" });
+      return readFailure({ ok: false, error: "overloaded" }, this.#formed?.node ?? null);
     const bytesMax = limits.listBytesMax;
     const groups = delimiter === undefined ? null : { prefix, delimiter };
     const shape = { after, reverse, limit, keysOnly, bytesMax, groups };
@@ -250,7 +251,7 @@ export class NodeClient implements ClientPort {
   /** In steps, between which the node does its other work: the first as asked, the others locally. */
   async count(options: Selection & ReadOptions): Promise<CountAnswer> {
     if (!(await this.#listings.enter()))
-      return this.#readFailure({ ok: false, error: "overloaded" });
+      return readFailure({ ok: false, error: "overloaded" }, this.#formed?.node ?? null);
     try {
       return await this.#count(options);
     } finally {
@@ -285,7 +286,7 @@ export class NodeClient implements ClientPort {
     // What this node does not know of yet may have been acknowledged elsewhere.
     if (since === undefined || since > watches.appliedIndex) {
       const answer = await new Promise<ReadAnswer>((resolve) => node.read(resolve));
-      if (!answer.ok) return this.#readFailure(answer);
+      if (!answer.ok) return readFailure(answer, node);
     }
     return openWatch({ watches, clock: this.#options.clock }, options);
   }
@@ -333,7 +334,7 @@ export class NodeClient implements ClientPort {
     if (!node) return this.#noLeader();
     return new Promise((resolve) => {
       node.read((answer) => {
-        resolve(answer.ok ? listed(node.configurations.committed) : this.#readFailure(answer));
+        resolve(answer.ok ? listed(node.configurations.committed) : readFailure(answer, node));
       });
     });
   }
@@ -348,6 +349,29 @@ export class NodeClient implements ClientPort {
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     const answer = await this.#askLeader({ kind: "transfer", to });
     return answer.ok ? { ok: true, leader: to } : answer;
+  }
+
+  async compact(revision?: number): Promise<CompactAnswer> {
+    const node = await this.#node();
+    const watches = this.#watches;
+    if (!node || !watches) return { ...this.#noLeader(), outcome: "not_applied" };
+    const through = index(revision ?? node.appliedIndex);
+    const { lastLogIndex } = node;
+    if (through > lastLogIndex) {
+      return badRequest(`there is no such revision yet; the newest is ${lastLogIndex}`, "revision");
+    }
+    // It is in the log, and will be applied soon.
+    const late = await this.#whenWithin(node, { minRevision: through });
+    if (late !== null) return { ...late, outcome: "not_applied" };
+    watches.compact(through);
+    return new Promise((resolve) => {
+      node.giveUpLog(through, () => {
+        const { firstLogIndex, snapshotIndex } = node;
+        const reached = { oldestRevision: watches.oldestRevision, firstLogIndex, snapshotIndex };
+        const compacted = { nodeId: this.#options.self, revision: through, ...reached };
+        resolve({ ok: true, compacted });
+      });
+    });
   }
 
   /** Whether a leader is known: requests can be served. */
@@ -445,7 +469,7 @@ export class NodeClient implements ClientPort {
         return;
       }
       node.write(bytes, (answer) => {
-        resolve(answer.ok ? executedIn(answer.result) : this.#writeFailure(answer));
+        resolve(answer.ok ? executedIn(answer.result) : writeFailure(answer, node));
       });
     });
   }
@@ -484,7 +508,7 @@ export class NodeClient implements ClientPort {
   #readNewest(node: Node, query: Query): Promise<Found> {
     return new Promise((resolve) => {
       node.read((answer) => {
-        resolve(answer.ok ? this.#lookUp(node, query, newest) : this.#readFailure(answer));
+        resolve(answer.ok ? this.#lookUp(node, query, newest) : readFailure(answer, node));
       });
     });
   }
@@ -508,67 +532,7 @@ export class NodeClient implements ClientPort {
   }
 
   #noLeader(): Failure {
-    const formed = this.#formed !== null;
-    if (this.#formed?.node.mending?.log) {
-      const detail =
-        "this node has lost log entries and waits for a leader to refill it: start the other nodes";
-      return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-    }
-    const detail = formed
-      ? "there is no leader: most of the nodes have to be up and able to reach each other; try again"
-      : "the cluster has not formed yet: its first start needs every node to be up; try again";
-    return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-  }
-
-  #writeFailure(answer: WriteAnswer & { ok: false }): Failure {
-    const { error, outcome } = answer;
-    switch (error) {
-      case "noLeader":
-        return { ...this.#noLeader(), outcome };
-      case "timeout": {
-        const detail =
-          "no majority has confirmed the write in time; it may still happen: read the key to see";
-        return { ok: false, code: "timeout", detail, outcome };
-      }
-      case "overloaded": {
-        const detail = "too many writes wait on this node; nothing was written, try again later";
-        return { ok: false, code: "overloaded", detail, outcome, retryAfterSeconds: 1 };
-      }
-      case "noSpace": {
-        const detail =
-          "a node's disk is nearly full, so nothing was written: free space there, or delete keys " +
-          "(disk in /v1/status shows which node)";
-        return { ok: false, code: "no_space", detail, outcome };
-      }
-      case "stopping": {
-        const detail = "this node is stopping; ask another one";
-        const code = outcome === "unknown" ? "timeout" : "no_leader";
-        return { ok: false, code, detail, outcome, retryAfterSeconds: 1 };
-      }
-      default:
-        return unreachable(error);
-    }
-  }
-
-  #readFailure(answer: ReadAnswer & { ok: false }): Failure {
-    switch (answer.error) {
-      case "noLeader":
-        return this.#noLeader();
-      case "stale": {
-        const detail = "this node could not catch up with the leader in time; ask another one";
-        return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
-      }
-      case "overloaded": {
-        const detail = "too many reads wait on this node; try again later";
-        return { ok: false, code: "overloaded", detail, retryAfterSeconds: 1 };
-      }
-      case "stopping": {
-        const detail = "this node is stopping; ask another one";
-        return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-      }
-      default:
-        return unreachable(answer.error);
-    }
+    return noLeader(this.#formed?.node ?? null);
   }
 }
 

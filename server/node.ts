@@ -11,6 +11,7 @@ import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
 import { LogTime } from "./log-time.ts";
+import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
@@ -133,13 +134,7 @@ export class Node {
       reader: options.log,
       appliedIndex: machine.applied.appliedIndex,
       random: () => random.fraction(),
-      electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
-      firstElectionTicks: Math.round(limits.firstElectionTimeoutMs / limits.tickMs),
-      heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
-      commitWaitTicks: 1,
-      appendBytesMax: limits.appendBytesMax,
-      inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
-      uncommittedBytesMax: limits.uncommittedBytesMax,
+      ...raftLimits(limits),
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
@@ -234,6 +229,11 @@ export class Node {
   changeCluster(request: ClusterRequest, done: (answer: ClusterAnswer) => void): void {
     this.#clusterRequests.ask(request, done);
     if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
+  }
+
+  /** Gives the log up as far as nobody needs it; `done` is called later. */
+  giveUpLog(through: Index, done: () => void): void {
+    this.#upkeep.giveUpLog(through, done);
   }
 
   /** A directory asked to be let in that the configuration does not name. */
@@ -479,10 +479,13 @@ export class Node {
   }
 
   #handle(ready: Ready): void {
-    const { log, hardState, network } = this.#options;
+    const { log, hardState, machine, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
+    if (ready.snapshot) {
+      this.#upkeep.install(ready.snapshot);
+      this.#logTime.observe(machine.applied.appliedTimeMs);
+    }
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
@@ -503,8 +506,8 @@ export class Node {
     const { log } = this.#options;
     while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
     this.#disk.foundRoom("log");
-    const newest = entries[entries.length - 1];
-    if (newest && this.#raft.role.kind !== "leader") this.#logTime.observe(newest.timeMs);
+    const { role, term } = this.#raft;
+    this.#logTime.observeEntries(entries, role.kind === "leader" ? term : null);
     let bytes = 0;
     for (const entry of entries) bytes += entryBytes(entry);
     this.#disk.wrote(bytes);

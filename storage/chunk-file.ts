@@ -1,11 +1,13 @@
 /** Files made of chunks, each of which continues the checksum of the one before. */
 
-import { readFully, writeFully, type DiskFile } from "./disk.ts";
+import type { ByteSource } from "./byte-source.ts";
+import { writeFully, type DiskFile } from "./disk.ts";
 import {
   chunkChecksum,
   chunkHeaderBytes,
   decodeChunkHeader,
   encodeChunk,
+  type ChunkHeader,
   type ChunkKind,
 } from "./snapshot-format.ts";
 
@@ -40,18 +42,20 @@ export class ChunkWriter {
 
 export type Chunk =
   | { readonly ok: true; readonly kind: ChunkKind; readonly body: Buffer }
-  | { readonly ok: false; readonly detail: string };
+  /** `detail`: what is wrong; null where it is not all here. */
+  | { readonly ok: false; readonly detail: string | null };
 
 export class ChunkReader {
-  readonly #file: DiskFile;
-  readonly #size: number;
+  readonly #source: ByteSource;
+  /** Where the next chunk begins. */
   #offset = 0;
+  /** Of the next chunk, while its body is not here. */
+  #header: { readonly bytes: Buffer; readonly decoded: ChunkHeader } | null = null;
   #number = 0;
   #chain = 0;
 
-  constructor(file: DiskFile) {
-    this.#file = file;
-    this.#size = file.size();
+  constructor(source: ByteSource) {
+    this.#source = source;
   }
 
   get isAtStart(): boolean {
@@ -59,34 +63,42 @@ export class ChunkReader {
   }
 
   get isAtEnd(): boolean {
-    return this.#offset === this.#size;
+    return this.#offset === this.#source.size;
+  }
+
+  /** Bytes that have to be here for the next chunk, as far as that is known. */
+  get wanted(): number {
+    return this.#header === null ? chunkHeaderBytes : this.#header.decoded.bodyBytes;
   }
 
   /** Gives nothing that its checksum does not vouch for. */
   next(): Chunk {
     const offset = this.#offset;
-    const head = Buffer.alloc(chunkHeaderBytes);
-    const got = readFully(this.#file, offset, head);
-    const header = decodeChunkHeader(head.subarray(0, got));
-    const detail = `at byte ${offset} it is not whole`;
-    if (!header || offset + chunkHeaderBytes + header.bodyBytes > this.#size) {
-      return { ok: false, detail };
+    const { size } = this.#source;
+    const cutShort = { ok: false, detail: `at byte ${offset} it is not whole` } as const;
+    if (this.#header === null) {
+      if (offset + chunkHeaderBytes > size) return cutShort;
+      const bytes = this.#source.take(chunkHeaderBytes);
+      if (bytes === null) return { ok: false, detail: null };
+      const decoded = decodeChunkHeader(bytes);
+      if (!decoded || offset + chunkHeaderBytes + decoded.bodyBytes > size) return cutShort;
+      this.#header = { bytes, decoded };
     }
-    const body = Buffer.alloc(header.bodyBytes);
-    if (readFully(this.#file, offset + chunkHeaderBytes, body) < header.bodyBytes) {
-      return { ok: false, detail };
-    }
-    const checksum = chunkChecksum(head, body, this.#chain);
-    if (checksum !== header.checksum || header.number !== this.#number) {
+    const { bytes, decoded } = this.#header;
+    const body = this.#source.take(decoded.bodyBytes);
+    if (body === null) return { ok: false, detail: null };
+    const checksum = chunkChecksum(bytes, body, this.#chain);
+    if (checksum !== decoded.checksum || decoded.number !== this.#number) {
       return { ok: false, detail: `at byte ${offset} it contradicts its checksum` };
     }
+    this.#header = null;
     this.#chain = checksum;
     this.#number++;
-    this.#offset += chunkHeaderBytes + header.bodyBytes;
-    return { ok: true, kind: header.kind, body };
+    this.#offset += chunkHeaderBytes + decoded.bodyBytes;
+    return { ok: true, kind: decoded.kind, body };
   }
 
   close(): void {
-    this.#file.close();
+    this.#source.close();
   }
 }

@@ -8,8 +8,9 @@
 
 import { index, type Index } from "../server/raft/entry.ts";
 import type { SnapshotValue, StateDigest } from "../server/state-machine/port.ts";
+import { FileSource, type ByteSource } from "./byte-source.ts";
 import { ChunkReader, ChunkWriter } from "./chunk-file.ts";
-import { DiskError, type Disk, type DiskFile } from "./disk.ts";
+import { DiskError, type Disk } from "./disk.ts";
 import { decodeRows, encodeRows } from "./snapshot-format.ts";
 
 type HistoryRow = readonly SnapshotValue[];
@@ -82,19 +83,19 @@ export class HistoryFile {
   }
 
   #read(digest: StateDigest): SavedHistory | null {
-    const file = this.#options.disk.open(this.#path, "read");
+    const source = new FileSource(this.#options.disk, this.#path);
     try {
-      return file.size() > fileBytesMax ? null : this.#decode(file, digest);
+      return source.size > fileBytesMax ? null : this.#decode(source, digest);
     } catch (error) {
       if (error instanceof RangeError || error instanceof SyntaxError) return null;
       throw error;
     } finally {
-      file.close();
+      source.close();
     }
   }
 
-  #decode(file: DiskFile, digest: StateDigest): SavedHistory | null {
-    const reader = new ChunkReader(file);
+  #decode(source: ByteSource, digest: StateDigest): SavedHistory | null {
+    const reader = new ChunkReader(source);
     const head = reader.next();
     if (!head.ok || head.kind !== "head") return null;
     const { floor } = JSON.parse(head.body.toString()) as { floor?: unknown };

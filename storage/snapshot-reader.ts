@@ -1,14 +1,16 @@
-/** Reads a snapshot file a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
+/** Reads a snapshot a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
 
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch } from "../server/state-machine/port.ts";
+import type { ByteSource } from "./byte-source.ts";
 import { ChunkReader } from "./chunk-file.ts";
-import type { Disk } from "./disk.ts";
-import { decodeRows } from "./snapshot-format.ts";
+import { decodeRows, rowCountOf } from "./snapshot-format.ts";
 import { decodeHead, type SnapshotHead } from "./snapshot-head.ts";
 
 export type SnapshotStep =
   | { readonly kind: "rows"; readonly batch: RowBatch }
+  /** The next chunk is not all here. */
+  | { readonly kind: "waiting" }
   /** Everything was read, and the file is what was written. */
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly detail: string };
@@ -18,12 +20,20 @@ export class SnapshotReader {
   #rows = 0;
   #head: SnapshotHead | null = null;
 
-  constructor(disk: Disk, path: string) {
-    this.#chunks = new ChunkReader(disk.open(path, "read"));
+  constructor(source: ByteSource) {
+    this.#chunks = new ChunkReader(source);
   }
 
-  /** Once, before `next`. Returns a text where the file is damaged, or of another version. */
-  readHead(): SnapshotHead | string {
+  /** Bytes that have to be here for the next chunk, as far as that is known. */
+  get wanted(): number {
+    return this.#chunks.wanted;
+  }
+
+  /**
+   * Before `next`. Returns a text where the snapshot is damaged, or of another version; null while the
+   * head is not all here.
+   */
+  readHead(): SnapshotHead | string | null {
     assert(this.#chunks.isAtStart, "the head is read first");
     const chunk = this.#chunks.next();
     if (!chunk.ok) return chunk.detail;
@@ -34,7 +44,10 @@ export class SnapshotReader {
   next(): SnapshotStep {
     assert(this.#head !== null, "the head is read first");
     const chunk = this.#chunks.next();
-    if (!chunk.ok) return { kind: "damaged", detail: chunk.detail };
+    if (!chunk.ok) {
+      const { detail } = chunk;
+      return detail === null ? { kind: "waiting" } : { kind: "damaged", detail };
+    }
     switch (chunk.kind) {
       case "head":
         return { kind: "damaged", detail: "it has a second head" };
@@ -43,6 +56,20 @@ export class SnapshotReader {
       case "end":
         return this.#endOf(chunk.body);
     }
+  }
+
+  /** As `next`, for who only wants to know whether it is whole. Null: there is more. */
+  check(): "end" | { readonly damage: string } | null {
+    assert(this.#head !== null, "the head is read first");
+    const chunk = this.#chunks.next();
+    if (!chunk.ok) return { damage: chunk.detail ?? "its end is missing" };
+    if (chunk.kind === "head") return { damage: "it has a second head" };
+    if (chunk.kind === "rows") {
+      this.#rows += rowCountOf(chunk.body);
+      return null;
+    }
+    const end = this.#endOf(chunk.body);
+    return end.kind === "damaged" ? { damage: end.detail } : "end";
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 /**
- * Writes the snapshot of a state view, a bounded piece at a time. Nothing is synced: the file does not
- * outlive the process, whoever reads it checks every byte, and syncs of ours would hold up the log's.
+ * Writes the snapshot of a state view, a bounded piece at a time. Nothing waits for the disk: the file does
+ * not outlive the process, and whoever reads it checks every byte.
  */
 
 import { assert } from "../server/raft/assert.ts";
@@ -24,7 +24,9 @@ export class SnapshotWriter {
   constructor(options: { disk: Disk; path: string; view: StateView; head: SnapshotHead }) {
     this.#view = options.view;
     this.#head = options.head;
-    this.#chunks = new ChunkWriter(options.disk.open(options.path, "create"));
+    const file = options.disk.open(options.path, "create");
+    file.writeBack();
+    this.#chunks = new ChunkWriter(file);
   }
 
   get bytes(): number {

@@ -1,12 +1,13 @@
 /** How the state's database is set up, and every statement that is run on it again and again. */
 
-import { prepareSaveMeta } from "./state-schema.ts";
+import { makeShrinkable, prepareSaveMeta } from "./state-schema.ts";
 import type { SqliteDatabase } from "./sqlite/port.ts";
 
 /** The page cache. Changed pages beyond it go to the write-ahead log before the end of a transaction. */
 const cacheKib = 8 << 10;
 
 export function configure(database: SqliteDatabase): void {
+  makeShrinkable(database);
   // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
   // also keeps the index of the write-ahead log in memory instead of in a shared file.
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
@@ -63,7 +64,6 @@ export function prepareStatements(database: SqliteDatabase) {
     scanKeys: scan("x'' AS value"),
     copyLog: database.prepare("PRAGMA main.wal_checkpoint(PASSIVE)"),
     cutLog: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-    freePages: database.prepare("PRAGMA main.freelist_count"),
   };
 }
 

@@ -82,7 +82,7 @@ class Http1Server implements Http1Host, Listener {
     this.isDraining = true;
     this.#listener?.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
-    if (this.#connections.size > 0) {
+    if (graceMs > 0 && this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = this.#options.clock.after(graceMs, resolve);
         this.#whenEmpty = () => {

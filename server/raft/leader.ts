@@ -1,6 +1,7 @@
 /** What a leader does: propose, replicate, commit, keep in touch, serve reads, hand over. */
 
 import { assert, must, unreachable } from "./assert.ts";
+import { CatchUp } from "./catch-up.ts";
 import { isSingleChange, encodeConfiguration, type Configuration } from "./configuration.ts";
 import { entryBytes, index, type Entry, type EntryKind, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
@@ -40,6 +41,7 @@ export function becomeLeader(raft: Raft): void {
   const leader: Leader = {
     kind: "leader",
     progress: new Map(),
+    catchUp: new CatchUp(raft.options.catchUpTickBytes ?? Infinity),
     reads: new ReadRounds(),
     earlyReads: [],
     heartbeatElapsed: 0,
@@ -93,6 +95,7 @@ export function proposeConfiguration(
 }
 
 export function tick(raft: Raft, leader: Leader): void {
+  leader.catchUp.tick(raft.log.commitIndex);
   leader.quorumCheckElapsed++;
   if (leader.quorumCheckElapsed >= raft.options.electionTicks) {
     leader.quorumCheckElapsed = 0;
@@ -207,7 +210,7 @@ export function fillMessages(raft: Raft, leader: Leader): void {
     releaseReads(raft, leader);
   }
   for (const [id, progress] of leader.progress) {
-    if (id !== raft.self) sendAppends(raft, id, progress);
+    if (id !== raft.self) sendAppends(raft, leader, { id, progress });
   }
 }
 
@@ -230,35 +233,46 @@ function appendOwn(
   }
   leader.uncommitted.push({ last: index(firstIndex + entries.length - 1), bytes });
   leader.uncommittedBytes += bytes;
+  leader.catchUp.appended(bytes);
   raft.append(entries);
   return firstIndex;
 }
 
-function sendAppends(raft: Raft, id: NodeId, progress: Progress): void {
+function sendAppends(
+  raft: Raft,
+  { catchUp }: Leader,
+  { id, progress }: { id: NodeId; progress: Progress },
+): void {
   const { log } = raft;
+  const { appendBytesMax } = raft.options;
   while (!progress.isPaused) {
-    const hasEntries = progress.next <= log.lastIndex;
+    const isBehind = progress.next <= log.commitIndex;
+    const bytesMax = isBehind ? Math.min(appendBytesMax, catchUp.budget) : appendBytesMax;
+    const hasEntries = progress.next <= log.lastIndex && bytesMax > 0;
     const hasCommit =
       progress.commitWait === 0 &&
       progress.commitSent < Math.min(log.commitIndex, progress.next - 1);
     if (!hasEntries && !hasCommit && progress.flow.kind !== "probe") return;
-    if (!sendAppend(raft, id, { progress, withEntries: hasEntries })) return;
+    const sent = sendAppend(raft, id, { progress, bytesMax: hasEntries ? bytesMax : 0 });
+    if (sent === null) return;
+    if (isBehind) catchUp.sent(sent);
   }
 }
 
-/** Returns false where a snapshot would be needed and none is there yet. */
+/**
+ * With at least one entry, unless `bytesMax` is 0. Returns the bytes of what was sent, null where a
+ * snapshot would be needed and none is there yet.
+ */
 function sendAppend(
   raft: Raft,
   id: NodeId,
-  { progress, withEntries }: { progress: Progress; withEntries: boolean },
-): boolean {
+  { progress, bytesMax }: { progress: Progress; bytesMax: number },
+): number | null {
   const { log } = raft;
   const previousIndex = index(progress.next - 1);
   const previousTerm = log.term(previousIndex);
-  if (previousTerm === null) return sendSnapshot(raft, id, progress);
-  const entries = withEntries
-    ? log.entries(progress.next, log.lastIndex, raft.options.appendBytesMax)
-    : [];
+  if (previousTerm === null) return sendSnapshot(raft, id, progress) ? 0 : null;
+  const entries = bytesMax > 0 ? log.entries(progress.next, log.lastIndex, bytesMax) : [];
   const { commitIndex } = log;
   raft.send(id, {
     type: "append",
@@ -274,7 +288,7 @@ function sendAppend(
   progress.commitSent = index(Math.min(commitIndex, last));
   progress.commitWait = raft.options.commitWaitTicks ?? 0;
   progress.sentAppend(last, { entryCount: entries.length, bytes });
-  return true;
+  return bytes;
 }
 
 function sendSnapshot(raft: Raft, id: NodeId, progress: Progress): boolean {
@@ -329,7 +343,7 @@ function handleHeartbeatResponse(
   if (flow.kind === "replicate" && progress.match < progress.next - 1) {
     // Appends are unanswered. If they were lost, an empty one is refused and starts a probe.
     if (flow.inflight.isFull) flow.inflight.freeOldest();
-    sendAppend(raft, from, { progress, withEntries: false });
+    sendAppend(raft, from, { progress, bytesMax: 0 });
   }
   if (readRound <= progress.readRound) return;
   assert(readRound <= leader.reads.newest, "nobody confirms a round that was not opened");

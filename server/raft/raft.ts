@@ -110,6 +110,8 @@ export interface RaftOptions {
   readonly commitWaitTicks?: number;
   /** Entry bytes in one append. A single larger entry still goes. */
   readonly appendBytesMax: number;
+  /** See `CatchUp`. Default without a limit. */
+  readonly catchUpTickBytes?: number;
   readonly inflight: InflightLimits;
   /** Entry bytes a leader holds uncommitted before it refuses proposals. */
   readonly uncommittedBytesMax: number;

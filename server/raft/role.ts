@@ -1,5 +1,6 @@
 /** The four roles. Each holds its own state; a transition replaces the whole object (never field by field). */
 
+import type { CatchUp } from "./catch-up.ts";
 import type { Index, NodeId } from "./entry.ts";
 import type { Progress } from "./progress.ts";
 import type { ReadRounds } from "./read-rounds.ts";
@@ -40,6 +41,7 @@ export interface Leader {
   readonly kind: "leader";
   /** Of every member of the current configuration, the leader itself included. */
   readonly progress: Map<NodeId, Progress>;
+  readonly catchUp: CatchUp;
   readonly reads: ReadRounds;
   /** Reads that came before an entry of this term was committed (etcd issue 7331). */
   readonly earlyReads: { from: NodeId; requestId: number }[];

@@ -4,6 +4,7 @@
  */
 
 import type { Clock, Timer } from "../ports.ts";
+import { assert } from "../raft/assert.ts";
 import type { Index } from "../raft/entry.ts";
 import type { ChangeSink, RowChanged } from "../state-machine/changes.ts";
 import { ChangeHistory } from "./change-history.ts";
@@ -97,6 +98,13 @@ export class Watches implements ChangeSink {
 
   get historyBytes(): number {
     return this.#history.bytes;
+  }
+
+  /** Changes up to `revision` are not remembered any more; who had not read them yet is told. */
+  compact(revision: Index): void {
+    assert(revision <= this.#appliedIndex, "what is to come is not given up");
+    this.#history.compact(revision);
+    for (const watcher of this.#all) watcher.check();
   }
 
   /** Of the state as it is now, for the next process. */

@@ -146,6 +146,10 @@ export class SimDisk implements Disk {
     this.#directories.delete(path);
   }
 
+  removeLarge(path: string): void {
+    this.remove(path);
+  }
+
   syncDirectory(path: string): void {
     this.#before("syncDirectory", path);
     const kept: NameChange[] = [];
@@ -411,7 +415,11 @@ class SimFile implements DiskFile {
     this.#disk.truncate(this.#inode, { path: this.path, life: this.#life, bytes });
   }
 
+  writeBack(): void {}
+
   close(): void {}
+
+  closeLarge(): void {}
 }
 
 const lastPieceEnd = (offset: number): number => Math.floor(offset / pieceBytes) * pieceBytes;

@@ -332,7 +332,7 @@ class Simulation {
       if (!this.#mayLose(process, ...leftOut)) continue;
       leftOut.push(process);
       this.#leftOut.add(process.id);
-      if (process.life) process.kill(false);
+      if (process.life || process.newcomer) process.kill(false);
     }
     for (const process of this.#chosen) if (!process.life) process.start();
   }

@@ -163,12 +163,15 @@ export class Scene {
   }
 }
 
+const full = ({ path }: SqliteDatabase): SqliteError =>
+  new SqliteError(path, "SQLITE_FULL", "database or disk is full");
+
 function withFaults(real: SqliteDriver): SqliteDriver {
   const prepare = (database: SqliteDatabase, sql: string): SqliteStatement => {
     const statement = database.prepare(sql);
     const failWhereAsked = (): void => {
       if (failing.sql === null || !sql.startsWith(failing.sql)) return;
-      throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
+      throw full(database);
     };
     return {
       run: (...values) => {
@@ -189,7 +192,10 @@ function withFaults(real: SqliteDriver): SqliteDriver {
       const database = real.open(path);
       return {
         path: database.path,
-        exec: (sql) => database.exec(sql),
+        exec: (sql) => {
+          if (failing.sql !== null && sql.startsWith(failing.sql)) throw full(database);
+          database.exec(sql);
+        },
         prepare: (sql) => prepare(database, sql),
         close: () => database.close(),
       };
