@@ -10,16 +10,18 @@ export interface AdmissionLimits {
   readonly admissionDelayMs: number;
   /** How long they are watched before each decision. */
   readonly admissionIntervalMs: number;
-  /** So many at once are never refused, and of so few none waits for the others. */
+  /** So many at once are never refused. */
   readonly admissionInFlightMin: number;
 }
 
 export const admissionLimits: AdmissionLimits = {
   admissionDelayMs: 250,
   admissionIntervalMs: 250,
-  admissionInFlightMin: 16,
+  admissionInFlightMin: 64,
 };
 
+/** Of so few in flight none waits for the others. */
+const calmInFlight = 16;
 /** An interval with fewer answers says nothing, and is made longer. */
 const answersMin = 8;
 /** Intervals in a row with too long a delay before something is done: one may be a hiccup. */
@@ -153,10 +155,10 @@ export class AdmissionLimit {
   }
 
   #judge(elapsedMs: number): void {
-    const { admissionDelayMs, admissionInFlightMin } = this.#limits;
+    const { admissionDelayMs } = this.#limits;
     const delayMs = this.#smallestMs;
     this.#lastDelayMs = delayMs;
-    if (this.#most <= admissionInFlightMin) this.#ownMs = delayMs;
+    if (this.#most <= calmInFlight) this.#ownMs = delayMs;
     else this.#ownMs = Math.min(this.#ownMs, delayMs);
     const allowedMs = this.#ownMs + admissionDelayMs;
     if (delayMs > allowedMs) {

@@ -47,6 +47,8 @@ function isMeasured({ target }: Asked, lane: Lane, status: number): boolean {
 export class Admission {
   readonly #lanes: Readonly<Record<Lane, AdmissionLimit>>;
   readonly #pace: RefusalPace;
+  /** By the seconds they tell, which are few: refusals are made when there is no time for them. */
+  readonly #answers = { read: new Map<number, Answer>(), write: new Map<number, Answer>() };
 
   constructor(limits: AdmissionLimits, nowMs: number) {
     this.#lanes = {
@@ -68,11 +70,14 @@ export class Admission {
   /** What it is told, and how long it is to be left alone. */
   refused(lane: Lane, nowMs: number): Refused {
     const untilMs = this.#pace.refused(nowMs);
-    const retryAfterSeconds = Math.max(1, Math.ceil((untilMs - nowMs) / 1_000));
-    return {
-      answer: refusal({ ...failure, retryAfterSeconds }, { write: lane === "write" }),
-      untilMs,
-    };
+    const seconds = Math.max(1, Math.ceil((untilMs - nowMs) / 1_000));
+    const answers = this.#answers[lane];
+    let answer = answers.get(seconds);
+    if (answer === undefined) {
+      answer = refusal({ ...failure, retryAfterSeconds: seconds }, { write: lane === "write" });
+      answers.set(seconds, answer);
+    }
+    return { answer, untilMs };
   }
 
   /** It goes to the store; `ended` follows. */
