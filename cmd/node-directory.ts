@@ -10,6 +10,7 @@ import type { NodeId } from "../server/raft/entry.ts";
 import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import type { Disk } from "../storage/disk.ts";
+import { NoRoomForCopy } from "../storage/group-check.ts";
 import {
   createGroup,
   openGroup,
@@ -284,6 +285,13 @@ export async function explaining<T>(directory: string, run: () => Promise<T>): P
 
 /** What the disk says about something in a directory, as one line for a person. */
 function explained(directory: string, error: unknown): unknown {
+  if (error instanceof NoRoomForCopy) {
+    const megabytes = Math.ceil(error.bytes / 1e6);
+    const where = `${error.directory} has no room for a copy of ${error.path} (${megabytes} MB)`;
+    return new StartError(
+      `${where}, which has to be looked at; set TMPDIR to a directory that has`,
+    );
+  }
   const trouble = diskTrouble(error);
   if (!trouble) return error;
   const { path, what, code } = trouble;

@@ -24,8 +24,11 @@ import { systemClock, systemRandom } from "./system.ts";
 
 /** How long a bootstrap looks for nodes that have a cluster already. */
 const bootstrapWaitMs = 2_000;
-/** Between a change of the members and the end of connections that it makes unwelcome. */
-const partingMs = 20;
+/**
+ * Between a change of the members and the end of connections that it makes unwelcome: whoever is removed
+ * hears of it meanwhile, answers its clients, and ends by itself.
+ */
+const partingMs = 500;
 /** Warnings that are remembered, so that they are not repeated. */
 const warnedMax = 64;
 
@@ -50,6 +53,8 @@ export class Peers {
   #formation: Formation | null = null;
   /** Whom the log knows; before the cluster has formed, null. */
   #roster: Roster | null = null;
+  /** Changes whose time of parting is not over. */
+  #partings = 0;
   /** Who has told us that we belong to another cluster. */
   readonly #foreignTo = new Set<NodeId>();
   /** What was warned of since a peer was last connected. */
@@ -79,8 +84,14 @@ export class Peers {
   configurationChanged(now: Configurations): void {
     const roster = this.#roster;
     if (!roster) return;
+    const before = roster.addresses;
     roster.update(now);
-    systemClock.after(partingMs, () => {
+    const after = roster.addresses;
+    const isParting = [...before].some(([id, address]) => after.get(id) !== address);
+    if (isParting) this.#partings++;
+    systemClock.after(isParting ? partingMs : 0, () => {
+      if (isParting) this.#partings--;
+      if (this.#partings > 0) return;
       this.transport.readmit();
       this.#dialMembers(roster);
     });

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
 import { formatAddress } from "../server/address.ts";
+import { Admission } from "../server/admission.ts";
+import { admissionLimits } from "../server/admission-limit.ts";
 import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
@@ -94,6 +96,7 @@ class Server {
     source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
   });
   readonly #requests = new RequestCounts();
+  readonly #admission = new Admission(admissionLimits, systemClock.monotonicMs());
   #isMending = false;
   #mendings = 0;
 
@@ -121,7 +124,11 @@ class Server {
       self: config.nodeId,
       version,
       limits: config.limits,
-      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
+      otherLimits: {
+        ...shownHttp1Limits(this.#httpLimits),
+        ...admissionLimits,
+        promptLineBytesMax: lineBytesMax,
+      },
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#peers.transport.isConnected(peer),
@@ -231,6 +238,7 @@ class Server {
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      admission: this.#admission,
       limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
@@ -263,6 +271,7 @@ class Server {
     return nodeMetrics({
       status: answer.status,
       requests: this.#requests,
+      admission: this.#admission,
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),
@@ -305,6 +314,7 @@ class Server {
     const remembered = history.take(machine.digest());
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
+    const { clusterId } = formed;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
@@ -325,11 +335,12 @@ class Server {
       configurationChanged: (now) => {
         group.members.save(now.committed);
         this.#peers.configurationChanged(now);
+        if (!now.committed.retired.includes(incarnation)) return;
+        this.#retired(`the directory of node ${nodeId} was removed from cluster ${clusterId}`);
       },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
-    const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });

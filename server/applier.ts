@@ -186,8 +186,8 @@ export class Applier {
   /** Begins to make durable what is committed, or goes on with it. */
   #sync(): void {
     const { machine, disk, synced } = this.#options;
-    let outcome = machine.syncSome();
-    while (outcome === "full" && disk.foundFull("checkpoint")) outcome = machine.syncSome();
+    let outcome = machine.syncSome(disk.own === "ok");
+    while (outcome === "full" && disk.foundFull("checkpoint")) outcome = machine.syncSome(false);
     this.#isSyncing = outcome === "more";
     if (outcome === "more") return;
     // Where there was no room, what follows would only make the next one larger.

@@ -390,7 +390,8 @@ export class Node {
       this.#clusterRequests.tick();
       this.#membership.tick();
     });
-    this.#schedule();
+    // At once: to come back for it costs an idle node as much as all that it does.
+    if (!this.#isScheduled) this.#drain();
   }
 
   #drain(): void {
@@ -434,7 +435,9 @@ export class Node {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
-          this.#router.take(from, message.commands);
+          // Who is none of us any more would never hear what became of them.
+          if (this.#raft.isNamed(from, incarnation)) this.#router.take(from, message.commands);
+          else this.#router.refuse(from, "notLeader", message.commands);
           break;
         case "diskReport":
           if (!this.#raft.isNamed(from, incarnation)) break;

@@ -41,6 +41,7 @@ export function becomeLeader(raft: Raft): void {
   const leader: Leader = {
     kind: "leader",
     progress: new Map(),
+    parting: new Map(),
     catchUp: new CatchUp(raft.options.catchUpTickBytes ?? Infinity),
     reads: new ReadRounds(),
     earlyReads: [],
@@ -166,6 +167,7 @@ export function startTransfer(raft: Raft, leader: Leader, to: NodeId): boolean {
 }
 
 export function peerUnreachable(leader: Leader, peer: NodeId): void {
+  leader.parting.delete(peer);
   const progress = leader.progress.get(peer);
   if (progress?.flow.kind === "replicate") progress.becomeProbe();
 }
@@ -184,8 +186,15 @@ export function ownDiskAdvanced(raft: Raft, leader: Leader): void {
 /** Brings the followers' progress in line with the current configuration. */
 export function configurationChanged(raft: Raft, leader: Leader): void {
   const ids = new Set(raft.configuration.members.map((member) => member.id));
-  for (const id of leader.progress.keys()) if (!ids.has(id)) leader.progress.delete(id);
+  const through = raft.configurations.currentIndex;
+  for (const [id, progress] of leader.progress) {
+    if (ids.has(id)) continue;
+    leader.progress.delete(id);
+    const isHere = id !== raft.self && progress.flow.kind === "replicate";
+    if (isHere) leader.parting.set(id, { progress, through });
+  }
   for (const id of ids) {
+    leader.parting.delete(id);
     if (leader.progress.has(id)) continue;
     const next = index(raft.log.lastIndex + 1);
     // A newcomer counts as active, so that it is not the reason to step down before it could answer.
@@ -211,6 +220,12 @@ export function fillMessages(raft: Raft, leader: Leader): void {
   }
   for (const [id, progress] of leader.progress) {
     if (id !== raft.self) sendAppends(raft, leader, { id, progress });
+  }
+  for (const [id, { progress, through }] of leader.parting) {
+    // It is waited for, and will soon be cut off.
+    progress.commitWait = 0;
+    sendAppends(raft, leader, { id, progress });
+    if (progress.commitSent >= through) leader.parting.delete(id);
   }
 }
 
