@@ -368,14 +368,15 @@ export class Node {
       nowMs: this.#nowMs(),
       leaderlessMs: limits.leaderlessHoldMs,
       deadlineMs: limits.requestDeadlineMs,
+      hasLeader: this.#raft.leaderId !== null,
     };
     // What has arrived is older than this tick: a node that stalled hears its leader first.
     this.#guarded(() => {
       this.#stepInbox();
       this.#raft.tick();
       this.#router.tick();
-      this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
-      this.#reads.expire(times);
+      this.#writes.expire(times);
+      this.#reads.tick(times);
       if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
       this.#applier.tick(times.nowMs);
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
