@@ -20,31 +20,38 @@ export interface BackgroundCheckOptions {
 
 export class BackgroundChecks {
   readonly #options: BackgroundCheckOptions;
-  readonly #timers: Timer[];
+  readonly #scrubber: Timer;
+  #verifier: Timer;
   /** Bytes read beyond what the time that has passed allows. */
   #debt = 0;
-  #restsUntilMs = 0;
 
   constructor(options: BackgroundCheckOptions) {
     const { clock } = options;
     this.#options = options;
-    this.#timers = [
-      clock.every(logEveryMs, () => this.#guarded(() => void options.log.scrub())),
-      clock.every(stateEveryMs, () => this.#guarded(() => this.#verify())),
-    ];
+    this.#scrubber = clock.every(logEveryMs, () => this.#guarded(() => void options.log.scrub()));
+    this.#verifier = this.#verifyAfter(stateEveryMs);
   }
 
   stop(): void {
-    for (const timer of this.#timers) timer.cancel();
+    this.#scrubber.cancel();
+    this.#verifier.cancel();
+  }
+
+  #verifyAfter(ms: number): Timer {
+    return this.#options.clock.after(ms, () => {
+      this.#verifier = this.#verifyAfter(stateEveryMs);
+      this.#guarded(() => this.#verify());
+    });
   }
 
   #verify(): void {
-    const { clock, machine } = this.#options;
     this.#debt = Math.max(0, this.#debt - stateBytesMax);
-    if (this.#debt > 0 || clock.monotonicMs() < this.#restsUntilMs) return;
-    const { bytes, isEnd } = machine.verify(stateBytesMax);
+    if (this.#debt > 0) return;
+    const { bytes, isEnd } = this.#options.machine.verify(stateBytesMax);
     this.#debt = bytes;
-    if (isEnd) this.#restsUntilMs = clock.monotonicMs() + stateRestMs;
+    if (!isEnd) return;
+    this.#verifier.cancel();
+    this.#verifier = this.#verifyAfter(stateRestMs);
   }
 
   #guarded(run: () => void): void {

@@ -4,11 +4,13 @@ import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
 import { formatAddress } from "../server/address.ts";
+import { Admission } from "../server/admission.ts";
+import { admissionLimits } from "../server/admission-limit.ts";
 import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
-import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
+import { shownHttp1Limits, type Http1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
@@ -71,10 +73,7 @@ class Server {
   readonly #log: Log;
   readonly #client: NodeClient;
   readonly #peers: Peers;
-  readonly #httpLimits = {
-    ...http1Limits,
-    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
-  };
+  readonly #httpLimits: Http1Limits;
   #directory: NodeDirectory | null = null;
   #node: Node | null = null;
   #listener: Listener | null = null;
@@ -97,11 +96,15 @@ class Server {
     source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
   });
   readonly #requests = new RequestCounts();
+  readonly #admission = new Admission(admissionLimits, systemClock.monotonicMs());
   #isMending = false;
   #mendings = 0;
 
   constructor(config: NodeConfig) {
     this.#config = config;
+    const { httpLimits } = config;
+    const connectionsMax = connectionsWithin(httpLimits.connectionsMax);
+    this.#httpLimits = { ...httpLimits, connectionsMax };
     this.#log = createLog({
       level: config.logLevel,
       format: config.logFormat,
@@ -121,7 +124,11 @@ class Server {
       self: config.nodeId,
       version,
       limits: config.limits,
-      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
+      otherLimits: {
+        ...shownHttp1Limits(this.#httpLimits),
+        ...admissionLimits,
+        promptLineBytesMax: lineBytesMax,
+      },
       clock: systemClock,
       plan: config.plan,
       isConnected: (peer) => this.#peers.transport.isConnected(peer),
@@ -231,6 +238,7 @@ class Server {
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      admission: this.#admission,
       limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
@@ -263,6 +271,7 @@ class Server {
     return nodeMetrics({
       status: answer.status,
       requests: this.#requests,
+      admission: this.#admission,
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),

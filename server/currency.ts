@@ -6,6 +6,11 @@ import type { Index, NodeId } from "./raft/entry.ts";
 /** Questions that wait for an answer; older ones are forgotten, which only makes the state look older. */
 const questionsMax = 64;
 
+/** Once somebody has wanted to know the age, it is kept small for so long. */
+const wantedForMs = 10_000;
+/** While nobody does, it is asked so much more seldom: each question is a round of messages. */
+const unwantedFactor = 5;
+
 /**
  * It asks for read indexes, as linearizable reads do: what was acknowledged before the question stands
  * at or before the index that answers it. So the state was the newest when the *question* was asked,
@@ -22,6 +27,7 @@ export class Currency {
   /** Answered, and not applied that far. */
   #ahead: { readonly askedMs: number; readonly readIndex: Index }[] = [];
   #lastAskedMs = -Infinity;
+  #wantedMs = -Infinity;
   #currentMs: number | null = null;
 
   constructor(nowMs: () => number) {
@@ -40,12 +46,15 @@ export class Currency {
 
   /** Null: this node has never known. */
   get ageMs(): number | null {
+    this.#wantedMs = this.#nowMs();
     return this.#currentMs === null ? null : this.#nowMs() - this.#currentMs;
   }
 
-  /** Nothing was asked for so long. */
+  /** Nothing was asked for so long; for longer, where the age interests nobody. */
   isDue(afterMs: number): boolean {
-    return this.#nowMs() - this.#lastAskedMs >= afterMs;
+    const nowMs = this.#nowMs();
+    const isWanted = nowMs - this.#wantedMs < wantedForMs;
+    return nowMs - this.#lastAskedMs >= (isWanted ? afterMs : unwantedFactor * afterMs);
   }
 
   /** Before the question leaves. */

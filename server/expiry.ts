@@ -26,30 +26,40 @@ export interface ExpiryOptions {
 }
 
 /**
- * Entries that are on their way at a time while very many rows are due: what one waits for, the disks
- * and the followers, the others wait for as well. More would be applied in one go, and other work wait.
+ * While very many rows are due, several entries are on their way together: what one waits for, the disks
+ * and the followers, the others wait for as well. They are applied in one go, though, and whoever writes or reads
+ * meanwhile waits for one such round and is in the next: so they are as many as keep it this short.
  */
-const underWayMax = 3;
+const underWayMax = 6;
+const fastRoundMs = 25;
+const slowRoundMs = 40;
 
 export class Expiry {
   readonly #options: ExpiryOptions;
   #underWay = 0;
+  /** Entries of a round; one, until it is known that there are more rows than it lets go. */
+  #roundMax = 1;
+  #roundBeganMs = 0;
+  /** All entries of the round have let go what they may: there is more. */
+  #isFull = false;
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
   }
 
   tick(): void {
-    // One alone, until it is known that there are more rows than it lets go.
-    if (this.#underWay === 0) this.#proposeWhereDue();
+    if (this.#underWay > 0) return;
+    this.#roundMax = 1;
+    this.#begin();
   }
 
-  #proposeMore(): void {
-    while (this.#underWay < underWayMax && this.#proposeWhereDue());
+  #begin(): void {
+    this.#isFull = true;
+    this.#roundBeganMs = this.#options.nowMs();
+    while (this.#underWay < this.#roundMax && this.#isDue() && this.#propose());
   }
 
-  /** Whether there was a reason, and room. */
-  #proposeWhereDue(): boolean {
+  #isDue(): boolean {
     const { machine, raft, logTime } = this.#options;
     const { nextDeadlineMs } = machine;
     const { role } = raft;
@@ -57,20 +67,27 @@ export class Expiry {
     if (role.kind !== "leader" || role.transfer !== null) return false;
     const timeMs = logTime.nowMs(role.logTimeMs);
     // Whole milliseconds are written down: one that has just begun is not over.
-    const isDue = nextDeadlineMs < timeMs;
-    return (isDue || timeMs - machine.applied.appliedTimeMs >= stampEveryMs) && this.#propose();
+    return nextDeadlineMs < timeMs || timeMs - machine.applied.appliedTimeMs >= stampEveryMs;
   }
 
   #propose(): boolean {
     const { writes, nowMs, added } = this.#options;
     const isAdded = writes.add(command, nowMs(), (answer) => {
       this.#underWay--;
-      if (!answer.ok || answer.result.op !== "expired") return;
-      if (answer.result.keys.length >= expiredPerEntry) this.#proposeMore();
+      const keys = answer.ok && answer.result.op === "expired" ? answer.result.keys : [];
+      this.#isFull &&= keys.length >= expiredPerEntry;
+      if (this.#underWay === 0 && this.#isFull) this.#goOn();
     });
     if (!isAdded) return false;
     this.#underWay++;
     added();
     return true;
+  }
+
+  #goOn(): void {
+    const tookMs = this.#options.nowMs() - this.#roundBeganMs;
+    if (tookMs < fastRoundMs) this.#roundMax = Math.min(underWayMax, this.#roundMax + 1);
+    else if (tookMs > slowRoundMs) this.#roundMax = Math.max(1, this.#roundMax - 1);
+    this.#begin();
   }
 }

@@ -67,8 +67,10 @@ export class HttpSessions implements SessionPort {
     const answer = await this.#ask({ method: "GET", path: `/v1/leases/${lease}` }, { signal });
     if ("ok" in answer) return answer;
     const { ttlMs, remainingMs } = jsonOf(answer) ?? {};
-    if (typeof ttlMs !== "number" || typeof remainingMs !== "number") return notOurs;
-    return { ok: true, ttlMs, remainingMs } as const;
+    const revision = revisionOf(answer);
+    const isOurs = typeof ttlMs === "number" && typeof remainingMs === "number";
+    if (!isOurs || revision === undefined) return notOurs;
+    return { ok: true, ttlMs, remainingMs, revision } as const;
   }
 
   async revokeLease(lease: number, options?: SessionWrite) {
@@ -118,8 +120,10 @@ export class HttpSessions implements SessionPort {
     const answer = await this.#ask({ method: "GET", path }, { signal });
     if ("ok" in answer) return answer;
     const { holder, waiting } = jsonOf(answer) ?? {};
-    if (typeof holder !== "object" || typeof waiting !== "number") return notOurs;
-    return { ok: true, holder: holder as Holder | null, waiting } as const;
+    const revision = revisionOf(answer);
+    const isOurs = typeof holder === "object" && typeof waiting === "number";
+    if (!isOurs || revision === undefined) return notOurs;
+    return { ok: true, holder: holder as Holder | null, waiting, revision } as const;
   }
 
   async leader(name: string, { signal }: SessionRead = {}) {
@@ -127,7 +131,9 @@ export class HttpSessions implements SessionPort {
     const answer = await this.#ask({ method: "GET", path }, { signal });
     if ("ok" in answer) return answer;
     const leader = leaderOfJson(jsonOf(answer)?.["leader"]);
-    return leader === undefined ? notOurs : ({ ok: true, leader } as const);
+    const revision = revisionOf(answer);
+    if (leader === undefined || revision === undefined) return notOurs;
+    return { ok: true, leader, revision } as const;
   }
 
   watchLeaders(

@@ -4,7 +4,7 @@ import type { Answer } from "./answer.ts";
 import type { ClientPort } from "./client-port.ts";
 import { durationForm } from "./duration.ts";
 import { Fields, reading } from "./json-fields.ts";
-import { bareIn, jsonAnswer, jsonIn, type JsonCall } from "./json-routes.ts";
+import { bareIn, jsonAnswer, jsonIn, readAnswer, type JsonCall } from "./json-routes.ts";
 import { pathOf } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { refusal } from "./problem.ts";
@@ -42,7 +42,8 @@ export async function answerLease(call: JsonCall, store: ClientPort): Promise<An
   const isPath = rest.length === 0 && (action === undefined || action === "keepalive");
   if (!Number.isSafeInteger(lease) || !isPath) {
     const detail = "the path is /v1/leases/ID or /v1/leases/ID/keepalive";
-    return refusal({ ok: false, code: "not_found", detail }, asWrite);
+    const write = head.method !== "GET" && head.method !== "HEAD";
+    return refusal({ ok: false, code: "not_found", detail }, { write });
   }
   if (action === "keepalive") {
     if (head.method !== "POST") return methodNotAllowed(head.method, "POST");
@@ -64,8 +65,8 @@ async function show({ target }: JsonCall, lease: number, store: ClientPort): Pro
   if (!parsed.ok) return refusal(parsed);
   const answer = await store.sessions.lease(lease);
   if (!answer.ok) return refusal(answer);
-  const { ttlMs, remainingMs } = answer;
-  return jsonAnswer(200, { id: lease, ttlMs, remainingMs });
+  const { ttlMs, remainingMs, revision } = answer;
+  return readAnswer({ id: lease, ttlMs, remainingMs }, revision);
 }
 
 async function keepAlive(call: JsonCall, lease: number, store: ClientPort): Promise<Answer> {

@@ -391,7 +391,8 @@ export class Node {
       this.#clusterRequests.tick();
       this.#membership.tick();
     });
-    this.#schedule();
+    // At once: to come back for it costs an idle node as much as all that it does.
+    if (!this.#isScheduled) this.#drain();
   }
 
   #drain(): void {

@@ -9,7 +9,7 @@ import { durationForm } from "./duration.ts";
 import { leaderJson } from "./leader-json.ts";
 import { watchLeaders } from "./leader-watch.ts";
 import { Fields, reading } from "./json-fields.ts";
-import { bareIn, jsonAnswer, jsonIn, type JsonCall } from "./json-routes.ts";
+import { bareIn, jsonAnswer, jsonIn, readAnswer, type JsonCall } from "./json-routes.ts";
 import { decodedPath, pathOf, queryOf } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { defaultLimits } from "./limits.ts";
@@ -120,12 +120,12 @@ async function show(call: Named, store: ClientPort): Promise<Answer | Response> 
   if (isElection) {
     const answer = await store.sessions.leader(call.name);
     if (!answer.ok) return refusal(answer);
-    return jsonAnswer(200, { leader: leaderJson(answer.leader) });
+    return readAnswer({ leader: leaderJson(answer.leader) }, answer.revision);
   }
   const answer = await store.sessions.lockHolder(call.name);
   if (!answer.ok) return refusal(answer);
-  const { holder, waiting } = answer;
-  return jsonAnswer(200, { name: call.name, holder, waiting });
+  const { holder, waiting, revision } = answer;
+  return readAnswer({ name: call.name, holder, waiting }, revision);
 }
 
 // ------------------------------------------------------------------ leaving and changing

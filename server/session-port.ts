@@ -30,6 +30,11 @@ export type EnterAnswer = Result<{ readonly token: number; readonly lease: numbe
 export type LeaseAnswer = Result<{ readonly ttlMs: number; readonly revision: Index }>;
 export type RevisionAnswer = Result<{ readonly revision: Index }>;
 
+/** As of that revision, linearizably. */
+interface Seen {
+  readonly revision: Index;
+}
+
 export interface Holder {
   readonly token: number;
   readonly lease: number | undefined;
@@ -56,7 +61,7 @@ export interface SessionPort {
   lease(
     lease: number,
     options?: SessionRead,
-  ): Promise<Result<{ readonly ttlMs: number; readonly remainingMs: number }>>;
+  ): Promise<Result<Seen & { readonly ttlMs: number; readonly remainingMs: number }>>;
   /** Deletes its keys. */
   revokeLease(
     lease: number,
@@ -67,8 +72,11 @@ export interface SessionPort {
   lockHolder(
     name: string,
     options?: SessionRead,
-  ): Promise<Result<{ readonly holder: Holder | null; readonly waiting: number }>>;
-  leader(name: string, options?: SessionRead): Promise<Result<{ readonly leader: Leader | null }>>;
+  ): Promise<Result<Seen & { readonly holder: Holder | null; readonly waiting: number }>>;
+  leader(
+    name: string,
+    options?: SessionRead,
+  ): Promise<Result<Seen & { readonly leader: Leader | null }>>;
   /** Who leads now, and everyone who comes to lead; whoever led between two looks is left out. */
   watchLeaders(
     name: string,

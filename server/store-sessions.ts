@@ -84,8 +84,8 @@ export class StoreSessions implements SessionPort {
     const answer = await this.#store.get(leaseKey(lease), options);
     if (!answer.ok) return answer;
     if (answer.row === null) return leaseGone(lease);
-    const { value, ttlMs: remainingMs = 0 } = answer.row;
-    return { ok: true, ttlMs: Number(integerOfBytes(value)), remainingMs } as const;
+    const { value, ttlMs: remainingMs = 0, revision } = answer.row;
+    return { ok: true, ttlMs: Number(integerOfBytes(value)), remainingMs, revision } as const;
   }
 
   async revokeLease(lease: number, options: SessionWrite = {}) {
@@ -167,18 +167,20 @@ export class StoreSessions implements SessionPort {
     const listed = await this.#store.list({ ...options, prefix, limit: 1 });
     if (!listed.ok) return listed;
     const [first] = listed.rows;
-    const { revision: minRevision } = listed;
-    const counted = await this.#store.count({ ...options, prefix, level: "local", minRevision });
+    const { revision } = listed;
+    const newest = { ...options, level: "local", minRevision: revision } as const;
+    const counted = await this.#store.count({ ...newest, prefix });
     if (!counted.ok) return counted;
     const waiting = Math.max(0, counted.count - 1);
     const holder = first === undefined ? null : { token: first.createRevision, lease: first.lease };
-    return { ok: true, holder, waiting } as const;
+    return { ok: true, holder, waiting, revision } as const;
   }
 
   async leader(name: string, options: SessionRead = {}) {
     const prefix = queuePrefix(queueOf({ kind: "election", name }));
     const listed = await this.#store.list({ ...options, prefix, limit: 1 });
-    return listed.ok ? ({ ok: true, leader: leaderIn(listed.rows) } as const) : listed;
+    if (!listed.ok) return listed;
+    return { ok: true, leader: leaderIn(listed.rows), revision: listed.revision } as const;
   }
 
   async watchLeaders(

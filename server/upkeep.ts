@@ -57,6 +57,10 @@ export class Upkeep {
   #syncedIndex = index(0);
   /** The index applied last, and since when it is that. */
   #idle = { index: index(0), sinceMs: 0 };
+  /** What the last look at the log went by. */
+  #compacted: Pick<CompactionBounds, "syncedIndex" | "pinnedIndex" | "matchIndex"> & {
+    readonly lastIndex: Index;
+  } = { lastIndex: index(0), syncedIndex: index(0), pinnedIndex: null, matchIndex: null };
 
   constructor(options: UpkeepOptions) {
     const { clock, limits, network, snapshots, warn } = options;
@@ -207,6 +211,7 @@ export class Upkeep {
   }
 
   #compact(): void {
+    if (!this.#isThereNews()) return;
     const { log } = this.#options;
     const bounds = this.#bounds();
     const wanted = this.#wantedIndex();
@@ -216,6 +221,25 @@ export class Upkeep {
     const target = Math.max(given, Math.min(wanted, neededFrom(bounds)));
     if (target >= log.firstIndex) log.compact(index(Math.min(target, this.#syncedIndex)));
     if (this.#wanted.length > 0) this.#answerWanted();
+  }
+
+  /** Otherwise nothing can have become superfluous; and to look, the database has to be asked. */
+  #isThereNews(): boolean {
+    const before = this.#compacted;
+    const now = {
+      lastIndex: this.#options.log.lastIndex,
+      syncedIndex: this.#syncedIndex,
+      pinnedIndex: this.#sender.pinnedIndex,
+      matchIndex: this.#slowestMatch(),
+    };
+    this.#compacted = now;
+    return (
+      this.#wanted.length > 0 ||
+      before.lastIndex !== now.lastIndex ||
+      before.syncedIndex !== now.syncedIndex ||
+      before.pinnedIndex !== now.pinnedIndex ||
+      before.matchIndex !== now.matchIndex
+    );
   }
 
   #wantedIndex(): number {

@@ -36,7 +36,7 @@ const table = "changes";
 /** Bytes of keys and values in a chunk; a single larger row still goes. */
 const chunkBytes = 128 << 10;
 /** More than a history may have: nothing is read of it. */
-const fileBytesMax = 128 << 20;
+const fileBytesMax = 512 << 20;
 
 export class HistoryFile {
   readonly #options: HistoryFileOptions;

@@ -277,10 +277,11 @@ export class KeyValueStore implements StateMachine {
     return appliedIndex;
   }
 
-  syncSome(): Index | "more" | "full" {
+  syncSome(hasRoom = true): Index | "more" | "full" {
     assert(!this.#isInTransaction, "a transaction is ended before it is synced");
     try {
-      if (this.#sync.goOn() === "more") return "more";
+      const isMoreToCome = this.uncommittedBytes > 0;
+      if (this.#sync.goOn(hasRoom && isMoreToCome) === "more") return "more";
     } catch (error) {
       if (isFull(error)) return "full";
       throw asDamage(this.#database.path, error);

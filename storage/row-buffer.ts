@@ -59,7 +59,7 @@ export class RowBuffer {
 
   #arrange(): void {
     if (this.#recent.length === 0) return;
-    let run = this.#recent.sort(compareKeys);
+    let run = sorted(this.#recent);
     this.#recent = [];
     for (let last = this.#runs.at(-1); last && last.length < 2 * run.length;) {
       run = merged(last, run);
@@ -106,6 +106,16 @@ function placeOf(key: string, run: readonly string[]): number {
   }
   return from;
 }
+
+/**
+ * The order of UTF-16 is that of the keys unless there are surrogates and what they have to come behind;
+ * and that the runtime sorts by itself, in a tenth of the time.
+ */
+function sorted(keys: string[]): string[] {
+  return keys.some((key) => beyondSurrogates.test(key)) ? keys.sort(compareKeys) : keys.sort();
+}
+
+const beyondSurrogates = /[\ue000-\uffff]/;
 
 function merged(a: readonly string[], b: readonly string[]): string[] {
   const run: string[] = [];

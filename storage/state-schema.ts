@@ -223,9 +223,13 @@ export const isIndexed = (database: SqliteDatabase): boolean =>
   database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_kv_1'").get() !==
   null;
 
-/** Before anything else is done with a file: in one that has tables already it changes nothing. */
+/**
+ * Before anything is written to a new file. Of an older one the mode cannot be changed any more, but to set
+ * it would be a write at every start, for which a full disk has no room.
+ */
 export function makeShrinkable(database: SqliteDatabase): void {
-  database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+  const pages = database.prepare("PRAGMA main.page_count").get()?.["page_count"];
+  if (pages === 0) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
 }
 
 /** In one transaction, so that a crash leaves an empty file or a whole one. */

@@ -1,7 +1,8 @@
 /**
  * Makes committed transactions durable while the loop goes on: SQLite's checkpoint, with the two syncs
  * it would wait for taken out and left to other threads. First the write-ahead log is synced, then its
- * pages are copied into the database file, then that is synced, and only then the log is cut.
+ * pages are copied into the database file, then that is synced, and only then the log is cut, or written
+ * over from its beginning.
  */
 
 import { closeSync, fdatasync, fdatasyncSync, openSync } from "node:fs";
@@ -40,8 +41,12 @@ export class StateSync {
     return this.#step !== null;
   }
 
-  /** Goes on where that can be done without waiting. Throws what a sync failed with. */
-  goOn(): "more" | "done" {
+  /**
+   * Goes on where that can be done without waiting. Throws what a sync failed with. `keepsFile`: what
+   * comes next writes over the log instead of making it anew. To cut some megabytes off a file and to
+   * allocate them again stops the loop for longer than all else that is done here.
+   */
+  goOn(keepsFile: boolean): "more" | "done" {
     const step = this.#step;
     if (step === null) {
       if (walBytes(this.#database.path) === 0) return "done";
@@ -58,8 +63,9 @@ export class StateSync {
         this.#step = { name: "database", flush: new Flush(this.#file) };
         return "more";
       case "database":
+        this.#step = null;
         // Nothing is left to copy, and so nothing to sync.
-        this.run();
+        if (!keepsFile) this.run();
         return "done";
       default:
         return unreachable(step);

@@ -108,9 +108,9 @@ export interface StateMachine {
   /**
    * The same of what is committed, without waiting for the disk: it is called again and again until it
    * says how far that is. In between nothing is committed, or the sync waited for after all. Not while
-   * `isCommitting`.
+   * `isCommitting`. Without `hasRoom` the disk gets back at once what the sync has made superfluous.
    */
-  syncSome(): Index | "more" | "full";
+  syncSome(hasRoom?: boolean): Index | "more" | "full";
   /**
    * Commits first ("full": it could not). Takes no longer for much data than for little. One view at a
    * time ("busy": there is one).

@@ -1,86 +1,109 @@
-/** Applying beside a checkpoint that takes its time. */
+/** What is committed is applied in turns that are bounded by the rows that change, not by bytes. */
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { Applier } from "../../server/applier.ts";
-import type { DiskWatch } from "../../server/disk-watch.ts";
+import { Applier, type ApplierOptions } from "../../server/applier.ts";
 import { defaultLimits } from "../../server/limits.ts";
-import { index, type Entry, type Index } from "../../server/raft/entry.ts";
-import type { Raft } from "../../server/raft/raft.ts";
-import type { StateMachine } from "../../server/state-machine/port.ts";
+import { index, term, type Entry } from "../../server/raft/entry.ts";
+import type { CommandResult } from "../../server/state-machine/command.ts";
+import { expiredPerEntry } from "../../server/state-machine/deadlines.ts";
 
-const limits = { ...defaultLimits, commitBytes: 100, checkpointBytes: 1_000 };
+const noBytes = new Uint8Array();
 
-/** Entries of ten bytes, one at a time and without end; a transaction is as large as what is in it. */
-function endless(syncSome: () => Index | "more") {
-  let applied = 0;
-  const machine = {
-    uncommittedBytes: 0,
-    unsyncedBytes: 0,
-    isCommitting: false,
-    shrinkSome: (_bytesMax: number): number => 0,
-    apply(entries: readonly Entry[]) {
-      applied += entries.length;
-      this.uncommittedBytes += 10;
-      this.unsyncedBytes += 10;
-      return entries.map(() => null);
-    },
-    commitSome() {
-      this.uncommittedBytes = 0;
-      return "done";
-    },
-    syncSome,
-  };
-  const log = { appliedIndex: 0, commitIndex: Infinity, stableIndex: Infinity };
-  const raft = {
-    log,
-    toApply: () => [{ index: index(applied + 1) }],
-    applied: () => {},
-  };
-  const applier = new Applier({
-    machine: machine as unknown as StateMachine,
-    raft: raft as unknown as Raft,
-    disk: { own: "ok", foundRoom: () => {} } as unknown as DiskWatch,
-    limits,
-    answer: () => {},
-    synced: () => {
-      machine.unsyncedBytes = machine.uncommittedBytes;
-    },
-  });
-  return { applier, machine, applied: () => applied };
+/** So many committed entries, each with this result. */
+class Scene {
+  readonly applier: Applier;
+  readonly answered: number[] = [];
+  appliedIndex = 0;
+  /** Of the log. */
+  reads = 0;
+
+  constructor(count: number, result: CommandResult | null) {
+    const log = {
+      commitIndex: count,
+      stableIndex: count,
+      appliedIndex: (): number => this.appliedIndex,
+    };
+    const raft = {
+      toApply: () => {
+        this.reads++;
+        return this.#entries(count);
+      },
+      applied: (at: number) => void (this.appliedIndex = at),
+      get log() {
+        return { ...log, appliedIndex: log.appliedIndex(), pendingSnapshot: null };
+      },
+    };
+    const machine = {
+      apply: (entries: readonly Entry[]) => entries.map(() => result),
+      isCommitting: false,
+      uncommittedBytes: 0,
+      unsyncedBytes: 0,
+      commitSome: () => "done",
+    };
+    this.applier = new Applier({
+      machine,
+      raft,
+      limits: defaultLimits,
+      disk: { own: "ok", foundRoom() {} },
+      answer: (entries: readonly Entry[]) =>
+        this.answered.push(...entries.map((each) => each.index)),
+      synced() {},
+    } as unknown as ApplierOptions);
+  }
+
+  #entries(count: number): Entry[] {
+    const left = Array.from(
+      { length: count - this.appliedIndex },
+      (_, at) => this.appliedIndex + at + 1,
+    );
+    return left.map((at) => {
+      return { index: index(at), term: term(1), kind: "command", timeMs: 0, data: noBytes };
+    });
+  }
+
+  /** Entries of each turn until all are applied. */
+  turns(): number[] {
+    const found: number[] = [];
+    for (let more = true; more;) {
+      const before = this.appliedIndex;
+      more = this.applier.run() === "more";
+      found.push(this.appliedIndex - before);
+    }
+    return found;
+  }
 }
 
-test("whoever applies faster than the disk syncs waits for it, and goes on then", () => {
-  let isSynced = false;
-  const { applier, machine, applied } = endless(() => (isSynced ? index(1) : "more"));
-  let runs = 0;
-  while (applier.run() === "more") assert.ok(++runs < 1_000, "it waits");
-  assert.ok(machine.unsyncedBytes >= 4_000 && machine.unsyncedBytes < 4_100);
-  applier.tick(25);
-  assert.is(applier.run(), "done", "the sync is not over");
-  isSynced = true;
-  applier.tick(50);
-  const before = applied();
-  assert.is(applier.run(), "more");
-  assert.ok(applied() > before);
+const expired: CommandResult = {
+  op: "expired",
+  keys: Array.from({ length: expiredPerEntry }, (_, at) => `${at}`),
+};
+
+test("entries that let very many rows go are spread over turns", () => {
+  const scene = new Scene(250, expired);
+  const turns = scene.turns();
+  assert.ok(Math.max(...turns) <= 8, `${Math.max(...turns)} entries in a turn`);
+  assert.equal(
+    scene.answered,
+    Array.from({ length: 250 }, (_, at) => at + 1),
+  );
 });
 
-test("what is given back of the file is cut off by a checkpoint, on the way and at the end", () => {
-  const state = { freeBytes: 2.5 * limits.shrinkBytes };
-  let syncs = 0;
-  const { applier, machine } = endless(() => {
-    syncs++;
-    return index(1);
-  });
-  machine.shrinkSome = (bytesMax) => {
-    const bytes = Math.min(state.freeBytes, bytesMax);
-    state.freeBytes -= bytes;
-    return bytes;
-  };
-  for (let ms = 25; state.freeBytes > 0; ms += 25) applier.tick(ms);
-  assert.is(syncs, 2);
-  for (let ms = 1; ms < 5; ms++) applier.tick(ms);
-  assert.is(syncs, 3);
+test("so are deletes of ranges, and a single large one is a turn of its own", () => {
+  const deleted: CommandResult = {
+    op: "transaction",
+    succeeded: true,
+    results: [{ op: "deleteRange", deleted: 10_000 }],
+    revision: index(1),
+  } as unknown as CommandResult;
+  assert.ok(Math.max(...new Scene(20, deleted).turns()) <= 4);
+});
+
+test("entries of one row each go by thousands", () => {
+  const put: CommandResult = { op: "put", created: true, revision: index(1) };
+  const scene = new Scene(10_000, put);
+  assert.equal(scene.turns(), [2_000, 2_000, 2_000, 2_000, 2_000]);
+  assert.is(scene.reads, 1, "what is left of what was read is not read again");
 });
 
 test.run();

@@ -44,6 +44,27 @@ test("a late answer to an old question does not make the state older again", () 
   assert.is(currency.ageMs, 0);
 });
 
+test("what nobody wants to know is asked a fifth as often, and soon again once somebody does", () => {
+  const { currency, pass } = clocked();
+  currency.asked(1);
+  pass(999);
+  assert.is(currency.isDue(200), false);
+  void currency.ageMs;
+  assert.is(currency.isDue(200), true);
+  currency.asked(2);
+  pass(199);
+  assert.is(currency.isDue(200), false);
+  pass(1);
+  assert.is(currency.isDue(200), true);
+  currency.asked(3);
+  pass(10_000);
+  currency.asked(4);
+  pass(200);
+  assert.is(currency.isDue(200), false);
+  pass(800);
+  assert.is(currency.isDue(200), true);
+});
+
 test("an answer to a question that nobody asked says nothing", () => {
   const { currency } = clocked();
   currency.confirmed(1, index(0));

@@ -13,6 +13,7 @@ class Scene {
   dueCount: number;
   entries = 0;
   waitingMax = Infinity;
+  nowMs = 0;
 
   constructor(dueCount: number) {
     this.dueCount = dueCount;
@@ -33,7 +34,7 @@ class Scene {
           return true;
         },
       },
-      nowMs: () => 0,
+      nowMs: () => this.nowMs,
       added: () => void this.entries++,
     } as unknown as ExpiryOptions);
   }
@@ -68,18 +69,44 @@ test("few rows take one entry", () => {
   assert.equal([scene.entries, scene.underWay], [1, 0]);
 });
 
-test("while very many are due, the next entries do not wait for one another", () => {
-  const scene = new Scene(100 * expiredPerEntry);
+/** Entries of each round until nothing is due, where a round takes so long. */
+function rounds(scene: Scene, roundMs: (entries: number) => number): number[] {
+  const found: number[] = [];
   scene.expiry.tick();
-  assert.is(scene.underWay, 1);
-  scene.apply();
-  assert.is(scene.underWay, 3);
   while (scene.underWay > 0) {
-    assert.ok(scene.underWay <= 3);
-    scene.apply();
+    const entries = scene.underWay;
+    found.push(entries);
+    scene.nowMs += roundMs(entries);
+    for (let at = 0; at < entries; at++) {
+      scene.expiry.tick();
+      scene.apply();
+    }
   }
-  assert.is(scene.dueCount, 0);
-  assert.ok(scene.entries <= 100 + 2, `${scene.entries}`);
+  return found;
+}
+
+test("while very many are due, as many entries go together as keep a round short", () => {
+  const fast = rounds(new Scene(100 * expiredPerEntry), () => 5);
+  assert.equal(fast.slice(0, 7), [1, 2, 3, 4, 5, 6, 6]);
+  assert.ok(fast.length < 25, `${fast.length} rounds`);
+  const slow = rounds(new Scene(20 * expiredPerEntry), () => 100);
+  assert.equal(
+    slow,
+    Array.from({ length: 20 }, () => 1),
+  );
+  const some = rounds(new Scene(100 * expiredPerEntry), (entries) => 10 + 8 * entries);
+  assert.equal(some.slice(0, 4), [1, 2, 2, 2]);
+  // One that was fast becomes slow.
+  let done = 0;
+  const less = rounds(new Scene(30 * expiredPerEntry), () => (done++ < 3 ? 5 : 50));
+  assert.equal(less.slice(0, 7), [1, 2, 3, 4, 3, 2, 1]);
+});
+
+test("after a burst it begins with one again", () => {
+  const scene = new Scene(20 * expiredPerEntry);
+  assert.ok(Math.max(...rounds(scene, () => 5)) > 3);
+  scene.dueCount = 10 * expiredPerEntry;
+  assert.is(rounds(scene, () => 5)[0], 1);
 });
 
 test("entries that fail, or find no room, are asked for again", () => {
@@ -87,8 +114,10 @@ test("entries that fail, or find no room, are asked for again", () => {
   scene.waitingMax = 2;
   scene.expiry.tick();
   scene.apply();
+  scene.apply();
+  scene.apply();
   assert.is(scene.underWay, 2);
-  scene.fail();
+  scene.apply();
   scene.fail();
   assert.is(scene.underWay, 0);
   scene.expiry.tick();

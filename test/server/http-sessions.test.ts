@@ -14,7 +14,13 @@ async function scene() {
   store.beginWatches(systemClock);
   const listener = await listen(listenOptions(store));
   const { sessions } = new HttpClient([`http://127.0.0.1:${listener.port}`]);
-  return { store, sessions, close: () => listener.close(0) };
+  // No timer of the server keeps a process alive, and the last connection may be one that just ends.
+  const alive = setInterval(() => {}, 1_000);
+  const close = async (): Promise<void> => {
+    await listener.close(0);
+    clearInterval(alive);
+  };
+  return { store, sessions, close };
 }
 
 const at = (name: string) => ({ kind: "lock", name }) as const;
@@ -47,17 +53,16 @@ test("a lock is entered under its name, whatever that is, and left by its token 
     const entered = await sessions.enter(at(name), asked);
     assert.ok(entered.ok, name);
     const { token, lease } = entered;
-    assert.equal(await sessions.lockHolder(name), {
-      ok: true,
-      holder: { token, lease },
-      waiting: 0,
-    });
+    const held = await sessions.lockHolder(name);
+    assert.ok(held.ok && held.revision >= token);
+    assert.equal([held.holder, held.waiting], [{ token, lease }, 0]);
     const second = await sessions.enter(at(name), asked);
     assert.ok(!second.ok && second.code === "conflict" && second.outcome === "not_applied");
     const wrong = await sessions.leave(at(name), token + 1);
     assert.ok(!wrong.ok && wrong.code === "conflict" && wrong.field === "token");
     assert.ok((await sessions.leave(at(name), token)).ok);
-    assert.equal(await sessions.lockHolder(name), { ok: true, holder: null, waiting: 0 });
+    const free = await sessions.lockHolder(name);
+    assert.ok(free.ok && free.holder === null && free.waiting === 0);
   }
   await close();
 });
@@ -97,7 +102,8 @@ test("an election is won, told of, given another value, watched and resigned", a
   assert.is(await next(), "two");
   assert.ok((await sessions.leave(election, won.token)).ok);
   assert.is(await next(), null);
-  assert.equal(await sessions.leader("e"), { ok: true, leader: null });
+  const none = await sessions.leader("e");
+  assert.ok(none.ok && none.leader === null);
   given.abort();
   assert.is((await events.next()).done, true);
   await close();

@@ -67,6 +67,14 @@ class Scene {
 const tokenOf = ({ answer }: Asked): number => Number(answer?.json["token"]);
 const ttl = "2s";
 
+test("who holds and who leads is read as everything is", async () => {
+  const { ask } = client();
+  for (const path of ["/v1/locks/a", "/v1/elections/a"]) {
+    const { headers } = await ask("GET", path);
+    assert.equal([headers.get("x-kv-level"), headers.get("x-kv-revision")], ["linearizable", "0"]);
+  }
+});
+
 test("a lock is free, or held, or given back, and says so", async () => {
   const { ask } = client();
   assert.equal((await ask("GET", "/v1/locks/a%2Fb")).json, {

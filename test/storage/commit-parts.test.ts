@@ -222,6 +222,43 @@ test("a checkpoint that nobody waits for leaves everything in the database file 
   });
 });
 
+const logBytes = (scene: Scene): number => statSync(`${scene.path}-wal`).size;
+
+/** A checkpoint of 300 rows, while one more waits for the next transaction. */
+async function checkpointUnderLoad(scene: Scene, hasRoom: boolean): Promise<void> {
+  for (let at = 0; at < 300; at++) scene.put(`key-${at}`, new Uint8Array(1_000));
+  scene.store.commit();
+  scene.put("next", "1");
+  while (scene.store.syncSome(hasRoom) === "more") await setImmediate();
+}
+
+test("where more is to come, a checkpoint leaves the log to be written over, and no crash finds its rests", async () => {
+  await withSceneFor(async (scene) => {
+    await checkpointUnderLoad(scene, true);
+    const before = logBytes(scene);
+    assert.ok(before > 300_000, "its room is kept");
+    scene.store.commit();
+    assert.ok(logBytes(scene) < before / 10, "it tells what it holds");
+    const path = `${scene.path}-alone`;
+    copyFileSync(scene.path, path);
+    const alone = opened(path);
+    assert.is(alone.applied.appliedIndex, 300, "all before stands in the database");
+    alone.close();
+    const result = scene.crashed();
+    assert.ok(result.ok);
+    if (!result.ok) return;
+    assert.equal(result.store.digest(), scene.store.digest());
+    result.store.close();
+  });
+});
+
+test("where room is short, a checkpoint gives the log's back though more is to come", async () => {
+  await withSceneFor(async (scene) => {
+    await checkpointUnderLoad(scene, false);
+    assert.is(logBytes(scene), 0);
+  });
+});
+
 /** One row is committed, and its checkpoint has been asked for so many steps. */
 async function inTheMidstOfACheckpoint(scene: Scene, steps: number): Promise<void> {
   scene.put("a", "1");
