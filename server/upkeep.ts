@@ -52,6 +52,7 @@ const wantedMax = 64;
 export class Upkeep {
   readonly #options: UpkeepOptions;
   #wanted: Wanted[] = [];
+  #isClosed = false;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   #syncedIndex = index(0);
@@ -153,8 +154,15 @@ export class Upkeep {
   giveUpLog(through: Index, done: () => void): void {
     const { clock, limits } = this.#options;
     const untilMs = this.#nowMs() + limits.requestDeadlineMs;
-    if (this.#wanted.length < wantedMax) this.#wanted.push({ through, untilMs, done });
+    if (!this.#isClosed && this.#wanted.length < wantedMax)
+      this.#wanted.push({ through, untilMs, done });
     else clock.soon(done);
+  }
+
+  /** The node ends: who waits is answered with what was reached. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { done } of this.#wanted.splice(0)) done();
   }
 
   leadershipLost(): void {
