@@ -348,6 +348,7 @@ export class Node {
     this.#writes.close();
     this.#reads.close();
     this.#clusterRequests.close();
+    this.#upkeep.close();
   }
 
   // ------------------------------------------------------------------ the loop
