@@ -401,9 +401,7 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#router.route();
-      if (this.#reads.hasGathered && this.#raft.leaderId !== null) {
-        this.#askFor(this.#reads.ask(this.#nowMs()));
-      }
+      if (this.#raft.leaderId !== null) this.#askForReads();
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
       this.#clusterRequests.settle();
@@ -412,6 +410,11 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
+  }
+
+  #askForReads(): void {
+    const nowMs = this.#nowMs();
+    if (this.#reads.isDue(nowMs)) this.#askFor(this.#reads.ask(nowMs));
   }
 
   #askFor(requestId: number): void {
@@ -505,6 +508,8 @@ export class Node {
       this.#reads.confirm(requestId, readIndex);
       this.#currency.confirmed(requestId, readIndex);
     }
+    // Those that came meanwhile have waited for this, and whoever comes in this turn goes with them.
+    if (ready.reads.length > 0 && this.#reads.hasGathered) this.#schedule();
   }
 
   #append(entries: readonly Entry[]): "written" | "full" {

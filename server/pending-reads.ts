@@ -1,4 +1,7 @@
-/** Linearizable reads on the node that took them: gathered, asked for once a drain, answered once applied. */
+/**
+ * Linearizable reads on the node that took them: gathered while the question for those before them is on
+ * its way, asked for together, answered once applied. The more there are, the more share one question.
+ */
 
 import type { Index } from "./raft/entry.ts";
 
@@ -20,7 +23,13 @@ export interface ReadTimes {
   readonly hasLeader: boolean;
 }
 
-/** All reads of one drain; they share one request for a read index. */
+/**
+ * A question without an answer is waited for so long before the next one goes out: it may be lost, and
+ * its reads are then asked for again by and by.
+ */
+const patienceMs = 10;
+
+/** Reads that share one request for a read index. */
 interface Batch {
   readonly requestId: number;
   readonly reads: WaitingRead[];
@@ -35,6 +44,7 @@ export class PendingReads {
   /** The read index is known, and not applied yet. */
   #confirmed: { readIndex: Index; reads: WaitingRead[] }[] = [];
   #lastRequestId: number;
+  #lastAskedMs = -Infinity;
   #count = 0;
   /** As of a tick whose work is not done yet. */
   #due: ReadTimes | null = null;
@@ -59,9 +69,16 @@ export class PendingReads {
     return this.#gathering.length > 0;
   }
 
+  /** Reads are gathered, and no question is on its way that they had better wait for. */
+  isDue(nowMs: number): boolean {
+    if (this.#gathering.length === 0) return false;
+    return this.#asked.size === 0 || nowMs - this.#lastAskedMs >= patienceMs;
+  }
+
   /** Turns the gathered reads into one request and returns its id. */
   ask(nowMs: number): number {
     const requestId = this.nextId();
+    this.#lastAskedMs = nowMs;
     this.#asked.set(requestId, { requestId, reads: this.#gathering, askedMs: nowMs });
     this.#gathering = [];
     return requestId;

@@ -160,4 +160,29 @@ for (const [place, messagesMax] of [
   });
 }
 
+test("reads that come one by one while a round is on its way share the next one", () => {
+  const { nodes, leader, costs } = counted(/never/);
+  costs.messages.clear();
+  const gets = Array.from({ length: 10 }, () => {
+    const get = nodes.get(leader, keyOf(0));
+    // A tenth of the way there and back.
+    nodes.time.run(0.2);
+    return get;
+  });
+  nodes.time.until(() => gets.every(({ answer }) => answer !== null), 5_000);
+  assert.ok(gets.every(({ answer }) => answer === value));
+  // The first one's round, and the one of those that came meanwhile.
+  assert.ok(costs.messageCount <= 8, costs.text);
+});
+
+test("reads do not wait for a round whose answers are lost", () => {
+  const { nodes, leader } = counted(/never/);
+  nodes.onMessage = () => "lost";
+  nodes.get(leader, keyOf(0));
+  nodes.time.run(5);
+  nodes.onMessage = () => 1;
+  const get = nodes.get(leader, keyOf(0));
+  nodes.time.until(() => get.answer !== null, 50);
+});
+
 test.run();
