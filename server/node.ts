@@ -10,6 +10,8 @@ import { DiskWatch } from "./disk-watch.ts";
 import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
+import { fittestSuccessor } from "./hand-over.ts";
+import { leadershipOf, type Leadership } from "./leadership.ts";
 import { LogTime } from "./log-time.ts";
 import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
@@ -65,14 +67,6 @@ export interface NodeOptions {
   readonly configurationChanged: (now: Configurations) => void;
   /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
-}
-
-export type NodeRole = "leader" | "follower" | "candidate" | "learner";
-
-export interface Leadership {
-  readonly role: NodeRole;
-  readonly term: number;
-  readonly leaderId: NodeId | null;
 }
 
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
@@ -180,7 +174,7 @@ export class Node {
       answer: (entries, results) => this.#answer(entries, results),
       synced: (durable) => this.#upkeep.synced(durable),
     });
-    this.#leadership = this.#currentLeadership();
+    this.#leadership = leadershipOf(this.#raft);
     this.#configurations = this.#raft.configurations.newest;
     this.#lastIndexBefore = this.#raft.log.lastIndex;
   }
@@ -309,17 +303,13 @@ export class Node {
    * there is nothing to hand over or nobody to take it.
    */
   handOver(): NodeId | null {
-    const { role } = this.#raft;
-    if (role.kind !== "leader") return null;
-    const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
-    // Who has not answered for two heartbeats may be frozen, however complete its log is.
-    const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
-    const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
-    const best = this.#raft.voters
-      .filter((id) => id !== this.#options.self && this.#options.network.isConnected(id))
-      .sort((a, b) => isFresh(b) - isFresh(a) || match(b) - match(a))[0];
-    if (best === undefined || !this.#raft.transferLeadership(best)) return null;
+    const best = fittestSuccessor(this.#raft, {
+      isConnected: (id) => this.#options.network.isConnected(id),
+      answeredMs: (id) => this.#currency.answeredMs(id) ?? 0,
+      // Who has not answered for two heartbeats may be frozen, however complete its log is.
+      freshMs: this.#nowMs() - 2 * this.#options.limits.heartbeatMs,
+    });
+    if (best === null || !this.#raft.transferLeadership(best)) return null;
     this.#schedule();
     return best;
   }
@@ -568,17 +558,6 @@ export class Node {
 
   // ------------------------------------------------------------------ who leads, and who belongs to it
 
-  #currentLeadership(): Leadership {
-    const { role, term, leaderId } = this.#raft;
-    return { role: this.#publicRole(role.kind), term, leaderId };
-  }
-
-  #publicRole(kind: Raft["role"]["kind"]): NodeRole {
-    if (kind === "leader") return "leader";
-    if (kind === "candidate" || kind === "preCandidate") return "candidate";
-    return this.#raft.isLearner ? "learner" : "follower";
-  }
-
   #noteConfigurations(): void {
     const { current, committed } = this.#raft.configurations.newest;
     const before = this.#configurations;
@@ -589,7 +568,7 @@ export class Node {
 
   #noteLeadership(): void {
     const before = this.#leadership;
-    const now = this.#currentLeadership();
+    const now = leadershipOf(this.#raft);
     const isSame =
       before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
     if (isSame) return;
