@@ -27,6 +27,8 @@ const plainWord = /^(?!-)|^-$|^-\.?\d/;
 export class LiteralArguments {
   readonly words: readonly string[];
   readonly argv: string[] = [];
+  /** How many words stand behind `--`; null: it is not there. */
+  readonly wordsBehind: number | null = null;
   readonly #flags: KnownFlags;
   readonly #values: string[] = [];
   readonly #seen = new Set<string>();
@@ -37,6 +39,7 @@ export class LiteralArguments {
     for (let i = 0; i < words.length; i++) {
       const word = words[i] ?? "";
       if (word === "--") {
+        this.wordsBehind = words.length - i - 1;
         for (const rest of words.slice(i + 1)) this.argv.push(this.#hide(rest));
         break;
       }

@@ -29,13 +29,14 @@ const problemBytesMax = 64 << 10;
 
 export async function backup({ file, endpoints, replaces }: BackupOptions): Promise<Report> {
   const path = resolve(file);
-  if (existsSync(path) && !replaces) {
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && !replaces) {
     throw new StartError(`${path} exists already; give another name, or --force to replace it`);
   }
-  if (!existsSync(dirname(path))) throw new StartError(`${dirname(path)} does not exist`);
-  if (existsSync(path) && !statSync(path).isFile()) {
+  if (there !== undefined && !there.isFile()) {
     throw new StartError(`${path} is no ordinary file; give another name`);
   }
+  if (!existsSync(dirname(path))) throw new StartError(`${dirname(path)} does not exist`);
   // A name of its own: another backup to the same place may be under way.
   const temporary = join(dirname(path), `.${basename(path)}.${randomUUID()}.part`);
   try {

@@ -13,7 +13,7 @@ import {
 import { readIdentity } from "../storage/identity.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
 import { loadSqlite } from "../storage/sqlite/open.ts";
-import type { SqliteDriver } from "../storage/sqlite/port.ts";
+import { SqliteError, type SqliteDriver } from "../storage/sqlite/port.ts";
 import { exitCodes, StartError } from "./exit.ts";
 import { explaining, groupDirectory, group } from "./node-directory.ts";
 import type { Report } from "./operator-commands.ts";
@@ -49,7 +49,7 @@ interface Tools {
 /** Returns how many findings there are. */
 async function checkNode(path: string, { disk, driver, lines }: Tools): Promise<number> {
   // Where there is no lock yet, none is made.
-  const lock = disk.exists(`${path}/lock`) ? DirectoryLock.acquire(driver, path) : undefined;
+  const lock = disk.exists(`${path}/lock`) ? lockOf(driver, path) : undefined;
   if (lock === null) {
     lines.push(`${path}: in use by a running node; stop it, and check again`);
     return 1;
@@ -78,6 +78,17 @@ async function checkNode(path: string, { disk, driver, lines }: Tools): Promise<
     return checked.findings.length;
   } finally {
     lock?.release();
+  }
+}
+
+/** Null where a node runs there. Undefined where nothing can be locked: whoever may only read, looks. */
+function lockOf(driver: SqliteDriver, path: string): DirectoryLock | null | undefined {
+  try {
+    return DirectoryLock.acquire(driver, path);
+  } catch (error) {
+    const isForbidden = error instanceof SqliteError && error.code.startsWith("SQLITE_READONLY");
+    if (!isForbidden) throw error;
+    return DirectoryLock.isHeld(driver, path) ? null : undefined;
   }
 }
 

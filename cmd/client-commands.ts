@@ -9,12 +9,14 @@ import { readFlags, type GivenFlags } from "../repl/flags.ts";
 import { modes, type Mode } from "../repl/mode.ts";
 import { parseWords, type Question, type ReplCommand } from "../repl/parser.ts";
 import { jsonLine, renderLine } from "../repl/render.ts";
-import { ask, type Reply } from "../repl/reply.ts";
+import { ask } from "../repl/reply.ts";
+import type { Reply } from "../repl/reply-forms.ts";
 import { renderTable } from "../repl/table.ts";
 import { UsageError } from "./arguments.ts";
 import { addressOf, builtInCluster, parseCluster } from "./config.ts";
 import { exitCodes, type ExitCode } from "./exit.ts";
-import { runWatch } from "./watch.ts";
+import { runHolding, type CommandWords, type Entering } from "./hold.ts";
+import { runLeaderWatch, runWatch } from "./watch.ts";
 import { OutputError, tell, write } from "./output.ts";
 
 export const clientFlags = {
@@ -40,12 +42,28 @@ export const clientCommands = {
   delrange: { usage: "delrange [prefix]", help: "Delete all keys that begin with a prefix" },
   watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
+  lease: {
+    usage: "lease <action> [...words]",
+    help: "grant TTL, keepalive ID, show ID or revoke ID",
+  },
+  lock: {
+    usage: "lock <action> [...words]",
+    help: "acquire NAME [-- COMMAND], show NAME or release NAME TOKEN",
+  },
+  election: {
+    usage: "election <action> [...words]",
+    help: "campaign NAME VALUE [-- COMMAND], show, watch, proclaim or resign",
+  },
   status: { usage: "status", help: "Show what a node says about itself and the cluster" },
   member: {
     usage: "member <action> [what]",
     help: "list, add ID=RAFT/HTTP, promote ID, remove ID or replace ID=RAFT/HTTP",
   },
   transfer: { usage: "transfer <id>", help: "Let that node lead" },
+  compact: {
+    usage: "compact [revision]",
+    help: "Let every node of --endpoints give up its history so far",
+  },
 } as const;
 
 export type ClientCommandName = keyof typeof clientCommands;
@@ -55,6 +73,8 @@ export interface ClientOptions {
   readonly output: string | undefined;
   /** Those of the command itself. */
   readonly flags: GivenFlags;
+  /** How many of the words stand behind `--`; null: it is not there. */
+  readonly wordsBehind: number | null;
 }
 
 const outcomes: Readonly<Record<Outcome, string>> = {
@@ -69,18 +89,14 @@ export async function runClientCommand(
   options: ClientOptions,
 ): Promise<void> {
   const mode = parseMode(options.output);
-  const command = await commandOf(name, words, options.flags);
-  const store = new HttpClient(endpointsOf(options.endpoints));
-  const answer = await (command.name === "watch"
-    ? runWatch(store, command.options, mode)
-    : ask(store, command));
+  const { own, command: held } = cutCommand(words, options.wordsBehind, name);
+  const command = await commandOf(name, own, options.flags);
+  const endpoints = endpointsOf(options.endpoints);
+  if (command.name === "compact") process.exit(await askEach(endpoints, command, mode));
+  if (held !== null) return hold(command, held, { endpoints, mode, flags: options.flags });
+  const answer = await answerOf(new HttpClient(endpoints), command, mode);
   if (answer === null) process.exit(exitCodes.done);
-  if (!answer.ok) {
-    const outcome = answer.outcome === undefined ? "" : `; ${outcomes[answer.outcome]}`;
-    const line = mode === "json" ? jsonLine(answer) : `kv: ${renderLine(answer.detail)}${outcome}`;
-    tell(line);
-    process.exit(exitCodeOf(answer));
-  }
+  if (!answer.ok) refuse(answer, mode);
   const said = shownIn(mode, answer);
   try {
     await write(process.stdout, typeof said === "string" ? `${said}\n` : said);
@@ -91,10 +107,99 @@ export async function runClientCommand(
   process.exit(answer.isNo ? exitCodes.refused : exitCodes.done);
 }
 
-/** Of these the answer has to be said somewhere, if not where it was to be written. */
-const changing: ReadonlySet<string> = new Set(["put", "del", "atomic", "delrange", "txn"]);
+function answerOf(
+  store: HttpClient,
+  command: ClientCommand,
+  mode: Mode,
+): Promise<Reply | Failure | null> {
+  switch (command.name) {
+    case "watch":
+      return runWatch(store, command.options, mode);
+    case "leaders":
+      return runLeaderWatch(store, command.election, mode);
+    default:
+      return ask(store, command);
+  }
+}
 
-type ClientCommand = Question | Extract<ReplCommand, { readonly name: "watch" }>;
+/** What is each node's own is asked of every one; the exit code is of the last that refused. */
+async function askEach(
+  endpoints: readonly string[],
+  question: Question,
+  mode: Mode,
+): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.done;
+  for (const endpoint of endpoints) {
+    const answer = await ask(new HttpClient([endpoint]), question);
+    if (answer.ok) {
+      await write(process.stdout, `${String(shownIn(mode, answer))}\n`);
+      continue;
+    }
+    code = exitCodeOf(answer);
+    const address = endpoint.slice("http://".length);
+    const isNamed = answer.detail.startsWith(address);
+    const detail = isNamed ? answer.detail : `${address}: ${answer.detail}`;
+    tell(refusedIn(mode, { ...answer, detail }));
+  }
+  return code;
+}
+
+function refusedIn(mode: Mode, failure: Failure): string {
+  if (mode === "json") return jsonLine(failure);
+  const outcome = failure.outcome === undefined ? "" : `; ${outcomes[failure.outcome]}`;
+  return `kv: ${renderLine(failure.detail)}${outcome}`;
+}
+
+function refuse(failure: Failure, mode: Mode): never {
+  tell(refusedIn(mode, failure));
+  process.exit(exitCodeOf(failure));
+}
+
+/** How many words come before the command that a lock is held for. */
+const wordsBefore: ReadonlyMap<string, number> = new Map([
+  ["lock acquire", 2],
+  ["election campaign", 3],
+]);
+
+/** What stands behind `--` is a command only where the words before it are whole; otherwise words. */
+function cutCommand(
+  words: readonly string[],
+  wordsBehind: number | null,
+  name: ClientCommandName,
+): { readonly own: readonly string[]; readonly command: CommandWords | null } {
+  const needed = wordsBefore.get(`${name} ${words[0]}`);
+  if (needed === undefined || wordsBehind === null) return { own: words, command: null };
+  let at = words.length - wordsBehind;
+  const isMark = at < needed;
+  if (isMark) at = words.indexOf("--", needed);
+  if (at < 0) return { own: words, command: null };
+  const [program, ...rest] = words.slice(isMark ? at + 1 : at);
+  if (program === undefined) throw new UsageError("there is no command behind --");
+  return { own: words.slice(0, at), command: [program, ...rest] };
+}
+
+async function hold(
+  question: ClientCommand,
+  command: CommandWords,
+  { endpoints, mode, flags }: { endpoints: readonly string[]; mode: Mode; flags: GivenFlags },
+): Promise<never> {
+  const other = ["lease", "idempotency-key"].find((flag) => flags.has(flag));
+  if (other !== undefined) {
+    throw new UsageError(`--${other} does not go with a command; it is held by a lease of its own`);
+  }
+  // Only these have a command behind them.
+  const ended = await runHolding(question as Entering, command, endpoints);
+  if (typeof ended !== "number") refuse(ended, mode);
+  process.exit(ended);
+}
+
+/** Of these the answer has to be said somewhere, if not where it was to be written. */
+const changing: ReadonlySet<string> = new Set([
+  ...["put", "del", "atomic", "delrange", "txn"],
+  ...["lease", "lock", "election"],
+]);
+
+type ClientCommand = Question | Extract<ReplCommand, { readonly name: "watch" | "leaders" }>;
 
 async function commandOf(
   name: ClientCommandName,

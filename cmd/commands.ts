@@ -1,5 +1,6 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
+import { actionLines, isSessionName, type SessionName } from "../repl/session-words.ts";
 import { shellFlags } from "../repl/flags.ts";
 import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
@@ -50,8 +51,12 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
   delrange: "kv delrange user/",
   watch: "kv watch user/ --since 12 -o json",
   txn: "kv txn < transaction.json",
+  lease: "kv lease grant 30s",
+  lock: "kv lock acquire deploy --wait 1m -- ./deploy.sh",
+  election: "kv election campaign primary 10.0.0.7:9000 --wait 5m",
   member: "kv member add 4=10.0.0.4:63001/10.0.0.4:8001",
   transfer: "kv transfer 2",
+  compact: "kv compact 1200 --endpoints 127.0.0.1:8001,127.0.0.1:8002",
   status: "kv status --endpoints 127.0.0.1:8002",
 };
 
@@ -113,11 +118,22 @@ export function helpText(name: string): string {
   const usage = isStart ? "  kv --nodeid N [flags]\n  kv COMMAND [flags]" : `  kv ${command.usage}`;
   const parts = [`${command.help}.`, `Usage:\n${usage}`];
   if (isStart) parts.push(`Commands:\n${table([...commands.values()])}`);
+  if (isSessionName(name)) parts.push(`Actions:\n${actionsText(name)}`);
   parts.push(`Flags:\n${table([...command.flags, ...(isStart ? commonFlags : [helpFlag])])}`);
   if (command.example !== undefined) parts.push(`Example:\n  ${command.example}`);
   if (isStart) parts.push("Every flag with a value is an environment variable too: KV_DATA_DIR, …");
   else if (clientNames.has(name)) parts.push(words);
   return `${parts.join("\n\n")}\n`;
+}
+
+function actionsText(name: SessionName): string {
+  const lines = actionLines(name).map((line) => `  ${line}`);
+  if (name !== "lease") {
+    lines.push(
+      "  With -- COMMAND behind it the first is held, and renewed, while the command runs.",
+    );
+  }
+  return lines.join("\n");
 }
 
 const clientNames: ReadonlySet<string> = new Set(Object.keys(clientCommands));

@@ -1,5 +1,7 @@
 /** What a node is started with: flags first, then environment variables, then defaults; all checked. */
 
+import { limitsHelp, parseLimits, withHttpLimits, type LimitSettings } from "./limit-settings.ts";
+import type { Http1Limits } from "../server/listen/http1-limits.ts";
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
@@ -31,6 +33,7 @@ export interface NodeConfig {
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
   readonly limits: Limits;
+  readonly httpLimits: Http1Limits;
 }
 
 export const builtInCluster =
@@ -90,6 +93,7 @@ export const nodeFlags = {
     usage: "--memory-bytes <N>",
     help: `Memory for what waits on this node: writes, messages (default: ${defaultMemoryBytes})`,
   },
+  limits: { usage: "--limits <LIST>", help: limitsHelp },
   "secret-file": {
     usage: "--secret-file <FILE>",
     help: "Shared secret of the cluster's nodes (or KV_SECRET); needed beyond loopback",
@@ -109,6 +113,8 @@ export type NodeFlag = keyof typeof nodeFlags;
 /** Given texts of the flags, undefined where a flag was not given. */
 export type NodeFlagValues = Partial<Record<NodeFlag, string>>;
 
+const noSettings: LimitSettings = { limits: {}, http: {} };
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function nodeConfig(
@@ -125,6 +131,8 @@ export function nodeConfig(
     const given = read(name);
     return given ? addressOf(given.text, given.from) : addressOf(own[name], "--cluster");
   };
+  const given = read("limits");
+  const settings = given === null ? noSettings : parseLimits(given.text, given.from);
   const config: NodeConfig = {
     nodeId: id,
     directory: join(read("data-dir")?.text ?? defaultDataDir, `node-${id}`),
@@ -138,12 +146,14 @@ export function nodeConfig(
     secret: readSecret(read("secret-file"), environment),
     allowedHosts: eachOf(read("allowed-hosts"), parseHostName),
     allowedOrigins: eachOf(read("allowed-origins"), parseOrigin),
+    httpLimits: withHttpLimits(settings.http),
     limits: {
       ...defaultLimits,
       logEntriesMax: positive(read("snapshot-entries"), 1, defaultLimits.logEntriesMax),
       logBytesMax: positive(read("snapshot-bytes"), logBytesMin, defaultLimits.logBytesMax),
       logTailBytesMin: positive(read("snapshot-tail-bytes"), 1, defaultLimits.logTailBytesMin),
       ...queueLimits(positive(read("memory-bytes"), memoryBytesMin, defaultMemoryBytes)),
+      ...settings.limits,
     },
   };
   refuseOpenWithoutSecret(config);

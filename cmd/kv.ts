@@ -80,7 +80,12 @@ function clientOptions(
     const given = text(camelCase(name));
     if (given !== undefined) flags.set(name, value === null ? true : given);
   }
-  return { endpoints: text("endpoints"), output: text("output"), flags };
+  return {
+    endpoints: text("endpoints"),
+    output: text("output"),
+    flags,
+    wordsBehind: literal.wordsBehind,
+  };
 }
 
 const isOperatorCommand = (name: string): name is OperatorCommandName =>
@@ -149,7 +154,9 @@ function build(literal: LiteralArguments): ReturnType<typeof cac> {
     const action = actionOf(name, literal);
     command.action((...given: unknown[]) => {
       const options = given.pop() as Options;
-      const words = given.filter((word) => word !== undefined).map((word) => literal.text(word));
+      // Words that go on for as long as they like are one list.
+      const known = given.flat().filter((word) => word !== undefined);
+      const words = known.map((word) => literal.text(word));
       return action(words, options);
     });
   }

@@ -10,6 +10,7 @@ import type { NodeId } from "../server/raft/entry.ts";
 import { BackupFiles } from "../storage/backup-files.ts";
 import { DirectoryLock } from "../storage/directory-lock.ts";
 import type { Disk } from "../storage/disk.ts";
+import { NoRoomForCopy } from "../storage/group-check.ts";
 import {
   createGroup,
   openGroup,
@@ -19,6 +20,7 @@ import {
   type LogSizes,
 } from "../storage/group-files.ts";
 import { readIdentity, writeIdentity, type Identity } from "../storage/identity.ts";
+import { HistoryFile } from "../storage/history-file.ts";
 import { KeyValueStore } from "../storage/key-value-store.ts";
 import { MemberNote } from "../storage/member-note.ts";
 import { NodeDisk } from "../storage/node-disk.ts";
@@ -38,6 +40,7 @@ export interface OpenedGroup extends GroupFiles<KeyValueStore> {
   readonly space: DiskSpace;
   readonly snapshots: SnapshotFiles;
   readonly backups: BackupFiles;
+  readonly history: HistoryFile;
 }
 
 interface Parts {
@@ -154,7 +157,8 @@ export class NodeDirectory {
       directory: snapshots.directory,
     });
     const space = new ReservedSpace(disk, path);
-    return { ...opened.files, snapshots, backups, space };
+    const history = new HistoryFile({ disk, directory, clusterId });
+    return { ...opened.files, snapshots, backups, history, space };
   }
 
   /** Gives up the group's files as they are: something in them cannot be vouched for. */
@@ -281,6 +285,13 @@ export async function explaining<T>(directory: string, run: () => Promise<T>): P
 
 /** What the disk says about something in a directory, as one line for a person. */
 function explained(directory: string, error: unknown): unknown {
+  if (error instanceof NoRoomForCopy) {
+    const megabytes = Math.ceil(error.bytes / 1e6);
+    const where = `${error.directory} has no room for a copy of ${error.path} (${megabytes} MB)`;
+    return new StartError(
+      `${where}, which has to be looked at; set TMPDIR to a directory that has`,
+    );
+  }
   const trouble = diskTrouble(error);
   if (!trouble) return error;
   const { path, what, code } = trouble;

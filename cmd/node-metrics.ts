@@ -1,5 +1,7 @@
 /** What `/metrics` says of a node: the figures of its parts, by Prometheus' names. */
 
+import type { Admission } from "../server/admission.ts";
+import type { AdmissionLimit } from "../server/admission-limit.ts";
 import type { Status } from "../server/client-port.ts";
 import { gauge, metricsText, type Metric, type Sample } from "../server/metrics.ts";
 import type { NodeId } from "../server/raft/entry.ts";
@@ -9,6 +11,7 @@ import type { PeerCounters } from "../server/transport.ts";
 export interface NodeFigures {
   readonly status: Status;
   readonly requests: RequestCounts;
+  readonly admission: Admission;
   readonly pendingWrites: number;
   /** Of all its files; 0 where there are none yet. */
   readonly logBytes: number;
@@ -20,7 +23,7 @@ export interface NodeFigures {
 const roles = ["leader", "follower", "candidate", "learner"] as const;
 
 export function nodeMetrics(figures: NodeFigures): string {
-  const { requests } = figures;
+  const { admission, requests } = figures;
   const answered: readonly Metric[] = [
     {
       name: "kv_http_requests_total",
@@ -35,7 +38,40 @@ export function nodeMetrics(figures: NodeFigures): string {
       samples: requests.durations,
     },
   ];
-  return metricsText([...raftMetrics(figures), ...peerMetrics(figures), ...answered]);
+  return metricsText([
+    ...raftMetrics(figures),
+    ...peerMetrics(figures),
+    ...answered,
+    ...admissionMetrics(admission),
+  ]);
+}
+
+function admissionMetrics({ lanes }: Admission): Metric[] {
+  const each = (value: (of: AdmissionLimit) => number): Sample[] =>
+    Object.entries(lanes).map(([lane, of]) => ({ labels: { lane }, value: value(of) }));
+  return [
+    gauge(
+      "kv_admission_limit",
+      "Requests taken at once, found from their delay; 0 where none is refused.",
+      each(({ limit }) => (limit === Infinity ? 0 : limit)),
+    ),
+    gauge(
+      "kv_admission_in_flight",
+      "Requests taken and not answered.",
+      each(({ inFlight }) => inFlight),
+    ),
+    gauge(
+      "kv_admission_delay_seconds",
+      "The shortest delay of a request while it was last looked at.",
+      each(({ delayMs }) => delayMs / 1_000),
+    ),
+    {
+      name: "kv_admission_refused_total",
+      type: "counter",
+      help: "Requests refused because the node could not keep up.",
+      samples: each(({ refusedTotal }) => refusedTotal),
+    },
+  ];
 }
 
 function raftMetrics({ status, pendingWrites, logBytes, residentBytes }: NodeFigures): Metric[] {

@@ -3,27 +3,20 @@
 import { join } from "node:path";
 import { runPipe, runTerminal, nodePrompt, type TerminalSession } from "../repl/repl.ts";
 import { lineBytesMax } from "../repl/words.ts";
-import { formatAddress, parseAddress } from "../server/address.ts";
+import { formatAddress } from "../server/address.ts";
+import { Admission } from "../server/admission.ts";
+import { admissionLimits } from "../server/admission-limit.ts";
 import { Backups } from "../server/backups.ts";
-import { Formation, formedConfiguration, judgePeer, type Formed } from "../server/formation.ts";
-import type { PeerIdentity, Refusal } from "../server/handshake.ts";
+import { formedConfiguration, type Formed } from "../server/formation.ts";
 import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
-import { http1Limits, shownHttp1Limits } from "../server/listen/http1-limits.ts";
+import { shownHttp1Limits, type Http1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
 import { NodeClient } from "../server/node-client.ts";
 import { Node, type Leadership } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
-import { majority } from "../server/raft/quorum.ts";
 import type { BackupStore } from "../server/ports.ts";
-import type { Configurations } from "../server/raft/configuration.ts";
-import type { NodeId } from "../server/raft/entry.ts";
-import { meaningOf, type Refused } from "../server/refusals.ts";
 import { RequestCounts } from "../server/request-counts.ts";
-import { Roster } from "../server/roster.ts";
-import type { SocketAddress } from "../server/socket/socket.ts";
-import { formationListenMs } from "../server/transport-limits.ts";
-import { PeerTransport } from "../server/transport.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
@@ -37,21 +30,16 @@ import { lastWords } from "./last-words.ts";
 import { nodeMetrics } from "./node-metrics.ts";
 import { NodeDirectory } from "./node-directory.ts";
 import { tell } from "./output.ts";
-import { foreignDirectory, portError } from "./start-errors.ts";
+import { Peers } from "./peers.ts";
+import { portError } from "./start-errors.ts";
 import { systemClock, systemRandom } from "./system.ts";
 import { version } from "./version.ts";
 
-/** How long a bootstrap looks for nodes that have a cluster already. */
-const bootstrapWaitMs = 2_000;
 /** How long a stopping leader waits for its successor, and requests for their answers. */
 const handOverMs = 1_000;
 const drainMs = 1_000;
 /** How long clients have to notice that this node ends. */
 const lingerMs = 300;
-/** Between a change of the members and the end of connections that it makes unwelcome. */
-const partingMs = 20;
-/** Warnings that are remembered, so that they are not repeated. */
-const warnedMax = 64;
 /** How often a condition of the shutdown is looked at. */
 const pollMs = 10;
 
@@ -84,22 +72,13 @@ class Server {
   readonly #config: NodeConfig;
   readonly #log: Log;
   readonly #client: NodeClient;
-  readonly #transport: PeerTransport;
-  readonly #httpLimits = {
-    ...http1Limits,
-    connectionsMax: connectionsWithin(http1Limits.connectionsMax),
-  };
+  readonly #peers: Peers;
+  readonly #httpLimits: Http1Limits;
   #directory: NodeDirectory | null = null;
-  #formation: Formation | null = null;
   #node: Node | null = null;
-  /** Whom the log knows; before the cluster has formed, null. */
-  #roster: Roster | null = null;
   #listener: Listener | null = null;
   #session: TerminalSession | null = null;
-  /** Who has told us that we belong to another cluster. */
-  readonly #foreignTo = new Set<NodeId>();
-  /** What was warned of since a peer was last connected. */
-  readonly #warned = new Set<string>();
+  #isRemoved = false;
   readonly #removal = Promise.withResolvers<"removed">();
   /** A leader was known in this life. */
   #hasServed = false;
@@ -109,32 +88,50 @@ class Server {
     readonly checks: BackgroundChecks;
     readonly backups: BackupStore;
     readonly logBytes: () => number;
+    /** For whoever watches and comes back; what went wrong, or null. */
+    readonly saveHistory: () => string | null;
   } | null = null;
   readonly #backups = new Backups({
     clock: systemClock,
     source: () => this.#node && this.#running && { node: this.#node, store: this.#running.backups },
   });
   readonly #requests = new RequestCounts();
+  readonly #admission = new Admission(admissionLimits, systemClock.monotonicMs());
   #isMending = false;
   #mendings = 0;
 
   constructor(config: NodeConfig) {
     this.#config = config;
+    const { httpLimits } = config;
+    const connectionsMax = connectionsWithin(httpLimits.connectionsMax);
+    this.#httpLimits = { ...httpLimits, connectionsMax };
     this.#log = createLog({
       level: config.logLevel,
       format: config.logFormat,
       wallMs: () => systemClock.wallMs(),
       write: (line) => this.#print(line),
     });
-    this.#transport = this.#createTransport();
+    this.#peers = new Peers({
+      config,
+      log: this.#log,
+      directory: () => this.#directory,
+      node: () => this.#node,
+      formed: (formed) => this.#form(formed),
+      retired: (detail) => this.#retired(detail),
+      failed: (error) => this.#die(error),
+    });
     this.#client = new NodeClient({
       self: config.nodeId,
       version,
       limits: config.limits,
-      otherLimits: { ...shownHttp1Limits(this.#httpLimits), promptLineBytesMax: lineBytesMax },
+      otherLimits: {
+        ...shownHttp1Limits(this.#httpLimits),
+        ...admissionLimits,
+        promptLineBytesMax: lineBytesMax,
+      },
       clock: systemClock,
       plan: config.plan,
-      isConnected: (peer) => this.#transport.isConnected(peer),
+      isConnected: (peer) => this.#peers.transport.isConnected(peer),
       failed: (error) => this.#failed(error),
     });
   }
@@ -151,30 +148,15 @@ class Server {
     if (identity.clusterId !== null) {
       this.#startNode({ clusterId: identity.clusterId, members: identity.members });
     } else {
-      this.#formation = new Formation({
-        self: this.#config.nodeId,
-        incarnation: identity.incarnation,
-        plan: this.#config.plan,
-      });
-      const { missing } = this.#formation;
-      const waitMs = this.#config.bootstrap ? bootstrapWaitMs : formationListenMs;
-      systemClock.after(waitMs, () => this.#mayForm());
-      if (missing.length > 0) this.#log.info(`waiting for ${namesOf(missing)} to form a cluster`);
+      this.#peers.seek(identity.incarnation);
     }
-    this.#transport.dial();
-  }
-
-  /** Whoever has a cluster has had the time to reach us. */
-  #mayForm(): void {
-    const listened = this.#formation?.listened();
-    const formed = listened ?? (this.#config.bootstrap ? this.#formation?.bootstrap() : null);
-    if (formed) this.#form(formed);
+    this.#peers.transport.dial();
   }
 
   /** A start that failed: gives back what it had taken. */
   async abandon(): Promise<void> {
     await this.#listener?.close(0);
-    this.#transport.close();
+    this.#peers.transport.close();
     this.#directory?.close();
   }
 
@@ -234,8 +216,10 @@ class Server {
     node?.stop();
     this.#running?.checks.stop();
     await this.#listener?.close(200);
-    this.#transport.close();
+    this.#peers.transport.close();
     this.#backups.closeAll();
+    const unsaved = this.#running?.saveHistory() ?? null;
+    if (unsaved !== null) this.#log.warn(`${unsaved}; who watches will have to begin anew here`);
     this.#directory?.close();
   }
 
@@ -243,7 +227,7 @@ class Server {
 
   async #openPorts(): Promise<void> {
     const { raftListen, httpListen } = this.#config;
-    await this.#transport.listen().catch((error: unknown) => {
+    await this.#peers.transport.listen().catch((error: unknown) => {
       throw portError(error, formatAddress(raftListen), "peers (--raft)");
     });
     const options = this.#httpOptions();
@@ -254,6 +238,7 @@ class Server {
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,
+      admission: this.#admission,
       limits: this.#httpLimits,
       hostname: httpListen.host,
       port: httpListen.port,
@@ -269,7 +254,6 @@ class Server {
     const bracketed = own.map((host) => (host.includes(":") ? `[${host}]` : host.toLowerCase()));
     return {
       store: this.#client,
-      nowMs: () => systemClock.monotonicMs(),
       backups: this.#backups,
       metrics: () => this.#metrics(),
       version,
@@ -287,158 +271,24 @@ class Server {
     return nodeMetrics({
       status: answer.status,
       requests: this.#requests,
+      admission: this.#admission,
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),
-      counters: (peer) => this.#transport.counters(peer),
+      counters: (peer) => this.#peers.transport.counters(peer),
     });
   }
 
-  #createTransport(): PeerTransport {
-    const { nodeId, plan, raftListen, secret } = this.#config;
-    const peers = new Map(
-      plan
-        .filter(({ id }) => id !== nodeId)
-        .map(({ id, raft }) => [id, addressOf(raft, "--cluster")] as const),
-    );
-    return new PeerTransport({
-      self: nodeId,
-      listen: raftListen,
-      peers,
-      secret,
-      clock: systemClock,
-      random: systemRandom,
-      identity: () => this.#identity(),
-      events: {
-        admit: (peer) => this.#admit(peer),
-        connected: (peer) => this.#connected(peer),
-        disconnected: (peer) => this.#disconnected(peer),
-        refused: (peer, refused) => this.#refused(peer, refused),
-        message: (from, message, incarnation) => this.#node?.receive(from, message, incarnation),
-        warn: (text) => this.#log.warn(text),
-      },
-    });
-  }
-
-  // ------------------------------------------------------------------ peers and formation
-
-  #identity(): PeerIdentity {
-    if (this.#roster) return this.#roster.identity;
-    const { nodeId, plan } = this.#config;
-    const incarnation = this.#directory?.identity.incarnation ?? "0".repeat(32);
-    const members = plan.map((member) => ({ ...member, incarnation: null }));
-    return { nodeId, incarnation, clusterId: null, members, revision: 0 };
-  }
-
-  #admit(peer: PeerIdentity): Refusal | null {
-    if (!this.#directory) return { reason: "malformed", detail: "still starting" };
-    const roster = this.#roster;
-    if (roster) {
-      const refusal = roster.judge(peer);
-      if (refusal) this.#noteNewcomer(peer, refusal);
-      else if (roster.welcome(peer)) systemClock.soon(() => this.#dialMembers(roster));
-      return refusal;
-    }
-    const own = this.#identity();
-    const formation = this.#formation;
-    const refusal = formation ? formation.judge(own, peer) : judgePeer(own, peer);
-    if (refusal) return refusal;
-    if (!formation || peer.clusterId === null) return null;
-    // A member that dials us and has formed already tells what we have missed, or that we were wiped.
-    const formed = formation.adopt(peer);
-    if (formed) systemClock.soon(() => this.#form(formed));
-    else formation.metCluster(peer.nodeId);
-    return null;
-  }
-
-  /** The leader decides whether, and as what, a directory that nobody knows is taken in. */
-  #noteNewcomer(peer: PeerIdentity, { reason }: Refusal): void {
-    const own = peer.members.find(({ id }) => id === peer.nodeId);
-    if (own === undefined || (reason !== "wiped" && reason !== "unknownMember")) return;
-    const { nodeId: id, incarnation } = peer;
-    this.#node?.knocked({ id, incarnation, raft: own.raft, http: own.http });
-  }
-
-  #configurationChanged(now: Configurations): void {
-    const roster = this.#roster;
-    if (!roster) return;
-    roster.update(now);
-    systemClock.after(partingMs, () => {
-      this.#transport.readmit();
-      this.#dialMembers(roster);
-    });
-  }
-
-  #dialMembers(roster: Roster): void {
-    const peers = new Map<NodeId, SocketAddress>();
-    for (const [id, raft] of roster.addresses) {
-      const address = parseAddress(raft);
-      if (address) peers.set(id, address);
-      else this.#warnOnce(`node ${id} cannot be reached: ${JSON.stringify(raft)} is no address`);
-    }
-    this.#transport.setPeers(peers);
-  }
-
-  #connected(peer: PeerIdentity): void {
-    this.#foreignTo.delete(peer.nodeId);
-    this.#warned.clear();
-    this.#log.debug(`connected to node ${peer.nodeId}`);
-    if (this.#node) return;
-    const formed = this.#formation?.connected(peer);
-    if (formed) this.#form(formed);
-  }
-
-  #disconnected(peer: NodeId): void {
-    this.#log.debug(`lost the connection to node ${peer}`);
-    this.#formation?.disconnected(peer);
-    this.#node?.unreachable(peer);
-  }
-
-  #refused(peer: NodeId, refused: Refused): void {
-    const { identity, refusal } = refused;
-    const { reason, detail } = refusal;
-    switch (meaningOf(refused, this.#node !== null)) {
-      case "foreign":
-        // One stranger among our own is his affair; strangers all around, and it is ours.
-        this.#foreignTo.add(peer);
-        if (this.#foreignTo.size < majority(this.#node?.configuration.members.length ?? 1)) return;
-        this.#die(foreignDirectory(this.#config, detail));
-        return;
-      case "retired":
-        this.#retired(detail);
-        return;
-      case "waiting":
-        if (identity) this.#formation?.refusedBy(identity);
-        this.#warnOnce(
-          `${this.#config.directory} is new: node ${this.#config.nodeId} waits until it is taken in ` +
-            `(${detail})`,
-        );
-        return;
-      case "differentMembers":
-        this.#warnOnce(detail);
-        if (!this.#formation?.disagrees(peer, systemClock.monotonicMs())) return;
-        this.#die(new StartError(`${detail}; start all with the same --cluster`));
-        return;
-      case "strange":
-        this.#warnOnce(`node ${peer}: ${detail} (${reason})`);
-    }
-  }
+  // ------------------------------------------------------------------ the node
 
   /** Who served until now has done its work; who starts with such a directory has made a mistake. */
   #retired(detail: string): void {
     const advice = "delete the directory to come back as a new member";
     if (!this.#hasServed)
       this.#die(new StartError(`${this.#config.directory}: ${detail}; ${advice}`));
-    this.#warnOnce(`${detail}; this node ends`);
+    if (!this.#isRemoved) this.#log.warn(`${detail}; this node ends`);
+    this.#isRemoved = true;
     this.#removal.resolve("removed");
-  }
-
-  /** A refusal comes again with every attempt to connect; it is told when something has changed. */
-  #warnOnce(text: string): void {
-    if (this.#warned.has(text)) return;
-    if (this.#warned.size >= warnedMax) this.#warned.clear();
-    this.#warned.add(text);
-    this.#log.warn(text);
   }
 
   #form(formed: Formed): void {
@@ -448,13 +298,11 @@ class Server {
       this.#log.info(`cluster ${formed.clusterId} has formed`);
       this.#startNode(formed);
       // Those who missed somebody learn from our new identity that the cluster stands.
-      this.#transport.redial();
+      this.#peers.transport.redial();
     } catch (error) {
       this.#die(error);
     }
   }
-
-  // ------------------------------------------------------------------ the node
 
   #startNode(formed: Formed, suspect?: Suspect): void {
     const { nodeId } = this.#config;
@@ -462,9 +310,11 @@ class Server {
     if (!directory) return;
     const members = formedConfiguration(formed);
     const group = directory.openGroup(members, this.#config.limits, suspect);
-    const { log, hardState, machine, snapshots, note, space, verdict } = group;
+    const { log, hardState, machine, snapshots, note, space, verdict, history } = group;
+    const remembered = history.take(machine.digest());
     this.#log.info(verdict);
     const { incarnation } = directory.identity;
+    const { clusterId } = formed;
     if (note.current.log !== null) this.#log.warn(lostEntries);
     const node = new Node({
       self: nodeId,
@@ -473,7 +323,7 @@ class Server {
       limits: this.#config.limits,
       clock: systemClock,
       random: systemRandom,
-      network: this.#transport,
+      network: this.#peers.transport,
       log,
       hardState,
       machine,
@@ -484,25 +334,30 @@ class Server {
       leadershipChanged: (now) => this.#leadershipChanged(now),
       configurationChanged: (now) => {
         group.members.save(now.committed);
-        this.#configurationChanged(now);
+        this.#peers.configurationChanged(now);
+        if (!now.committed.retired.includes(incarnation)) return;
+        this.#retired(`the directory of node ${nodeId} was removed from cluster ${clusterId}`);
       },
       warn: (text) => this.#log.warn(text),
     });
     this.#node = node;
-    const { clusterId } = formed;
     const { configurations } = node;
     group.members.save(configurations.committed);
-    this.#roster = new Roster({ self: nodeId, incarnation, clusterId, configurations });
-    this.#dialMembers(this.#roster);
+    this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });
     node.start();
-    this.#client.formed(node, formed.clusterId);
+    this.#client.formed(node, formed.clusterId, remembered);
     const checks = new BackgroundChecks({
       clock: systemClock,
       log,
       machine,
       failed: (error) => this.#failed(error),
     });
-    this.#running = { formed, checks, backups: group.backups, logBytes: () => log.bytes };
+    const saveHistory = (): string | null => {
+      const { remembered: now } = this.#client;
+      return now && history.save(machine.digest(), now);
+    };
+    const logBytes = (): number => log.bytes;
+    this.#running = { formed, checks, backups: group.backups, logBytes, saveHistory };
   }
 
   /**
@@ -558,13 +413,6 @@ class Server {
     if (this.#session) this.#session.printAbove(line);
     else tell(line);
   }
-}
-
-/** `node 1`, or `nodes 1 and 3`. */
-function namesOf(ids: readonly NodeId[]): string {
-  const last = ids.at(-1);
-  const before = ids.slice(0, -1).join(", ");
-  return before === "" ? `node ${last}` : `nodes ${before} and ${last}`;
 }
 
 function suspectOf(error: unknown): Suspect | null {

@@ -14,7 +14,7 @@ import type {
   Status,
   TransactionAnswer,
 } from "../server/client-port.ts";
-import type { MembersAnswer } from "../server/cluster-port.ts";
+import type { Compacted, MembersAnswer } from "../server/cluster-port.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
@@ -132,7 +132,7 @@ export function renderList(answer: ListAnswer, { columns, keysOnly = false }: Li
   return [...groups, ...rows, `(${count}${also}${more})`].join("\n");
 }
 
-const counted = (count: number, one: string, many: string): string =>
+export const counted = (count: number, one: string, many: string): string =>
   `${count} ${count === 1 ? one : many}`;
 
 export function renderCount(answer: CountAnswer): string {
@@ -198,6 +198,10 @@ export function renderTransfer(answer: Result<{ readonly leader: NodeId }>): str
   return answer.ok ? `node ${answer.leader} leads` : renderFailure(answer, "cluster");
 }
 
+export const renderCompacted = (compacted: Compacted): string =>
+  `node ${compacted.nodeId}: the log begins at ${compacted.firstLogIndex}, ` +
+  `watches can begin behind ${compacted.oldestRevision}`;
+
 function renderDuration(seconds: number): string {
   const whole = Math.floor(seconds);
   if (whole < 60) return `${whole} s`;
@@ -212,20 +216,27 @@ export function renderTime(ms: number): string {
   return days > 1 ? `${days} days` : renderDuration(ms / 1000);
 }
 
+/** What a failure is of: it says where to look for what became of it. */
+export type FailureOf = "key" | "cluster" | "session";
+
 /** One line, `error: what happened, and what to do; what became of it`. */
-export function renderFailure(failure: Failure, of: "key" | "cluster" = "key"): string {
+export function renderFailure(failure: Failure, of: FailureOf = "key"): string {
   const detail = renderLine(failure.detail).replace(/\.$/, "");
   return `error: ${detail}${renderOutcome(failure, of)}`;
 }
 
-function renderOutcome(failure: Failure, of: "key" | "cluster"): string {
+const doubts: Readonly<Record<FailureOf, string>> = {
+  key: "; the write may have happened",
+  cluster: "; it may have happened: member list and status show it",
+  session: "; it may have happened",
+};
+
+function renderOutcome(failure: Failure, of: FailureOf): string {
   switch (failure.outcome) {
     case "not_applied":
       return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
-      return of === "key"
-        ? "; the write may have happened"
-        : "; it may have happened: member list and status show it";
+      return doubts[of];
     case undefined:
       return "";
     default:

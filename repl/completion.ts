@@ -6,6 +6,7 @@ import { commandNames, type CommandName } from "./help.ts";
 import { memberActions } from "./member-words.ts";
 import { modes } from "./mode.ts";
 import { renderKey, renderKeyStart } from "./render.ts";
+import { actionsOf, isSessionName } from "./session-words.ts";
 import { cutWords } from "./words.ts";
 
 /** Keys that are asked for; with more than these the common beginning is not known. */
@@ -30,6 +31,9 @@ export type Complete = (before: string) => Promise<Completion | null>;
 const choices: Readonly<Record<string, readonly string[]>> = {
   help: commandNames,
   member: memberActions,
+  lease: actionsOf("lease"),
+  lock: actionsOf("lock"),
+  election: actionsOf("election"),
   ".mode": modes,
   ".timing": ["on", "off"],
 };
@@ -79,9 +83,14 @@ function offeredFor({ words, text }: PartialWord): readonly string[] | "keys" {
   if (words.length > 1 && keyFlags.includes(last)) return "keys";
   if (words.length > 1 && last === "--level") return levels;
   if (!text.startsWith("--") || !Object.hasOwn(commandFlags, command)) return [];
+  if (words[1] !== undefined && takesNoFlags(command, words[1])) return [];
   const flags = Object.keys(commandFlags[command] ?? {}).map((flag) => `--${flag}`);
   return flags.filter((flag) => !words.includes(flag));
 }
+
+/** Of what is done with leases, locks and elections, the first takes flags. */
+const takesNoFlags = (command: string, action: string): boolean =>
+  isSessionName(command) && action !== actionsOf(command)[0];
 
 /** `get` is meant by its own letters, and `getdel` by one more. */
 function commandsFrom(start: string): readonly string[] {

@@ -1,14 +1,16 @@
 /** Runs one line against the store and says what to print; the terminal and the pipe share it. */
 
 import type { ClientPort, Failure } from "../server/client-port.ts";
-import { renderFailure, renderProblem } from "./answers.ts";
+import { renderFailure, renderProblem, type FailureOf } from "./answers.ts";
 import { helpText } from "./help.ts";
 import type { Mode } from "./mode.ts";
 import { parseLine, type Question } from "./parser.ts";
 import { jsonLine } from "./render.ts";
-import { ask, type Reply } from "./reply.ts";
+import { ask } from "./reply.ts";
+import type { Reply } from "./reply-forms.ts";
 import { renderTable } from "./table.ts";
-import { watch } from "./watch.ts";
+import { sessionDoubt } from "./session-words.ts";
+import { watch, watchLeaders } from "./watch.ts";
 
 /** `text` is null where there is nothing to say: a blank line, `exit`. */
 export interface Execution {
@@ -68,6 +70,8 @@ export async function execute(
       return said(`timing ${settings.showsTime ? "on" : "off"}`);
     case "watch":
       return said(await watch(store, command.options, { ...options, mode }));
+    case "leaders":
+      return said(await watchLeaders(store, command.election, { ...options, mode }));
     default: {
       const startMs = monotonicMs();
       const answer = await answerTo(store, command, options);
@@ -97,7 +101,22 @@ function shownIn(mode: Mode, reply: Reply, { columns }: ExecuteOptions): string 
 
 function refusedIn(mode: Mode, failure: Failure, { name }: Question): string {
   if (mode === "json") return jsonLine(failure);
-  return renderFailure(failure, name === "member" || name === "transfer" ? "cluster" : "key");
+  return renderFailure(failure, failureOf(name));
+}
+
+function failureOf(name: Question["name"]): FailureOf {
+  switch (name) {
+    case "member":
+    case "transfer":
+    case "compact":
+      return "cluster";
+    case "lease":
+    case "lock":
+    case "election":
+      return "session";
+    default:
+      return "key";
+  }
 }
 
 /** Resolves when the person gives up waiting. */
@@ -121,6 +140,10 @@ function doubtOf(question: Question): string {
       return question.change === null ? "" : "; it may have happened: member list shows it";
     case "transfer":
       return "; it may have happened: status shows it";
+    case "lease":
+    case "lock":
+    case "election":
+      return sessionDoubt(question);
     default:
       return "";
   }

@@ -2,7 +2,8 @@
 
 import type { DeleteRangeOptions, ListOptions, Match } from "../server/client-port.ts";
 import type { ReadLevel, ReadOptions, Selection, WriteOptions } from "../server/client-port.ts";
-import { parseDuration } from "../server/duration.ts";
+import { parseDuration, waitMsMax } from "../server/duration.ts";
+import type { Entering } from "../server/session-port.ts";
 import { keyBytesMax, requestKeyBytesMax } from "../server/state-machine/command.ts";
 import { parseInteger, revisionOfText } from "../server/state-machine/integer.ts";
 import { compareKeys } from "../server/state-machine/key-range.ts";
@@ -41,6 +42,7 @@ const once: Flags = {
 };
 const put: Flags = {
   ttl: { value: "TIME", meaning: "The row goes by itself after it, such as 30s" },
+  lease: { value: "ID", meaning: "The row goes with that lease" },
   ...conditions,
   "content-type": { value: "TYPE", meaning: "What the value is, as HTTP says it" },
   ...once,
@@ -67,6 +69,13 @@ const watch: Flags = {
   prev: { value: null, meaning: "With what was there before" },
 };
 
+const entering: Flags = {
+  ttl: { value: "TIME", meaning: "It is lost so long after its last keepalive (30s)" },
+  wait: { value: "TIME", meaning: "How long to wait for one's turn (0: not at all)" },
+  lease: { value: "ID", meaning: "With that lease instead of one of its own" },
+  ...once,
+};
+
 /** By command; the others have none. */
 export const commandFlags: Readonly<Record<string, Flags>> = {
   put,
@@ -82,6 +91,9 @@ export const commandFlags: Readonly<Record<string, Flags>> = {
   touch: { ttl: { value: "TIME", meaning: "As the word behind the key" }, ...once },
   delrange: { ...bounds, limit: { value: "COUNT", meaning: "So many rows at the most" }, ...once },
   watch,
+  lease: once,
+  lock: entering,
+  election: entering,
 };
 
 /** In a shell, where the JSON of a transaction is no word, there is room for a flag of its own. */
@@ -128,7 +140,9 @@ export class FlagReader {
   }
 
   write(): WriteOptions {
+    const { lease } = this.#lease();
     return {
+      ...(lease === undefined ? {} : { lease }),
       ...this.once(),
       ...this.ttl(),
       ...this.#value("if-match", "ifMatch", matchOf, "a revision, such as 12, or *"),
@@ -144,6 +158,21 @@ export class FlagReader {
 
   ttl(): { readonly ttlMs?: number } {
     return this.#value("ttl", "ttlMs", parseDuration, "a time such as 500ms or 30s");
+  }
+
+  /** Of a place in the queue of a lock or an election. */
+  entering(): Partial<Pick<Entering, "lease" | "ttlMs" | "waitMs">> {
+    const form = `0, or a time up to ${waitMsMax / 60_000}m`;
+    return { ...this.#lease(), ...this.ttl(), ...this.#value("wait", "waitMs", waitOf, form) };
+  }
+
+  #lease(): { readonly lease?: number } {
+    const given = this.#value("lease", "lease", leaseOf, "the number of a lease, such as 7");
+    if (given.lease !== undefined && this.#given.has("ttl")) {
+      const detail = "--ttl does not go with --lease";
+      throw new WrongFlagError("ttl", detail, "the lease has a time of its own");
+    }
+    return given;
   }
 
   read(): ReadOptions {
@@ -238,6 +267,13 @@ export class FlagReader {
 }
 
 const limitMax = 10_000;
+
+function waitOf(text: string): number | null {
+  const waitMs = text === "0" ? 0 : parseDuration(text);
+  return waitMs !== null && waitMs <= waitMsMax ? waitMs : null;
+}
+
+const leaseOf = (text: string): number | null => revisionOfText(text) || null;
 
 function limitOf(text: string): number | null {
   const limit = /^\d{1,6}$/.test(text) ? Number(text) : 0;

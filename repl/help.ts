@@ -1,6 +1,7 @@
 /** The commands of the prompt with a line of help each; the parser takes the names from here. */
 
 import { commandFlags } from "./flags.ts";
+import { actionLines } from "./session-words.ts";
 
 export const commandNames = [
   "put",
@@ -17,9 +18,13 @@ export const commandNames = [
   "delrange",
   "watch",
   "txn",
+  "lease",
+  "lock",
+  "election",
   "status",
   "member",
   "transfer",
+  "compact",
   ".mode",
   ".timing",
   "help",
@@ -81,6 +86,21 @@ const helps: Readonly<Record<CommandName, Help>> = {
     meaning: "show changes until Ctrl-C",
     example: "watch user/ --since 12",
   },
+  lease: {
+    usage: "lease ACTION …",
+    meaning: "a time that many keys share",
+    example: "lease grant 30s",
+  },
+  lock: {
+    usage: "lock ACTION …",
+    meaning: "one at a time, in order of coming",
+    example: "lock acquire deploy --wait 10s",
+  },
+  election: {
+    usage: "election ACTION …",
+    meaning: "one leads, and tells all a value",
+    example: "election campaign primary 10.0.0.7:9000",
+  },
   status: { usage: "status", meaning: "show the node and the cluster", example: "status" },
   member: {
     usage: "member ACTION …",
@@ -88,6 +108,11 @@ const helps: Readonly<Record<CommandName, Help>> = {
     example: "member remove 3",
   },
   transfer: { usage: "transfer ID", meaning: "let that node lead", example: "transfer 2" },
+  compact: {
+    usage: "compact [REV]",
+    meaning: "give up this node's history so far",
+    example: "compact 1200",
+  },
   ".mode": {
     usage: ".mode [MODE]",
     meaning: "show answers as text, json, table",
@@ -122,8 +147,22 @@ export function helpText(command: CommandName | null): string {
     const form = value === null ? `--${name}` : `--${name} ${value}`;
     return `  ${form.padEnd(26)}${meaning}`;
   });
-  const also = command === "put" ? quoting : command === "member" ? memberActions : [];
-  return [helpLine(command), ...flags, ...also].join("\n");
+  return [helpLine(command), ...flags, ...moreAbout(command)].join("\n");
+}
+
+function moreAbout(command: CommandName): readonly string[] {
+  switch (command) {
+    case "put":
+      return quoting;
+    case "member":
+      return memberActions;
+    case "lease":
+    case "lock":
+    case "election":
+      return actionLines(command);
+    default:
+      return [];
+  }
 }
 
 export function usageOf(command: CommandName): string {
@@ -136,7 +175,7 @@ export function exampleOf(command: CommandName): string {
 
 function helpLine(name: CommandName): string {
   const { usage, meaning, example } = helps[name];
-  return `${usage.padEnd(17)}${meaning.padEnd(37)}${example}`;
+  return `${usage.padEnd(18)}${meaning.padEnd(37)}${example}`;
 }
 
 /** Words of other systems' prompts, and the command of ours that does the same. */
@@ -160,6 +199,15 @@ const synonyms: ReadonlyMap<string, CommandName> = new Map([
   ["multi", "txn"],
   ["subscribe", "watch"],
   ["info", "status"],
+  ["unlock", "lock"],
+  ["acquire", "lock"],
+  ["mutex", "lock"],
+  ["campaign", "election"],
+  ["elect", "election"],
+  ["leader", "election"],
+  ["resign", "election"],
+  ["session", "lease"],
+  ["keepalive", "lease"],
   ["?", "help"],
   [".help", "help"],
   [".exit", "exit"],

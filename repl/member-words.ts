@@ -1,4 +1,4 @@
-/** The words after `member` and `transfer`, at the prompt and on the command line. */
+/** The words after `member`, `transfer` and `compact`, at the prompt and on the command line. */
 
 import type { MemberChange } from "../server/member-change.ts";
 import { parseMemberId, parseMemberText } from "../server/member-text.ts";
@@ -53,6 +53,17 @@ export function readTransferWords(
     ...wrong(0, "transfer needs the id of the node that is to lead"),
     advice: "for example: transfer 2",
   };
+}
+
+/** Without a word, all that the node has applied. */
+export function readCompactWords(
+  words: readonly string[],
+): { readonly ok: true; readonly revision: number | undefined } | WrongWord {
+  const [word] = words;
+  if (word === undefined) return { ok: true, revision: undefined };
+  const revision = /^[1-9]\d{0,15}$/.test(word) ? Number(word) : NaN;
+  if (Number.isSafeInteger(revision)) return { ok: true, revision };
+  return { ...wrong(0, "a revision is a number from 1 on"), advice: "for example: compact 1200" };
 }
 
 const wrong = (position: number, detail: string): WrongWord => ({

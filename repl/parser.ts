@@ -20,9 +20,10 @@ import type { WatchOptions } from "../server/watch/watch-port.ts";
 import { readFlags, type FlagReader, type GivenFlags } from "./flags.ts";
 import { commandNames, exampleOf, nearestCommand } from "./help.ts";
 import type { CommandName } from "./help.ts";
-import { readMemberWords, readTransferWords } from "./member-words.ts";
+import { readCompactWords, readMemberWords, readTransferWords } from "./member-words.ts";
 import { modes, type Mode } from "./mode.ts";
 import { renderKey, renderLine, shorten } from "./render.ts";
+import { parseSession, type LeadersQuestion, type SessionQuestion } from "./session-words.ts";
 import { decode, WordArguments } from "./word-arguments.ts";
 import { cutWords, lineBytesMax, lineTooLong, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
@@ -52,11 +53,14 @@ export type Question =
   | { readonly name: "txn"; readonly transaction: Transaction; readonly options: WriteOptions }
   | { readonly name: "status" }
   | { readonly name: "member"; readonly change: MemberChange | null }
-  | { readonly name: "transfer"; readonly to: NodeId };
+  | { readonly name: "transfer"; readonly to: NodeId }
+  | { readonly name: "compact"; readonly revision: number | undefined }
+  | SessionQuestion;
 
 export type ReplCommand =
   | Question
   | { readonly name: "watch"; readonly options: WatchOptions }
+  | LeadersQuestion
   | { readonly name: "help"; readonly command: CommandName | null }
   /** Null asks how it is. */
   | { readonly name: ".mode"; readonly mode: Mode | null }
@@ -128,6 +132,15 @@ function parseCommand(words: WordArguments): Parsed {
       if (!read.ok) return words.wrong(read);
       return withFlags(words, 1, () => ({ name, to: read.to }));
     }
+    case "compact": {
+      const read = readCompactWords(words.texts());
+      if (!read.ok) return words.wrong(read);
+      return withFlags(words, 1, () => ({ name, revision: read.revision }));
+    }
+    case "lease":
+    case "lock":
+    case "election":
+      return parseSession(words);
     case "help":
       return parseHelp(words);
     case ".mode":

@@ -26,24 +26,14 @@ import {
   renderStatus,
   renderTime,
   renderTransaction,
+  renderCompacted,
   renderTransfer,
 } from "./answers.ts";
 import type { Question } from "./parser.ts";
 import { renderKey, renderLine, renderListedValue } from "./render.ts";
+import { reply, type Reply } from "./reply-forms.ts";
+import { askSession } from "./session-reply.ts";
 import type { Table } from "./table.ts";
-
-export interface Reply {
-  readonly ok: true;
-  /** `columns` of the terminal it is for; null: of none. */
-  readonly text: (columns: number | null) => string;
-  readonly json: unknown;
-  /** Where the answer is rows. */
-  readonly table?: () => Table;
-  /** Of a value that was asked for. */
-  readonly bytes?: Uint8Array;
-  /** The store says no: there is no such key, or the conditions did not hold. */
-  readonly isNo: boolean;
-}
 
 type Good<T extends { readonly ok: boolean }> = Extract<T, { readonly ok: true }>;
 
@@ -115,16 +105,19 @@ export async function ask(
       if (!answer.ok) return answer;
       return reply(() => renderTransfer(answer), { leader: answer.leader });
     }
+    case "compact": {
+      const answer = await store.compact(question.revision);
+      if (!answer.ok) return answer;
+      return reply(() => renderCompacted(answer.compacted), answer.compacted);
+    }
+    case "lease":
+    case "lock":
+    case "election":
+      return askSession(store, question, until);
     default:
       return unreachable(question);
   }
 }
-
-const reply = (
-  text: Reply["text"],
-  json: unknown,
-  more: Partial<Pick<Reply, "table" | "bytes" | "isNo">> = {},
-): Reply => ({ ok: true, text, json, isNo: false, ...more });
 
 const notFound = (key: string): Reply =>
   reply(() => "not found", { key, found: false }, { isNo: true });

@@ -102,7 +102,7 @@ export class WordArguments {
     return this.#words.map(({ bytes }) => decode(bytes) ?? "\ufffd");
   }
 
-  wrong({ position, detail, advice }: WrongWord): Problem {
+  wrong({ position, detail, advice }: Omit<WrongWord, "ok">): Problem {
     if (this.has(position)) return this.problem(position, [detail, advice]);
     return problemAt(this.#line, this.#line.trimEnd().length, [detail, advice]);
   }

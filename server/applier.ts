@@ -7,7 +7,7 @@
 
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Limits } from "./limits.ts";
-import { assert } from "./raft/assert.ts";
+import { assert, must } from "./raft/assert.ts";
 import type { Entry, Index } from "./raft/entry.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { CommandResult } from "./state-machine/command.ts";
@@ -26,8 +26,22 @@ export interface ApplierOptions {
 /** Batches at a time, before other work gets a turn: a restart may have much to apply. */
 const batchesMax = 4;
 
+/**
+ * Rows that are changed in one go, unless by a single entry: entries of a few bytes may let go 400 each,
+ * and a node that has been away for a moment has many of them to apply.
+ */
+const turnRowsMax = 2_000;
+/** Entries between two looks at that. */
+const sliceEntries = 4;
+
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
+
+/**
+ * So many times what a checkpoint is begun at may be unsynced before applying waits for it: whoever applies
+ * faster than the disk syncs would never get to the end of one.
+ */
+const unsyncedFactorMax = 4;
 
 /** Parts of a transaction in a tick, beside those that come with what is applied. */
 const tickPartsMax = 4;
@@ -35,11 +49,15 @@ const tickPartsMax = 4;
 export class Applier {
   readonly #options: ApplierOptions;
   #isPaused = false;
+  /** Of those that were read together, what the last turn has left. */
+  #left: readonly Entry[] = [];
   /** The last commit found no room: another one has to show that there is some. */
   #owesCommit = false;
   /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
   #isSyncing = false;
+  /** Bytes given back since the last checkpoint. */
+  #shrunkBytes = 0;
   #nowMs = 0;
   /** By the monotonic clock, as of a tick. */
   #committedMs = -Infinity;
@@ -64,21 +82,44 @@ export class Applier {
 
   /** Applies what is committed. "more": there is more, and other work comes first. */
   run(): "more" | "done" {
-    const { machine, raft, limits, answer } = this.#options;
-    for (let batch = 0; batch < batchesMax && !this.#isPaused; batch++) {
-      const entries = raft.toApply(limits.applyBytesMax);
-      const last = entries[entries.length - 1];
-      if (!last) break;
-      const results = machine.apply(entries);
-      assert(results.length === entries.length, "every entry has a result");
-      raft.applied(last.index);
-      answer(entries, results);
+    const { raft, limits } = this.#options;
+    let rows = 0;
+    for (let batch = 0; batch < batchesMax && rows < turnRowsMax && !this.#isPaused; batch++) {
+      // The next tick goes on.
+      if (this.#isFarAhead) return "done";
+      const entries = this.#committed();
+      if (entries.length === 0) break;
+      let count = 0;
+      for (; count < entries.length && rows < turnRowsMax; count += sliceEntries) {
+        rows += this.#apply(entries.slice(count, count + sliceEntries));
+      }
+      this.#left = entries.slice(count);
       // Faster than what comes in, so that it comes to an end.
-      this.#store(Math.max(limits.commitRows, 2 * entries.length));
+      this.#store(Math.max(limits.commitRows, 2 * Math.min(count, entries.length)));
     }
     if (this.#isPaused) return "done";
     const { appliedIndex, commitIndex, stableIndex } = raft.log;
     return appliedIndex < Math.min(commitIndex, stableIndex) ? "more" : "done";
+  }
+
+  /** What is to be applied next. */
+  #committed(): readonly Entry[] {
+    const { raft, limits } = this.#options;
+    const { appliedIndex, pendingSnapshot } = raft.log;
+    const isNext = pendingSnapshot === null && this.#left[0]?.index === appliedIndex + 1;
+    return isNext ? this.#left : raft.toApply(limits.applyBytesMax);
+  }
+
+  /** Returns about how many rows they have changed. */
+  #apply(entries: readonly Entry[]): number {
+    const { machine, raft, answer } = this.#options;
+    const results = machine.apply(entries);
+    assert(results.length === entries.length, "every entry has a result");
+    raft.applied(must(entries[entries.length - 1], "there are entries").index);
+    answer(entries, results);
+    let rows = 0;
+    for (const result of results) rows += rowsOf(result);
+    return rows;
   }
 
   tick(nowMs: number): void {
@@ -87,8 +128,21 @@ export class Applier {
     if (this.#isSyncing && !this.#isPaused) this.#sync();
     for (let part = 0; part < tickPartsMax; part++) {
       this.#store(limits.commitRows);
-      if (!machine.isCommitting) return;
+      if (!machine.isCommitting) break;
     }
+    this.#shrink();
+  }
+
+  /** What is deleted goes out of the file as well, in small steps; the file gets shorter by a checkpoint. */
+  #shrink(): void {
+    const { machine, limits } = this.#options;
+    if (this.#isPaused || this.#isSyncing || machine.isCommitting) return;
+    const bytes = machine.shrinkSome(limits.shrinkTickBytes);
+    this.#shrunkBytes += bytes;
+    const isDue = bytes === 0 ? this.#shrunkBytes > 0 : this.#shrunkBytes >= limits.shrinkBytes;
+    if (!isDue) return;
+    this.#shrunkBytes = 0;
+    this.#owesCheckpoint = true;
   }
 
   /** Begins a transaction where one is due, or goes on with it. */
@@ -118,6 +172,12 @@ export class Applier {
     );
   }
 
+  get #isFarAhead(): boolean {
+    const { machine, limits } = this.#options;
+    if (!this.#isSyncing || machine.uncommittedBytes < limits.commitBytes) return false;
+    return machine.unsyncedBytes >= unsyncedFactorMax * limits.checkpointBytes;
+  }
+
   get #checkpointBytes(): number {
     const { disk, limits } = this.#options;
     return limits.checkpointBytes * (disk.own === "ok" ? 1 : shortCheckpointPart);
@@ -137,4 +197,12 @@ export class Applier {
     disk.foundRoom("checkpoint");
     synced(outcome);
   }
+}
+
+function rowsOf(result: CommandResult | null): number {
+  if (result?.op === "expired") return 1 + result.keys.length;
+  if (result?.op !== "transaction") return 1;
+  let rows = 1 + result.results.length;
+  for (const each of result.results) if ("deleted" in each) rows += each.deleted;
+  return rows;
 }

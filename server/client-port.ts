@@ -7,6 +7,7 @@ import type { ClusterPort } from "./cluster-port.ts";
 import type { Index, NodeId, Term } from "./raft/entry.ts";
 import type { ShownRole } from "./cluster-port.ts";
 import type { Row } from "./state-machine/command.ts";
+import type { SessionPort } from "./session-port.ts";
 import type { Operation, OperationResult, Transaction } from "./state-machine/transaction.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 
@@ -197,6 +198,8 @@ export interface Status {
 
 /** No method throws for what can go wrong in a healthy program: failures are values. */
 export interface ClientPort extends ClusterPort {
+  /** Leases, locks, elections. */
+  readonly sessions: SessionPort;
   put(key: string, value: Uint8Array, options?: WriteOptions): Promise<PutAnswer>;
   get(key: string, options?: ReadOptions): Promise<GetAnswer>;
   delete(key: string, options?: WriteOptions): Promise<DeleteAnswer>;

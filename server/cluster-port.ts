@@ -3,7 +3,7 @@
 import type { Result } from "./client-port.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { MemberRole } from "./raft/configuration.ts";
-import type { NodeId } from "./raft/entry.ts";
+import type { Index, NodeId } from "./raft/entry.ts";
 
 /** A member whose promotion is under way is a learner to everybody else. */
 export type ShownRole = Exclude<MemberRole, "promoted">;
@@ -23,6 +23,21 @@ export type MembersAnswer = Result<{
   readonly revision: number;
 }>;
 
+/** What a node has given up of its past, and what of it is left. */
+export interface Compacted {
+  readonly nodeId: NodeId;
+  /** Up to where it was asked to. */
+  readonly revision: Index;
+  /** Changes behind it can be watched still. */
+  readonly oldestRevision: Index;
+  /** The first entry in its log, which goes in whole segments. */
+  readonly firstLogIndex: Index;
+  /** How far its state on disk stands for the log. */
+  readonly snapshotIndex: Index;
+}
+
+export type CompactAnswer = Result<{ readonly compacted: Compacted }>;
+
 export interface ClusterPort {
   /** As of now: a linearizable read. */
   members(): Promise<MembersAnswer>;
@@ -33,4 +48,10 @@ export interface ClusterPort {
   changeMembers(change: MemberChange, revision?: number): Promise<MembersAnswer>;
   /** Answered when that voter leads. */
   transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>>;
+  /**
+   * This node alone gives up its log and what it remembers for watchers, up to `revision` or to what it has
+   * applied, as far as nobody needs it: log and memory are each node's own, and a node that is away, or
+   * behind, is nothing that the others have to wait for.
+   */
+  compact(revision?: number): Promise<CompactAnswer>;
 }

@@ -1,5 +1,5 @@
 /**
- * `/v1/members` and `/v1/transfer`. The members are one resource with one ETag, and a change of them
+ * `/v1/members`, `/v1/transfer` and `/v1/compact`. The members are one resource with one ETag, and a change of them
  * names the ETag it is based on: who decides on a list that is no longer true decides wrongly.
  */
 
@@ -80,6 +80,21 @@ export function answerTransfer(call: ClusterCall, store: ClientPort): Promise<An
   });
 }
 
+/** `POST {revision?}`, or with no body at all: answered with what this node has reached. */
+export function answerCompact(call: ClusterCall, store: ClientPort): Promise<Answer> | Answer {
+  if (call.head.method !== "POST") return methodNotAllowed(call.head.method, "POST");
+  const isBare = call.body instanceof Uint8Array && call.body.byteLength === 0;
+  const found = isBare ? { ok: true as const, fields: {} } : fieldsIn(call, [], ["revision"]);
+  if (!found.ok) return refusal(found, asWrite);
+  const { revision }: Record<string, unknown> = found.fields;
+  if (revision !== undefined && !(Number.isSafeInteger(revision) && Number(revision) >= 1)) {
+    return refusal(badRequest("`revision` is a number from 1 on", "revision"), asWrite);
+  }
+  return store.compact(revision as number | undefined).then((answer) => {
+    return answer.ok ? json(200, answer.compacted, {}) : refusal(answer, asWrite);
+  });
+}
+
 const asWrite = { write: true };
 
 async function change(
@@ -110,20 +125,24 @@ function json(status: number, value: unknown, headers: Record<string, string>): 
   };
 }
 
-/** The JSON object in the body, with exactly these fields. */
+/** The JSON object in the body, with these fields, and perhaps some that it may have. */
 function fieldsIn(
   { head, body }: ClusterCall,
   names: readonly string[],
+  optional: readonly string[] = [],
 ): Result<{ readonly fields: Record<string, unknown> }> {
   if (!(body instanceof Uint8Array)) return body;
   const type = head.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) return notJson;
   const value = body.byteLength > bodyBytesMax ? null : parsed(body);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return badRequest(`the body is a JSON object with ${names.join(", ")}`);
+    const known = names.length === 0 ? `at the most ${optional.join(", ")}` : names.join(", ");
+    return badRequest(`the body is a JSON object with ${known}`);
   }
   const fields = value as Record<string, unknown>;
-  const unknown = Object.keys(fields).find((name) => !names.includes(name));
+  const unknown = Object.keys(fields).find(
+    (name) => !names.includes(name) && !optional.includes(name),
+  );
   if (unknown !== undefined) {
     return badRequest(`there is no field \`${unknown.slice(0, 100)}\` here`, unknown.slice(0, 100));
   }

@@ -31,13 +31,41 @@ export function compactionTarget(log: LogStore, bounds: CompactionBounds): Index
     log.lastIndex - limits.logEntriesMax,
     log.lastBeyond(Math.min(tailBytesMax, limits.logBytesMax)),
   );
-  const fedBytesMax = Math.max(limits.logBytesMax, stateBytes);
-  const wanted = Math.max(
-    Math.min(behindTail, matchIndex ?? Infinity),
-    log.lastBeyond(fedBytesMax),
-  );
-  const pinBytesMax = limits.logBytesMax + fedBytesMax;
+  const fedBytes = fedBytesMax(bounds);
+  const wanted = Math.max(Math.min(behindTail, matchIndex ?? Infinity), log.lastBeyond(fedBytes));
+  const pinBytesMax = limits.logBytesMax + fedBytes;
   return index(Math.max(Math.min(wanted, pinnedIndex ?? Infinity), log.lastBeyond(pinBytesMax)));
+}
+
+/** What keeps its place in the log for one that lags behind, in bytes. */
+const fedBytesMax = ({
+  limits,
+  stateBytes,
+}: Pick<CompactionBounds, "limits" | "stateBytes">): number =>
+  Math.max(limits.logBytesMax, stateBytes);
+
+/** Whatever anybody asks for, this stays: for who is sent a snapshot, and for who answers and lacks it. */
+export const neededFrom = ({
+  matchIndex,
+  pinnedIndex,
+}: Pick<CompactionBounds, "matchIndex" | "pinnedIndex">): number =>
+  Math.min(matchIndex ?? Infinity, pinnedIndex ?? Infinity);
+
+/** A transfer should end with so much of the log's room to spare for what was written meanwhile. */
+const leisurePart = 3 / 4;
+
+/**
+ * Whether a snapshot on its way may take its time, with so much of the way gone (0…1): the log behind it
+ * has taken no larger part of the room that it has.
+ */
+export function isAheadOfLog(
+  log: LogStore,
+  gone: number,
+  bounds: Pick<CompactionBounds, "pinnedIndex" | "stateBytes" | "limits">,
+): boolean {
+  const { pinnedIndex } = bounds;
+  if (pinnedIndex === null) return true;
+  return log.lastBeyond(gone * leisurePart * fedBytesMax(bounds)) < pinnedIndex;
 }
 
 /**

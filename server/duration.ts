@@ -2,6 +2,9 @@
 
 import { ttlMsMax } from "./state-machine/command.ts";
 
+/** How long a request may wait for something to happen. */
+export const waitMsMax = 600_000;
+
 const units: Readonly<Record<string, number>> = {
   ms: 1,
   s: 1_000,

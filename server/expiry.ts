@@ -25,34 +25,69 @@ export interface ExpiryOptions {
   readonly added: () => void;
 }
 
+/**
+ * While very many rows are due, several entries are on their way together: what one waits for, the disks
+ * and the followers, the others wait for as well. They are applied in one go, though, and whoever writes or reads
+ * meanwhile waits for one such round and is in the next: so they are as many as keep it this short.
+ */
+const underWayMax = 6;
+const fastRoundMs = 25;
+const slowRoundMs = 40;
+
 export class Expiry {
   readonly #options: ExpiryOptions;
-  /** One at a time: other work comes in between. */
-  #isUnderWay = false;
+  #underWay = 0;
+  /** Entries of a round; one, until it is known that there are more rows than it lets go. */
+  #roundMax = 1;
+  #roundBeganMs = 0;
+  /** All entries of the round have let go what they may: there is more. */
+  #isFull = false;
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
   }
 
   tick(): void {
+    if (this.#underWay > 0) return;
+    this.#roundMax = 1;
+    this.#begin();
+  }
+
+  #begin(): void {
+    this.#isFull = true;
+    this.#roundBeganMs = this.#options.nowMs();
+    while (this.#underWay < this.#roundMax && this.#isDue() && this.#propose());
+  }
+
+  #isDue(): boolean {
     const { machine, raft, logTime } = this.#options;
     const { nextDeadlineMs } = machine;
     const { role } = raft;
-    if (this.#isUnderWay || nextDeadlineMs === null) return;
-    if (role.kind !== "leader" || role.transfer !== null) return;
+    if (nextDeadlineMs === null) return false;
+    if (role.kind !== "leader" || role.transfer !== null) return false;
     const timeMs = logTime.nowMs(role.logTimeMs);
     // Whole milliseconds are written down: one that has just begun is not over.
-    const isDue = nextDeadlineMs < timeMs;
-    if (isDue || timeMs - machine.applied.appliedTimeMs >= stampEveryMs) this.#propose();
+    return nextDeadlineMs < timeMs || timeMs - machine.applied.appliedTimeMs >= stampEveryMs;
   }
 
-  #propose(): void {
+  #propose(): boolean {
     const { writes, nowMs, added } = this.#options;
-    this.#isUnderWay = writes.add(command, nowMs(), (answer) => {
-      this.#isUnderWay = false;
-      if (!answer.ok || answer.result.op !== "expired") return;
-      if (answer.result.keys.length === expiredPerEntry) this.tick();
+    const isAdded = writes.add(command, nowMs(), (answer) => {
+      this.#underWay--;
+      const keys = answer.ok && answer.result.op === "expired" ? answer.result.keys : [];
+      this.#isFull &&= keys.length >= expiredPerEntry;
+      if (this.#underWay === 0 && this.#isFull) this.#goOn();
     });
-    if (this.#isUnderWay) added();
+    if (!isAdded) return false;
+    this.#underWay++;
+    added();
+    return true;
+  }
+
+  #goOn(): void {
+    const tookMs = this.#options.nowMs() - this.#roundBeganMs;
+    if (tookMs < fastRoundMs) this.#roundMax = Math.min(underWayMax, this.#roundMax + 1);
+    else if (tookMs > slowRoundMs) this.#roundMax = Math.max(1, this.#roundMax - 1);
+    this.#begin();
   }
 }

@@ -27,7 +27,7 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer } from "./cluster-port.ts";
+import type { CompactAnswer, Compacted, MembersAnswer } from "./cluster-port.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { NodeId } from "./raft/entry.ts";
 import {
@@ -48,6 +48,8 @@ import {
   revisionOf,
   rowOf,
 } from "./http-answers.ts";
+import { HttpSessions } from "./http-sessions.ts";
+import type { SessionPort } from "./session-port.ts";
 import { badRequest } from "./problem.ts";
 import { must } from "./raft/assert.ts";
 import { rowOfJson, type JsonRow } from "./json-row.ts";
@@ -98,6 +100,7 @@ function queryOf(parameters: Readonly<Record<string, string | undefined>>): stri
  * safe: a read always, a write only where it surely was not executed or is executed once anyway.
  */
 export class HttpClient implements ClientPort {
+  readonly sessions: SessionPort;
   readonly #endpoints: readonly URL[];
   readonly #timeoutMs: number;
   /** Its idle sockets are not what a process lives for. */
@@ -113,6 +116,10 @@ export class HttpClient implements ClientPort {
     });
     if (endpoints.length === 0) throw new TypeError("there is no endpoint to ask");
     this.#timeoutMs = options.timeoutMs ?? timeoutMsDefault;
+    this.sessions = new HttpSessions(
+      (call, { signal, waitMs = 0 }) => this.#ask(call, signal, { waitMs }),
+      this.#endpoints,
+    );
   }
 
   /** Closes idle connections; the client can be used again. */
@@ -148,7 +155,8 @@ export class HttpClient implements ClientPort {
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
     const path = pathOf(key) + queryOf(recency(options));
     const answer =
-      keyProblem(key) ?? (await this.#ask({ method: "GET", path }, options.signal, [404]));
+      keyProblem(key) ??
+      (await this.#ask({ method: "GET", path }, options.signal, { also: [404] }));
     if (isFailure(answer)) return answer;
     if (answer.status === 404) {
       const failure = failureOf(answer, false);
@@ -200,7 +208,7 @@ export class HttpClient implements ClientPort {
     const { key } = operation;
     const also = operation.op === "getdel" || operation.op === "touch" ? [404] : [];
     const call = { ...atomicCall(operation), ...onceHeader(options) };
-    const answer = keyProblem(key) ?? (await this.#ask(call, options.signal, also));
+    const answer = keyProblem(key) ?? (await this.#ask(call, options.signal, { also }));
     return isFailure(answer) ? answer : atomicAnswerOf(operation, answer);
   }
 
@@ -257,14 +265,22 @@ export class HttpClient implements ClientPort {
     return isFailure(answer) ? answer : { ok: true, leader: to };
   }
 
+  async compact(revision?: number): Promise<CompactAnswer> {
+    const body = jsonBody(revision === undefined ? {} : { revision });
+    const answer = await this.#ask({ method: "POST", path: "/v1/compact", ...body }, undefined);
+    if (isFailure(answer)) return answer;
+    const compacted = jsonOf(answer) as Compacted | undefined;
+    return compacted === undefined ? notOurs : { ok: true, compacted };
+  }
+
   /** The first answer of success (or of a status in `also`), or the failure that ended the search. */
   async #ask(
     call: Omit<Call, "signal">,
     signal: AbortSignal | undefined,
-    also: readonly number[] = [],
+    { also = [], waitMs = 0 }: AskOptions = {},
   ): Promise<HttpAnswer | Failure> {
     const write = call.method !== "GET";
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const deadline = AbortSignal.timeout(this.#timeoutMs + waitMs);
     const limit = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
     const count = this.#endpoints.length;
     /** Of an endpoint that answered: it says more than one that did not. */
@@ -304,6 +320,12 @@ export class HttpClient implements ClientPort {
       return silenceOf(error, attempt);
     }
   }
+}
+
+interface AskOptions {
+  readonly also?: readonly number[];
+  /** The server waits so long before it answers. */
+  readonly waitMs?: number;
 }
 
 interface Unheard extends Silence {

@@ -3,7 +3,7 @@
 import { type Context, Hono } from "hono";
 import { type Answer, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
-import { answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
+import { answerCompact, answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { answerFolder } from "./folder-routes.ts";
 import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
@@ -12,7 +12,7 @@ import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
 import type { Backups } from "./backups.ts";
-import { answerQueue, type QueueKind } from "./queue-routes.ts";
+import { answerQueue } from "./queue-routes.ts";
 import { answerRange } from "./range-routes.ts";
 import { answerWatch } from "./watch-routes.ts";
 import { answerTransaction } from "./transaction-routes.ts";
@@ -28,8 +28,6 @@ export interface HttpOptions extends WebGuardOptions {
   readonly backups: Backups;
   /** The text of `/metrics`. */
   metrics(): Promise<string>;
-  /** Milliseconds that never go back. */
-  nowMs(): number;
   /** Is told of errors that were thrown in answering: each is a bug. */
   onBug?(error: unknown): void;
 }
@@ -144,11 +142,11 @@ function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
   };
 }
 
-function withQueue(options: HttpOptions, kind: QueueKind): Answerer {
+function withQueue(options: HttpOptions, kind: "lock" | "election"): Answerer {
   return async (request, { target, body, gone }) => {
     const bytes = body ?? new Uint8Array(await request.arrayBuffer());
     const call = { head: request, target, body: bytes, gone: gone?.() ?? never };
-    const answer = await answerQueue(call, kind, options);
+    const answer = await answerQueue(call, kind, options.store);
     return answer instanceof Response ? answer : responseOf(answer);
   };
 }
@@ -218,6 +216,7 @@ export function createApp(options: HttpOptions): HttpApp {
   route("/v1/members", withBody(store, answerMembers));
   route("/v1/members/*", withBody(store, answerMember));
   route("/v1/transfer", withBody(store, answerTransfer));
+  route("/v1/compact", withBody(store, answerCompact));
   route(
     "/livez",
     readOnly(() => (options.live() ? json({ live: true }) : problem(notLive))),

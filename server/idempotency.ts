@@ -25,7 +25,7 @@ export function onceOf(
   return { ok: true, once: { idempotencyKey, fingerprint: new Uint8Array(hash.digest()) } };
 }
 
-export const isIdempotencyKey = (text: string): boolean =>
+const isIdempotencyKey = (text: string): boolean =>
   text.length <= requestKeyBytesMax && /^[ -~]+$/.test(text);
 
 /** Of a request that did not come over HTTP: what it asks for is all there is of it. */

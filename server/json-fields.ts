@@ -48,7 +48,11 @@ export class Fields {
   constructor(value: unknown, path: string) {
     this.#path = path;
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw new WrongField(badRequest(`${path === "" ? "the body" : path} is no object`, path));
+      throw new WrongField(
+        path === ""
+          ? badRequest("the body is no object")
+          : badRequest(`${path} is no object`, path),
+      );
     }
     this.#object = value as Readonly<Record<string, unknown>>;
   }

@@ -59,6 +59,10 @@ export function bareIn(
   return badRequest("this takes no body; name what it needs in the path and the query");
 }
 
+/** Of a read, which is linearizable. */
+export const readAnswer = (value: object, revision: number): Answer =>
+  jsonAnswer(200, value, { "X-KV-Revision": String(revision), "X-KV-Level": "linearizable" });
+
 export function jsonAnswer(
   status: number,
   value: object,

@@ -97,11 +97,14 @@ function checkLength(key: string): Result<{ readonly key: string }> {
   return { ok: true, key };
 }
 
+/** The path that names `key`. */
+export const pathOfKey = (key: string): string => keyPathPrefix + pathOfName(key);
+
 /**
- * The path that names `key`. Slashes are escaped too, so that `a/../b` has no dot segment; the keys
- * `.` and `..` are escaped for those who do not parse further, and survive in no URL object.
+ * Any text as the rest of a path. Slashes are escaped too, so that `a/../b` has no dot segment; `.` and
+ * `..` are escaped for those who do not parse further, and survive in no URL object.
  */
-export function pathOfKey(key: string): string {
-  const escaped = encodeURIComponent(key);
-  return keyPathPrefix + (/^\.{1,2}$/.test(key) ? escaped.replaceAll(".", "%2E") : escaped);
+export function pathOfName(name: string): string {
+  const escaped = encodeURIComponent(name);
+  return /^\.{1,2}$/.test(name) ? escaped.replaceAll(".", "%2E") : escaped;
 }

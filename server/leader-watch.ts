@@ -1,66 +1,31 @@
 /** `GET /v1/elections/NAME?watch`: who leads, and everyone who comes to lead. */
 
 import type { Answer, RequestHead } from "./answer.ts";
-import type { ClientPort } from "./client-port.ts";
-import { valueJson } from "./json-row.ts";
+import { leaderEventFields, leaderEventJson } from "./leader-json.ts";
 import { refusal } from "./problem.ts";
-import type { Row } from "./state-machine/command.ts";
-import { queuePrefix, type Queue } from "./state-machine/hidden-rows.ts";
-import type { WatchBatches, WatchOver } from "./watch/watch-port.ts";
+import type { LeaderEvent, LeaderEvents, SessionPort } from "./session-port.ts";
+import type { WatchOver } from "./watch/watch-port.ts";
 import { isByLine, streamed } from "./watch-routes.ts";
 
-export const leaderJson = ({ value, createRevision }: Row) => ({
-  ...valueJson(value),
-  token: createRevision,
-});
-
 export async function watchLeaders(
-  { head, queue }: { readonly head: RequestHead; readonly queue: Queue },
-  store: ClientPort,
+  { head, name }: { readonly head: RequestHead; readonly name: string },
+  sessions: SessionPort,
 ): Promise<Answer | Response> {
   const given = new AbortController();
-  const watch = await store.watch({ prefix: queuePrefix(queue), signal: given.signal });
+  const watch = await sessions.watchLeaders(name, { signal: given.signal });
   if (!watch.ok) return refusal(watch);
-  const encode = isByLine(head) ? line : serverSentEvent;
-  return streamed(head, leaders({ batches: watch.batches, queue, encode }, store), given);
+  const encode = isByLine(head) ? leaderLine : serverSentEvent;
+  return streamed(head, textsOf(watch.events, encode), given);
 }
 
-type Encode = (type: "leader" | "progress", revision: number, more: object) => string;
-
-const line: Encode = (type, revision, more) => `${JSON.stringify({ type, ...more, revision })}\n`;
-
-const serverSentEvent: Encode = (type, revision, more) =>
-  `id: ${revision}\nevent: ${type}\ndata: ${JSON.stringify({ ...more, revision })}\n\n`;
-
-/** Whoever led between two looks, and leads no more, is left out. */
-async function* leaders(
-  { batches, queue, encode }: { batches: WatchBatches; queue: Queue; encode: Encode },
-  store: ClientPort,
+async function* textsOf(
+  events: LeaderEvents,
+  encode: (event: LeaderEvent) => string,
 ): AsyncGenerator<string | WatchOver> {
-  let told: string | null = null;
-  for await (const batch of batches) {
-    const last = batch.at(-1);
-    if (last === undefined) continue;
-    if (last.type === "over") {
-      yield last;
-      return;
-    }
-    const { revision } = last;
-    const answer = await store.list({
-      prefix: queuePrefix(queue),
-      limit: 1,
-      level: "local",
-      minRevision: revision,
-    });
-    if (!answer.ok) {
-      yield { type: "over", failure: answer };
-      return;
-    }
-    const [first] = answer.rows;
-    const leader = first === undefined ? null : leaderJson(first);
-    const now = `${first?.createRevision} ${first?.revision}`;
-    if (now !== told) yield encode("leader", answer.revision, { leader });
-    else if (last.type === "progress") yield encode("progress", revision, {});
-    told = now;
-  }
+  for await (const event of events) yield event.type === "over" ? event : encode(event);
 }
+
+const leaderLine = (event: LeaderEvent): string => `${JSON.stringify(leaderEventJson(event))}\n`;
+
+const serverSentEvent = (event: LeaderEvent): string =>
+  `id: ${event.revision}\nevent: ${event.type}\ndata: ${JSON.stringify(leaderEventFields(event))}\n\n`;

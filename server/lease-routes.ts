@@ -1,33 +1,18 @@
 /** `/v1/leases`: times that many keys share, and that whoever asked for them keeps going. */
 
 import type { Answer } from "./answer.ts";
-import type { ClientPort, Failure } from "./client-port.ts";
+import type { ClientPort } from "./client-port.ts";
 import { durationForm } from "./duration.ts";
 import { Fields, reading } from "./json-fields.ts";
-import { bareIn, jsonAnswer, jsonIn, type JsonCall } from "./json-routes.ts";
+import { bareIn, jsonAnswer, jsonIn, readAnswer, type JsonCall } from "./json-routes.ts";
 import { pathOf } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { refusal } from "./problem.ts";
 import { parseQuery } from "./query.ts";
 import { queryOf } from "./key-path.ts";
-import { integerOfBytes } from "./state-machine/integer.ts";
-import { leaseKey } from "./state-machine/hidden-rows.ts";
-import {
-  transactionOf,
-  type Operation,
-  type OperationResult,
-} from "./state-machine/transaction.ts";
-import type { Once } from "./idempotency.ts";
 
 const asWrite = { write: true };
 const prefix = "/v1/leases/";
-
-const leaseGone = (lease: number): Failure => ({
-  ok: false,
-  code: "not_found",
-  detail: `there is no lease ${lease}: it has expired or was revoked, or never was`,
-  field: "lease",
-});
 
 /** `POST {ttl}`: 201 `{id, ttlMs}`. */
 export async function answerLeases(call: JsonCall, store: ClientPort): Promise<Answer> {
@@ -43,8 +28,8 @@ export async function answerLeases(call: JsonCall, store: ClientPort): Promise<A
   });
   if (!asked.ok) return refusal(asked, asWrite);
   const ttlMs = asked.value;
-  const done = await run(store, { op: "leaseGrant", ttlMs }, read.once);
-  if ("ok" in done) return refusal(done, asWrite);
+  const done = await store.sessions.grantLease(ttlMs, read.once);
+  if (!done.ok) return refusal(done, asWrite);
   const { revision } = done;
   return jsonAnswer(201, { id: revision, ttlMs }, { "X-KV-Revision": String(revision) });
 }
@@ -57,7 +42,8 @@ export async function answerLease(call: JsonCall, store: ClientPort): Promise<An
   const isPath = rest.length === 0 && (action === undefined || action === "keepalive");
   if (!Number.isSafeInteger(lease) || !isPath) {
     const detail = "the path is /v1/leases/ID or /v1/leases/ID/keepalive";
-    return refusal({ ok: false, code: "not_found", detail }, asWrite);
+    const write = head.method !== "GET" && head.method !== "HEAD";
+    return refusal({ ok: false, code: "not_found", detail }, { write });
   }
   if (action === "keepalive") {
     if (head.method !== "POST") return methodNotAllowed(head.method, "POST");
@@ -77,40 +63,26 @@ export async function answerLease(call: JsonCall, store: ClientPort): Promise<An
 async function show({ target }: JsonCall, lease: number, store: ClientPort): Promise<Answer> {
   const parsed = parseQuery(queryOf(target), { taken: [], later: [] });
   if (!parsed.ok) return refusal(parsed);
-  const answer = await store.get(leaseKey(lease));
+  const answer = await store.sessions.lease(lease);
   if (!answer.ok) return refusal(answer);
-  if (answer.row === null) return refusal(leaseGone(lease));
-  const { value, ttlMs: remainingMs = 0 } = answer.row;
-  return jsonAnswer(200, { id: lease, ttlMs: Number(integerOfBytes(value)), remainingMs });
+  const { ttlMs, remainingMs, revision } = answer;
+  return readAnswer({ id: lease, ttlMs, remainingMs }, revision);
 }
 
 async function keepAlive(call: JsonCall, lease: number, store: ClientPort): Promise<Answer> {
   const read = bareIn(call);
   if (!read.ok) return refusal(read, asWrite);
-  const done = await run(store, { op: "leaseRenew", lease }, read.once);
-  if ("ok" in done) return refusal(done, asWrite);
-  const { result, revision } = done;
-  const ttlMs = result.op === "leaseRenew" ? result.ttlMs : 0;
+  const done = await store.sessions.keepLeaseAlive(lease, read.once);
+  if (!done.ok) return refusal(done, asWrite);
+  const { ttlMs, revision } = done;
   return jsonAnswer(200, { id: lease, ttlMs }, { "X-KV-Revision": String(revision) });
 }
 
 async function revoke(call: JsonCall, lease: number, store: ClientPort): Promise<Answer> {
   const read = bareIn(call);
   if (!read.ok) return refusal(read, asWrite);
-  const done = await run(store, { op: "leaseRevoke", lease }, read.once);
-  if ("ok" in done) return refusal(done, asWrite);
-  const { result, revision } = done;
-  const deleted = result.op === "leaseRevoke" ? result.deleted : 0;
+  const done = await store.sessions.revokeLease(lease, read.once);
+  if (!done.ok) return refusal(done, asWrite);
+  const { deleted, revision } = done;
   return jsonAnswer(200, { deleted, revision }, { "X-KV-Revision": String(revision) });
-}
-
-async function run(
-  store: ClientPort,
-  operation: Operation,
-  once: Once,
-): Promise<{ readonly result: OperationResult; readonly revision: number } | Failure> {
-  const answer = await store.transact(transactionOf([], operation), once);
-  if (!answer.ok) return answer;
-  const { results, revision } = answer;
-  return { result: results[0] as OperationResult, revision };
 }

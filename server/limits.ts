@@ -1,5 +1,6 @@
 /** Every timing and maximum the node works with, by name; `/v1/status` shows them. */
 
+import { waitMsMax } from "./duration.ts";
 import {
   conditionsMax,
   operationsMax,
@@ -45,6 +46,8 @@ export interface Limits {
   readonly listBytesMax: number;
   /** Rows counted before other work gets a turn. */
   readonly countRowsMax: number;
+  /** Rows that are gone, and that a listing or a count passes over before other work gets a turn. */
+  readonly listGoneMax: number;
   /** Bytes of one write, as it goes into the log. */
   readonly commandBytesMax: number;
   /** Of one transaction: conditions, operations on either side, and what its ranges may reach. */
@@ -87,6 +90,11 @@ export interface Limits {
   readonly recencyWaitMsMax: number;
   /** Entry bytes in one message to a peer. */
   readonly appendBytesMax: number;
+  /**
+   * Entry bytes of a tick for those who lack what is committed, while there are writes: so many at least,
+   * and a few times what is written.
+   */
+  readonly catchUpTickBytes: number;
   /** Appends to one peer without an answer. */
   readonly inflightMessagesMax: number;
   readonly inflightBytesMax: number;
@@ -104,6 +112,10 @@ export interface Limits {
   readonly commitRows: number;
   /** Unsynced database bytes that are not exceeded where a checkpoint can help it. */
   readonly checkpointBytes: number;
+  /** Bytes of the state's file given back in a tick where much of it is free. */
+  readonly shrinkTickBytes: number;
+  /** And as many of them before a checkpoint cuts the file. */
+  readonly shrinkBytes: number;
   /** The same after so long without anything to apply, however little is unsynced. */
   readonly checkpointIdleMs: number;
   /**
@@ -130,6 +142,8 @@ export interface Limits {
   readonly snapshotWindowBytes: number;
   /** Bytes of snapshots sent in a tick, to all followers together. */
   readonly snapshotTickBytes: number;
+  /** The same while others write and there is time. */
+  readonly snapshotLeisureBytes: number;
   /** Pieces of work on a snapshot, of 128 KiB or one row, in a tick. */
   readonly snapshotTickSteps: number;
   /** Once they have taken this long, the rest of them waits for the next tick. */
@@ -169,6 +183,7 @@ export const defaultLimits: Limits = {
   listRowsDefault: 1_000,
   listBytesMax: 4 << 20,
   countRowsMax: 10_000,
+  listGoneMax: 10_000,
   commandBytesMax: 4 << 20,
   conditionsMax,
   operationsMax,
@@ -192,9 +207,10 @@ export const defaultLimits: Limits = {
   watchChangesMax: 65_536,
   watchBytesMax: 16 << 20,
   watchProgressMs: 5_000,
-  changeWaitMsMax: 600_000,
+  changeWaitMsMax: waitMsMax,
   recencyWaitMsMax: 60_000,
   appendBytesMax: 1 << 20,
+  catchUpTickBytes: 128 << 10,
   inflightMessagesMax: 256,
   inflightBytesMax: 16 << 20,
   uncommittedBytesMax: 64 << 20,
@@ -206,6 +222,8 @@ export const defaultLimits: Limits = {
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
   diskCheckMs: 250,
+  shrinkTickBytes: 256 << 10,
+  shrinkBytes: 32 << 20,
   checkpointIdleMs: 5_000,
   logEntriesMax: 65_536,
   logTailBytesMin: 4 << 20,
@@ -213,6 +231,7 @@ export const defaultLimits: Limits = {
   snapshotChunkBytes: 128 << 10,
   snapshotWindowBytes: 2 << 20,
   snapshotTickBytes: 512 << 10,
+  snapshotLeisureBytes: 128 << 10,
   snapshotTickSteps: 8,
   snapshotTickMs: 4,
   snapshotTransfersMax: 2,

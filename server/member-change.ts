@@ -85,7 +85,7 @@ const others = (members: readonly Member[], id: NodeId): readonly Member[] =>
   members.filter((member) => member.id !== id);
 
 /** Whoever it is comes as a learner, whatever it is to be in the end. */
-export function addLearner(before: Configuration, newcomer: Member): Changed {
+function addLearner(before: Configuration, newcomer: Member): Changed {
   const { id, raft, http, incarnation } = newcomer;
   if (memberOf(before, id)) return refused(`node ${id} is a member already; use replace`);
   if (before.members.length >= membersMax) {
@@ -125,7 +125,7 @@ const enfranchise = (before: Configuration, promoted: Member): Configuration =>
   configuration([...others(before.members, promoted.id), { ...promoted, role: "voter" }], before);
 
 /** The member goes for good; the successor's turn comes with the changes after this one. */
-export function retire(before: Configuration, id: NodeId, successor: Member | null): Changed {
+function retire(before: Configuration, id: NodeId, successor: Member | null): Changed {
   const rest = others(before.members, id);
   if (!rest.some(({ role }) => role === "voter")) {
     return refused(`node ${id} is the only voter; a cluster needs one`);
@@ -145,7 +145,7 @@ function replace(before: Configuration, newcomer: Member): Changed {
 }
 
 /** A learner was added before its machine came: from now on it is this directory and no other. */
-export function identify(before: Configuration, { id, incarnation }: Newcomer): Changed {
+function identify(before: Configuration, { id, incarnation }: Newcomer): Changed {
   const learner = memberOf(before, id);
   if (learner?.incarnation !== "") return refused(`node ${id} has a directory already`);
   const members = [...others(before.members, id), { ...learner, incarnation }];

@@ -1,5 +1,6 @@
 /** The client port of the node in this process: what its own prompt and its HTTP routes talk to. */
 
+import { Buffer } from "node:buffer";
 import type {
   AtomicAnswer,
   AtomicOperation,
@@ -22,18 +23,21 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "./client-port.ts";
-import type { MembersAnswer, ShownRole } from "./cluster-port.ts";
+import type { CompactAnswer, MembersAnswer, ShownRole } from "./cluster-port.ts";
 import type { Limits } from "./limits.ts";
 import type { MemberChange } from "./member-change.ts";
 import type { ClusterAnswer, ClusterRequest } from "./membership.ts";
+import { noLeader, readFailure, writeFailure } from "./node-failures.ts";
 import type { Node } from "./node.ts";
 import type { ReadAnswer } from "./pending-reads.ts";
-import type { WriteAnswer } from "./pending-writes.ts";
+import { badRequest } from "./problem.ts";
 import type { Clock } from "./ports.ts";
-import { assert, unreachable } from "./raft/assert.ts";
+import { assert } from "./raft/assert.ts";
 import type { Configuration, MemberRole } from "./raft/configuration.ts";
 import { index, term, type Index, type NodeId } from "./raft/entry.ts";
 import type { PlannedMember } from "./formation.ts";
+import type { SessionPort } from "./session-port.ts";
+import { StoreSessions } from "./store-sessions.ts";
 import { Turnstile } from "./turnstile.ts";
 import {
   atomicAnswer,
@@ -52,6 +56,7 @@ import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
 import { openWatch } from "./watch/node-watch.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
+import type { Remembered } from "./watch/history-rows.ts";
 import { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
@@ -59,7 +64,9 @@ import { transactionOf, type Transaction } from "./state-machine/transaction.ts"
 import type {
   Answer,
   DeleteCommand,
+  ListQuery,
   PlainCommand,
+  Row,
   PutCommand,
   Query,
 } from "./state-machine/command.ts";
@@ -89,6 +96,13 @@ const newest: ReadMeta = { level: "linearizable" };
 type Written = Result<{ readonly result: Executed }>;
 type Found = Result<{ answer: Answer; meta: ReadMeta; revision: Index }>;
 
+/** As a listing counts them. */
+function bytesOf(rows: readonly Row[]): number {
+  let bytes = 0;
+  for (const { key, value } of rows) bytes += Buffer.byteLength(key) + value.byteLength;
+  return bytes;
+}
+
 const answerOfPut = (written: Written): PutAnswer =>
   written.ok ? putAnswer(written.result) : written;
 
@@ -96,6 +110,7 @@ const answerOfPut = (written: Written): PutAnswer =>
 export class NodeClient implements ClientPort {
   readonly #options: NodeClientOptions;
   readonly #startMs: number;
+  readonly sessions: SessionPort;
   #formed: { node: Node; clusterId: string } | null = null;
   /** Requests that wait for formation. */
   readonly #whenFormed = new Set<() => void>();
@@ -106,14 +121,18 @@ export class NodeClient implements ClientPort {
   constructor(options: NodeClientOptions) {
     this.#options = options;
     this.#startMs = options.clock.monotonicMs();
+    this.sessions = new StoreSessions(this, () => options.clock.monotonicMs());
   }
 
-  /** The cluster has formed, and this is our part of it: another one after it was mended. */
-  formed(node: Node, clusterId: string): void {
+  /**
+   * The cluster has formed, and this is our part of it: another one after it was mended. `remembered`:
+   * the changes that led to its state.
+   */
+  formed(node: Node, clusterId: string, remembered: Remembered | null = null): void {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex });
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
@@ -187,22 +206,52 @@ export class NodeClient implements ClientPort {
       return { ok: false, code: "bad_request", detail, field: "limit" };
     }
     if (!(await this.#listings.enter()))
-      return this.#readFailure({ ok: false, error: "overloaded" });
+      return readFailure({ ok: false, error: "overloaded" }, this.#formed?.node ?? null);
     const bytesMax = limits.listBytesMax;
     const groups = delimiter === undefined ? null : { prefix, delimiter };
     const shape = { after, reverse, limit, keysOnly, bytesMax, groups };
     const query = { type: "list", range: rangeOf(options), ...shape } as const;
-    const answer = await this.#read(query, options).finally(() => this.#listings.leave());
-    if (!answer.ok) return answer;
-    assert(answer.answer.type === "list", "a list is answered as a list");
-    const { rows, prefixes, more, last } = answer.answer;
-    return { ok: true, ...answer.meta, rows, prefixes, more, last, revision: answer.revision };
+    return this.#list(query, options).finally(() => this.#listings.leave());
+  }
+
+  /**
+   * At one instant, but where very many of the rows have just gone: then in steps, as a count. What is
+   * written between them is behind the revision that is given.
+   */
+  async #list(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
+    const { listGoneMax: goneMax } = this.#options.limits;
+    const first = await this.#read({ ...query, goneMax }, options);
+    if (!first.ok) return first;
+    assert(first.answer.type === "list", "a list is answered as a list");
+    const { rows, prefixes } = first.answer;
+    let { more, last, rest } = first.answer;
+    let bytesLeft = query.bytesMax - bytesOf(rows);
+    while (rest !== null && bytesLeft > 0) {
+      const limit = query.limit - rows.length - prefixes.length;
+      if (limit === 0) break;
+      await this.#yield();
+      const asked = { ...query, range: rest, after: null, limit, bytesMax: bytesLeft, goneMax };
+      const next = await this.#read(asked, { level: "local" });
+      if (!next.ok) return next;
+      assert(next.answer.type === "list", "a list is answered as a list");
+      rows.push(...next.answer.rows);
+      prefixes.push(...next.answer.prefixes);
+      bytesLeft -= bytesOf(next.answer.rows);
+      ({ more, rest } = next.answer);
+      last = next.answer.last ?? last;
+    }
+    return { ok: true, ...first.meta, rows, prefixes, more, last, revision: first.revision };
+  }
+
+  /** Lets the node do its other work. */
+  #yield(): Promise<void> {
+    return new Promise((resolve) => this.#options.clock.after(0, resolve));
   }
 
   /** In steps, between which the node does its other work: the first as asked, the others locally. */
   async count(options: Selection & ReadOptions): Promise<CountAnswer> {
     if (!(await this.#listings.enter()))
-      return this.#readFailure({ ok: false, error: "overloaded" });
+      return readFailure({ ok: false, error: "overloaded" }, this.#formed?.node ?? null);
     try {
       return await this.#count(options);
     } finally {
@@ -211,20 +260,19 @@ export class NodeClient implements ClientPort {
   }
 
   async #count(options: Selection & ReadOptions): Promise<CountAnswer> {
-    const { limits, clock } = this.#options;
-    const limit = limits.countRowsMax;
+    const { countRowsMax: limit, listGoneMax: goneMax } = this.#options.limits;
     let range: KeyRange | null = rangeOf(options);
     let first: (ReadMeta & { readonly revision: Index }) | null = null;
     let count = 0;
     while (range !== null && !(options.signal?.aborted ?? false)) {
       const level: ReadOptions = first === null ? options : { level: "local" };
-      const answer = await this.#read({ type: "count", range, limit }, level);
+      const answer = await this.#read({ type: "count", range, limit, goneMax }, level);
       if (!answer.ok) return answer;
       assert(answer.answer.type === "count", "a count is answered as a count");
       first ??= { ...answer.meta, revision: answer.revision };
       count += answer.answer.count;
       range = answer.answer.rest;
-      if (range !== null) await new Promise<void>((resolve) => clock.after(0, resolve));
+      if (range !== null) await this.#yield();
     }
     assert(first !== null, "a range was counted");
     return { ok: true, ...first, count };
@@ -238,9 +286,14 @@ export class NodeClient implements ClientPort {
     // What this node does not know of yet may have been acknowledged elsewhere.
     if (since === undefined || since > watches.appliedIndex) {
       const answer = await new Promise<ReadAnswer>((resolve) => node.read(resolve));
-      if (!answer.ok) return this.#readFailure(answer);
+      if (!answer.ok) return readFailure(answer, node);
     }
     return openWatch({ watches, clock: this.#options.clock }, options);
+  }
+
+  /** The changes that led to the state as it is now; null where there is no state. */
+  get remembered(): Remembered | null {
+    return this.#watches?.remembered ?? null;
   }
 
   /** The node goes: whoever watches is sent elsewhere. */
@@ -281,7 +334,7 @@ export class NodeClient implements ClientPort {
     if (!node) return this.#noLeader();
     return new Promise((resolve) => {
       node.read((answer) => {
-        resolve(answer.ok ? listed(node.configurations.committed) : this.#readFailure(answer));
+        resolve(answer.ok ? listed(node.configurations.committed) : readFailure(answer, node));
       });
     });
   }
@@ -296,6 +349,29 @@ export class NodeClient implements ClientPort {
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     const answer = await this.#askLeader({ kind: "transfer", to });
     return answer.ok ? { ok: true, leader: to } : answer;
+  }
+
+  async compact(revision?: number): Promise<CompactAnswer> {
+    const node = await this.#node();
+    const watches = this.#watches;
+    if (!node || !watches) return { ...this.#noLeader(), outcome: "not_applied" };
+    const through = index(revision ?? node.appliedIndex);
+    const { lastLogIndex } = node;
+    if (through > lastLogIndex) {
+      return badRequest(`there is no such revision yet; the newest is ${lastLogIndex}`, "revision");
+    }
+    // It is in the log, and will be applied soon.
+    const late = await this.#whenWithin(node, { minRevision: through });
+    if (late !== null) return { ...late, outcome: "not_applied" };
+    watches.compact(through);
+    return new Promise((resolve) => {
+      node.giveUpLog(through, () => {
+        const { firstLogIndex, snapshotIndex } = node;
+        const reached = { oldestRevision: watches.oldestRevision, firstLogIndex, snapshotIndex };
+        const compacted = { nodeId: this.#options.self, revision: through, ...reached };
+        resolve({ ok: true, compacted });
+      });
+    });
   }
 
   /** Whether a leader is known: requests can be served. */
@@ -393,7 +469,7 @@ export class NodeClient implements ClientPort {
         return;
       }
       node.write(bytes, (answer) => {
-        resolve(answer.ok ? executedIn(answer.result) : this.#writeFailure(answer));
+        resolve(answer.ok ? executedIn(answer.result) : writeFailure(answer, node));
       });
     });
   }
@@ -432,7 +508,7 @@ export class NodeClient implements ClientPort {
   #readNewest(node: Node, query: Query): Promise<Found> {
     return new Promise((resolve) => {
       node.read((answer) => {
-        resolve(answer.ok ? this.#lookUp(node, query, newest) : this.#readFailure(answer));
+        resolve(answer.ok ? this.#lookUp(node, query, newest) : readFailure(answer, node));
       });
     });
   }
@@ -456,67 +532,7 @@ export class NodeClient implements ClientPort {
   }
 
   #noLeader(): Failure {
-    const formed = this.#formed !== null;
-    if (this.#formed?.node.mending?.log) {
-      const detail =
-        "this node has lost log entries and waits for a leader to refill it: start the other nodes";
-      return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-    }
-    const detail = formed
-      ? "there is no leader: most of the nodes have to be up and able to reach each other; try again"
-      : "the cluster has not formed yet: its first start needs every node to be up; try again";
-    return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-  }
-
-  #writeFailure(answer: WriteAnswer & { ok: false }): Failure {
-    const { error, outcome } = answer;
-    switch (error) {
-      case "noLeader":
-        return { ...this.#noLeader(), outcome };
-      case "timeout": {
-        const detail =
-          "no majority has confirmed the write in time; it may still happen: read the key to see";
-        return { ok: false, code: "timeout", detail, outcome };
-      }
-      case "overloaded": {
-        const detail = "too many writes wait on this node; nothing was written, try again later";
-        return { ok: false, code: "overloaded", detail, outcome, retryAfterSeconds: 1 };
-      }
-      case "noSpace": {
-        const detail =
-          "a node's disk is nearly full, so nothing was written: free space there, or delete keys " +
-          "(disk in /v1/status shows which node)";
-        return { ok: false, code: "no_space", detail, outcome };
-      }
-      case "stopping": {
-        const detail = "this node is stopping; ask another one";
-        const code = outcome === "unknown" ? "timeout" : "no_leader";
-        return { ok: false, code, detail, outcome, retryAfterSeconds: 1 };
-      }
-      default:
-        return unreachable(error);
-    }
-  }
-
-  #readFailure(answer: ReadAnswer & { ok: false }): Failure {
-    switch (answer.error) {
-      case "noLeader":
-        return this.#noLeader();
-      case "stale": {
-        const detail = "this node could not catch up with the leader in time; ask another one";
-        return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
-      }
-      case "overloaded": {
-        const detail = "too many reads wait on this node; try again later";
-        return { ok: false, code: "overloaded", detail, retryAfterSeconds: 1 };
-      }
-      case "stopping": {
-        const detail = "this node is stopping; ask another one";
-        return { ok: false, code: "no_leader", detail, retryAfterSeconds: 1 };
-      }
-      default:
-        return unreachable(answer.error);
-    }
+    return noLeader(this.#formed?.node ?? null);
   }
 }
 

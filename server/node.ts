@@ -11,6 +11,7 @@ import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
 import { LogTime } from "./log-time.ts";
+import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
 import type { Newcomer } from "./member-change.ts";
 import { Membership, type ClusterAnswer, type ClusterRequest } from "./membership.ts";
@@ -37,6 +38,7 @@ import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
+import { successor } from "./successor.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WriteRouter } from "./write-router.ts";
 
@@ -133,13 +135,7 @@ export class Node {
       reader: options.log,
       appliedIndex: machine.applied.appliedIndex,
       random: () => random.fraction(),
-      electionTicks: Math.round(limits.electionTimeoutMs / limits.tickMs),
-      firstElectionTicks: Math.round(limits.firstElectionTimeoutMs / limits.tickMs),
-      heartbeatTicks: Math.round(limits.heartbeatMs / limits.tickMs),
-      commitWaitTicks: 1,
-      appendBytesMax: limits.appendBytesMax,
-      inflight: { messagesMax: limits.inflightMessagesMax, bytesMax: limits.inflightBytesMax },
-      uncommittedBytesMax: limits.uncommittedBytesMax,
+      ...raftLimits(limits),
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
       refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
@@ -236,6 +232,11 @@ export class Node {
     if (this.#isStopped) this.#options.clock.soon(() => this.#clusterRequests.close());
   }
 
+  /** Gives the log up as far as nobody needs it; `done` is called later. */
+  giveUpLog(through: Index, done: () => void): void {
+    this.#upkeep.giveUpLog(through, done);
+  }
+
   /** A directory asked to be let in that the configuration does not name. */
   knocked(newcomer: Newcomer): void {
     this.#membership.knocked(newcomer);
@@ -304,22 +305,16 @@ export class Node {
     return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
-  /**
-   * Leader: hands over to the voter that has most of the log. Returns whom it asked, null where
-   * there is nothing to hand over or nobody to take it.
-   */
+  /** Leader: hands over. Returns whom it asked, null where there is nobody, or nothing to hand over. */
   handOver(): NodeId | null {
-    const { role } = this.#raft;
-    if (role.kind !== "leader") return null;
-    const match = (id: NodeId): number => role.progress.get(id)?.match ?? 0;
-    const answered = (id: NodeId): number => this.#currency.answeredMs(id) ?? 0;
-    // Who has not answered for two heartbeats may be frozen, however complete its log is.
-    const freshMs = this.#nowMs() - 2 * this.#options.limits.heartbeatMs;
-    const isFresh = (id: NodeId): number => (answered(id) >= freshMs ? 1 : 0);
-    const best = this.#raft.voters
-      .filter((id) => id !== this.#options.self && this.#options.network.isConnected(id))
-      .sort((a, b) => isFresh(b) - isFresh(a) || match(b) - match(a))[0];
-    if (best === undefined || !this.#raft.transferLeadership(best)) return null;
+    const best = successor({
+      ...this.#options,
+      raft: this.#raft,
+      answeredMs: (id) => this.#currency.answeredMs(id),
+      // Who has not answered for two heartbeats may be frozen, however complete its log is.
+      freshMs: this.#nowMs() - 2 * this.#options.limits.heartbeatMs,
+    });
+    if (best === null || !this.#raft.transferLeadership(best)) return null;
     this.#schedule();
     return best;
   }
@@ -368,14 +363,15 @@ export class Node {
       nowMs: this.#nowMs(),
       leaderlessMs: limits.leaderlessHoldMs,
       deadlineMs: limits.requestDeadlineMs,
+      hasLeader: this.#raft.leaderId !== null,
     };
     // What has arrived is older than this tick: a node that stalled hears its leader first.
     this.#guarded(() => {
       this.#stepInbox();
       this.#raft.tick();
       this.#router.tick();
-      this.#writes.expire({ ...times, hasLeader: this.#raft.leaderId !== null });
-      this.#reads.expire(times);
+      this.#writes.expire(times);
+      this.#reads.tick(times);
       if (this.#disk.tick(times.nowMs)) this.#lookAfterDisk();
       this.#applier.tick(times.nowMs);
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
@@ -390,8 +386,10 @@ export class Node {
       this.#clusterRequests.tick();
       this.#membership.tick();
     });
-    // At once: to come back for it costs an idle node as much as all that it does.
-    if (!this.#isScheduled) this.#drain();
+    // To come back for it costs an idle node as much as all that it does. Reads that wait may find their
+    // answers in what has arrived and is taken in only before the next turn.
+    if (!this.#reads.isEmpty) this.#schedule();
+    else if (!this.#isScheduled) this.#drain();
   }
 
   #drain(): void {
@@ -399,7 +397,9 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#router.route();
-      if (this.#raft.leaderId !== null) this.#askForReads();
+      if (this.#raft.leaderId !== null && this.#reads.isDue(this.#nowMs())) {
+        this.#askFor(this.#reads.ask(this.#nowMs()));
+      }
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
       this.#clusterRequests.settle();
@@ -408,11 +408,6 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
-  }
-
-  #askForReads(): void {
-    const nowMs = this.#nowMs();
-    if (this.#reads.isDue(nowMs)) this.#askFor(this.#reads.ask(nowMs));
   }
 
   #askFor(requestId: number): void {
@@ -438,7 +433,9 @@ export class Node {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":
-          this.#router.take(from, message.commands);
+          // Who is none of us any more would never hear what became of them.
+          if (this.#raft.isNamed(from, incarnation)) this.#router.take(from, message.commands);
+          else this.#router.refuse(from, "notLeader", message.commands);
           break;
         case "diskReport":
           if (!this.#raft.isNamed(from, incarnation)) break;
@@ -483,10 +480,13 @@ export class Node {
   }
 
   #handle(ready: Ready): void {
-    const { log, hardState, network } = this.#options;
+    const { log, hardState, machine, network } = this.#options;
     this.#send(ready.messages);
     if (ready.hardState) hardState.save(ready.hardState);
-    if (ready.snapshot) this.#upkeep.install(ready.snapshot);
+    if (ready.snapshot) {
+      this.#upkeep.install(ready.snapshot);
+      this.#logTime.observe(machine.applied.appliedTimeMs);
+    }
     const last = ready.entries[ready.entries.length - 1];
     if (last) {
       if (this.#append(ready.entries) === "full") this.#raft.holdWrites();
@@ -509,8 +509,8 @@ export class Node {
     const { log } = this.#options;
     while (log.append(entries) === "full") if (!this.#disk.foundFull("log")) return "full";
     this.#disk.foundRoom("log");
-    const newest = entries[entries.length - 1];
-    if (newest && this.#raft.role.kind !== "leader") this.#logTime.observe(newest.timeMs);
+    const { role, term } = this.#raft;
+    this.#logTime.observeEntries(entries, role.kind === "leader" ? term : null);
     let bytes = 0;
     for (const entry of entries) bytes += entryBytes(entry);
     this.#disk.wrote(bytes);

@@ -19,6 +19,7 @@ import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
 const leaseId = inPath("id", { type: "integer", minimum: 1 }, "The id of a lease.");
 const leaseGone = [404, "The lease has expired or was revoked, or never was."] as const;
 const written = { "X-KV-Revision": revisionHeader };
+const read = { ...written, "X-KV-Level": { schema: { const: "linearizable" } } };
 
 const name = inPath(
   "name",
@@ -75,7 +76,7 @@ export const leasePaths: Paths = {
       operationId: "lease",
       summary: "How long it has",
       parameters: [leaseId],
-      responses: { 200: answer("It lives.", ref("LeaseLeft")), ...refusals(leaseGone) },
+      responses: { 200: answer("It lives.", ref("LeaseLeft"), read), ...refusals(leaseGone) },
     },
     delete: {
       operationId: "revokeLease",
@@ -103,7 +104,7 @@ export const leasePaths: Paths = {
       operationId: "lock",
       summary: "Who holds it, and how many wait",
       parameters: [name],
-      responses: { 200: answer("As it stands.", ref("Lock")), ...refusals() },
+      responses: { 200: answer("As it stands.", ref("Lock"), read), ...refusals() },
     },
     post: entering("acquireLock", "Takes the lock, or waits for it", "Acquire"),
     delete: leaving("releaseLock", "Gives the lock back"),
@@ -119,6 +120,7 @@ export const leasePaths: Paths = {
       responses: {
         200: {
           description: "As it stands, and with `watch` what comes of it.",
+          headers: read,
           content: {
             "application/json": { schema: ref("Leader") },
             "text/event-stream": { schema: text },

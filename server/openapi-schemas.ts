@@ -212,6 +212,14 @@ export const schemas = {
   NewMember: object({ id: member.id, raft: text, http: text }),
   Transfer: object({ to: member.id }),
   Transferred: object({ leader: member.id }),
+  Compact: object({ revision: index }, { optional: ["revision"] }),
+  Compacted: object({
+    nodeId: member.id,
+    revision: index,
+    oldestRevision: index,
+    firstLogIndex: index,
+    snapshotIndex: index,
+  }),
   Status: object(
     {
       nodeId: member.id,

@@ -333,6 +333,14 @@ const clusterPaths: Paths = {
       responses: { 200: answer("It leads.", ref("Transferred")), ...refusals(mediaType) },
     },
   },
+  "/v1/compact": {
+    post: {
+      operationId: "compact",
+      summary: "This node gives up its log and its history of changes, as far as nobody needs them",
+      requestBody: bodyOf("Compact"),
+      responses: { 200: answer("What is left.", ref("Compacted")), ...refusals(mediaType) },
+    },
+  },
   "/v1/backup": {
     get: {
       operationId: "backup",

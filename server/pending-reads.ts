@@ -21,6 +21,14 @@ interface WaitingRead {
  */
 const patienceMs = 10;
 
+/** By the monotonic clock, and how long a read may wait: for a leader, and altogether. */
+export interface ReadTimes {
+  readonly nowMs: number;
+  readonly leaderlessMs: number;
+  readonly deadlineMs: number;
+  readonly hasLeader: boolean;
+}
+
 /** Reads that share one request for a read index. */
 interface Batch {
   readonly requestId: number;
@@ -38,6 +46,8 @@ export class PendingReads {
   #lastRequestId: number;
   #lastAskedMs = -Infinity;
   #count = 0;
+  /** As of a tick whose work is not done yet. */
+  #due: ReadTimes | null = null;
 
   /**
    * `firstRequestId` is new in each life of the process: a late answer to a request of an earlier
@@ -53,6 +63,11 @@ export class PendingReads {
     this.#count++;
     this.#gathering.push({ startMs, done });
     return true;
+  }
+
+  /** Nobody waits. */
+  get isEmpty(): boolean {
+    return this.#count === 0;
   }
 
   get hasGathered(): boolean {
@@ -99,17 +114,26 @@ export class PendingReads {
     this.#confirmed.push({ readIndex, reads: batch.reads });
   }
 
-  /** Answers every confirmed read whose index is applied. */
-  applied(appliedIndex: Index): void {
-    if (this.#confirmed.length === 0) return;
-    const due = this.#confirmed.filter(({ readIndex }) => readIndex <= appliedIndex);
-    if (due.length === 0) return;
-    this.#confirmed = this.#confirmed.filter(({ readIndex }) => readIndex > appliedIndex);
-    for (const { reads } of due) this.#finish(reads, { ok: true });
+  /** What has waited too long by then is refused once all that has arrived is dealt with. */
+  tick(times: ReadTimes): void {
+    this.#due = times;
   }
 
-  expire(options: { nowMs: number; leaderlessMs: number; deadlineMs: number }): void {
-    const { nowMs, leaderlessMs, deadlineMs } = options;
+  /** Answers every confirmed read whose index is applied, and then whatever has waited too long. */
+  applied(appliedIndex: Index): void {
+    if (this.#confirmed.length > 0) {
+      const due = this.#confirmed.filter(({ readIndex }) => readIndex <= appliedIndex);
+      this.#confirmed = this.#confirmed.filter(({ readIndex }) => readIndex > appliedIndex);
+      for (const { reads } of due) this.#finish(reads, { ok: true });
+    }
+    if (this.#due === null) return;
+    this.#expire(this.#due);
+    this.#due = null;
+  }
+
+  /** With a leader that does not answer a read waits as long as for anything else: it is asked again. */
+  #expire({ nowMs, deadlineMs, ...times }: ReadTimes): void {
+    const leaderlessMs = times.hasLeader ? deadlineMs : times.leaderlessMs;
     const isLate = (ms: number) => (read: WaitingRead) => nowMs - read.startMs >= ms;
     this.#gathering = this.#drop(this.#gathering, isLate(leaderlessMs), "noLeader");
     for (const batch of this.#asked.values()) {

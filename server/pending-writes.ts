@@ -54,6 +54,7 @@ export interface AppliedCommand {
 const waiting: Place = { kind: "waiting" };
 const forwarded: Place = { kind: "forwarded" };
 const noSpace: WriteAnswer = { ok: false, error: "noSpace", outcome: "not_applied" };
+const goneElsewhere: WriteAnswer = { ok: false, error: "stopping", outcome: "not_applied" };
 const sequencesPerSession = 2 ** 32;
 
 export class PendingWrites {
@@ -134,6 +135,12 @@ export class PendingWrites {
   refuseWaiting(isRefused: (command: Uint8Array) => boolean): void {
     for (const write of this.#waiting) if (isRefused(write.command)) this.#settle(write, noSpace);
     this.#waiting = this.#waiting.filter((write) => !write.settled);
+  }
+
+  /** This node is no member any more: others take them. */
+  giveUpWaiting(): void {
+    for (const write of this.#waiting) this.#settle(write, goneElsewhere);
+    this.#waiting = [];
   }
 
   /**

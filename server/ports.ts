@@ -140,6 +140,8 @@ export interface SnapshotStore {
   readonly newest: SnapshotInfo | null;
   /** What the snapshot that is being made will stand for; null where none is. */
   readonly makingIndex: Index | null;
+  /** How much of that one is made, from 0 to 1; null where none is. */
+  readonly makingShare: number | null;
   /** Begins one of what is applied now, unless one is being made, the disk has no room at all, or a backup is. */
   make(): void;
   /** Goes on making it. "full": the disk has no room for it, and it was given up. */
@@ -150,13 +152,15 @@ export interface SnapshotStore {
   discard(): void;
 
   /**
-   * Bytes of the incoming snapshot with this id that are here already: 0 where it is a new one. "full":
+   * Bytes of the incoming snapshot with this id that have come already: 0 where it is a new one. "full":
    * the disk has no room for it, and none comes in.
    */
   accept(info: SnapshotInfo): number | "full";
-  /** Its next bytes. "full": the disk has no room, and it was given up. */
-  write(data: Uint8Array): "written" | "full";
-  /** It is all here: goes on checking it and making a state of it. */
+  /** Its next bytes. They are in memory until `build` has made of them what it can. */
+  write(data: Uint8Array): void;
+  /** There is something to build. */
+  readonly hasWork: boolean;
+  /** Goes on checking what has come, and making a state of it. "full", or damaged: it was given up. */
   build(): "more" | "built" | "full" | { readonly damage: string };
   /**
    * After "built": state and log are replaced. A crash at any point leaves the old ones or the new

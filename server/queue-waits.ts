@@ -1,6 +1,7 @@
 /** Waiting in the queue of a lock or an election, for whoever is in front to go. */
 
-import type { ClientPort, Failure, Result } from "./client-port.ts";
+import type { Failure, Result } from "./client-port.ts";
+import type { SessionStore } from "./store-sessions.ts";
 import { afterKey } from "./state-machine/key-range.ts";
 import { placeKey, queuePrefix, type Queue } from "./state-machine/hidden-rows.ts";
 import { transactionOf } from "./state-machine/transaction.ts";
@@ -14,7 +15,7 @@ export interface Place {
 }
 
 export interface Waiting {
-  readonly store: ClientPort;
+  readonly store: SessionStore;
   readonly nowMs: () => number;
   /** How long at the most; 0: only if the place is the first at once. */
   readonly waitMs: number;
@@ -71,7 +72,7 @@ type Seen = Result<{
   readonly revision: number;
 }>;
 
-async function look({ queue, token }: Place, store: ClientPort): Promise<Seen> {
+async function look({ queue, token }: Place, store: SessionStore): Promise<Seen> {
   const own = placeKey(queue, token);
   const answer = await store.list({
     prefix: queuePrefix(queue),
@@ -90,7 +91,7 @@ async function look({ queue, token }: Place, store: ClientPort): Promise<Seen> {
 }
 
 /** `first` where nothing has to be done, or was. */
-async function renewed({ lease, ownTtlMs }: Place, store: ClientPort): Promise<Turn> {
+async function renewed({ lease, ownTtlMs }: Place, store: SessionStore): Promise<Turn> {
   if (ownTtlMs === null) return "first";
   const answer = await store.transact(transactionOf([], { op: "leaseRenew", lease }));
   if (answer.ok) return "first";
@@ -125,6 +126,6 @@ async function untilGone(
 }
 
 /** What is not done here is done when the lease ends. */
-export async function withdraw({ queue, token }: Place, store: ClientPort): Promise<void> {
+export async function withdraw({ queue, token }: Place, store: SessionStore): Promise<void> {
   await store.transact(transactionOf([], { op: "leave", key: queue, token }));
 }

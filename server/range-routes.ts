@@ -42,7 +42,9 @@ const listParameters: KnownParameters = {
 const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], later: [] };
 
 const rangeMethods = "GET, HEAD, DELETE";
-const unselected: Failure = badRequest("name what to delete; there is no deleting of everything");
+const unselected: Failure = badRequest(
+  "name what to delete: `prefix`, `start` or `end`; only an empty `prefix=` stands for everything",
+);
 
 /** Answers every method on the range that the query of `target` selects. */
 export async function answerRange(

@@ -18,6 +18,7 @@ const routes: ReadonlySet<string> = new Set([
   "/v1/status",
   "/v1/members",
   "/v1/transfer",
+  "/v1/compact",
   "/v1/backup",
   "/v1/watch",
   "/livez",

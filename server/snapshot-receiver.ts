@@ -1,6 +1,6 @@
 /**
- * The follower's side of a snapshot: takes the pieces in, lets a new state be made of them, and only
- * then tells the core. Until then this node votes, acknowledges and serves as before.
+ * The follower's side of a snapshot: takes the pieces in, lets a new state be made of them as they come,
+ * and only then tells the core. Until then this node votes, acknowledges and serves as before.
  */
 
 import type { Limits } from "./limits.ts";
@@ -27,7 +27,8 @@ interface Incoming {
   readonly info: SnapshotInfo;
   offset: number;
   heardMs: number;
-  /** When the sender was last told how far it is. */
+  /** How far the sender was told that it is, and when. It is told of nothing that is still to be built. */
+  toldOffset: number;
   toldMs: number;
 }
 
@@ -45,8 +46,9 @@ export class SnapshotReceiver {
     const info = { id, bytes, lastIndex, lastTerm, configuration };
     const message = { type: "snapshot", term, lastIndex, lastTerm, configuration } as const;
     const offset = this.#options.store.accept(info);
-    const incoming = { from, message, info, heardMs: nowMs, toldMs: nowMs };
-    this.#incoming = { ...incoming, offset: offset === "full" ? 0 : offset };
+    const times = { heardMs: nowMs, toldMs: nowMs };
+    const start = offset === "full" ? 0 : offset;
+    this.#incoming = { from, message, info, offset: start, toldOffset: start, ...times };
     if (offset === "full") {
       this.#end("noRoom", noRoom);
       return;
@@ -67,24 +69,26 @@ export class SnapshotReceiver {
       return;
     }
     incoming.heardMs = nowMs;
+    const { limits, store } = this.#options;
     // Twice, or behind one that was lost: the answer says where to go on.
     const isNext = offset === incoming.offset && offset + data.byteLength <= incoming.info.bytes;
-    if (isNext && data.byteLength > 0) {
-      if (this.#options.store.write(data) === "full") {
-        this.#end("noRoom", noRoom);
-        return;
-      }
+    // More than anybody sends who waits for answers is not gathered in memory.
+    const isInWindow = offset - incoming.toldOffset < limits.snapshotWindowBytes;
+    if (isNext && data.byteLength > 0 && (isInWindow || !store.hasWork)) {
+      store.write(data);
       incoming.offset += data.byteLength;
     }
-    this.#tell(incoming, nowMs);
+    if (!store.hasWork) this.#tell(incoming, nowMs);
   }
 
   /** Returns the core's message once a state has been made of the snapshot. */
   tick(nowMs: number): { from: NodeId; message: Snapshot } | null {
     const incoming = this.#incoming;
     if (!incoming) return null;
-    if (incoming.offset === incoming.info.bytes) return this.#build(incoming, nowMs);
-    if (nowMs - incoming.heardMs >= this.#options.limits.snapshotTimeoutMs) this.drop();
+    const { limits, store } = this.#options;
+    const isWhole = incoming.offset === incoming.info.bytes;
+    if (isWhole || store.hasWork) return this.#build(incoming, nowMs);
+    if (nowMs - incoming.heardMs >= limits.snapshotTimeoutMs) this.drop();
     return null;
   }
 
@@ -110,6 +114,10 @@ export class SnapshotReceiver {
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.build();
       if (result === "more") {
+        if (!store.hasWork) {
+          this.#tell(incoming, nowMs);
+          return null;
+        }
         if (clock.monotonicMs() - nowMs >= limits.snapshotTickMs) return null;
         continue;
       }
@@ -128,6 +136,7 @@ export class SnapshotReceiver {
   #tell(incoming: Incoming, nowMs: number): void {
     const { from, info, offset } = incoming;
     incoming.toldMs = nowMs;
+    incoming.toldOffset = offset;
     const phase = offset === info.bytes ? "building" : "receiving";
     this.#options.send(from, { type: "snapshotProgress", id: info.id, offset, phase });
   }

@@ -19,6 +19,11 @@ export interface SnapshotSenderOptions {
   readonly finished: (to: NodeId, arrived: boolean) => void;
   /** A sentence for the log. */
   readonly warn: (text: string) => void;
+  /**
+   * Others write, and there is time: so much of the way (0…1) from the state here to the one there is
+   * gone. Without it there is time for nothing.
+   */
+  readonly isAtLeisure: (gone: number) => boolean;
 }
 
 /** Whoever had no room is asked again after `snapshotTimeoutMs`, and then twice as late each time. */
@@ -49,6 +54,8 @@ export class SnapshotSender {
   readonly #refusals = new Map<NodeId, { readonly count: number; readonly untilMs: number }>();
   /** Bytes that may still be sent before the next tick. */
   #budget = 0;
+  /** In this tick the others come first. */
+  #isAtLeisure = false;
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
@@ -122,8 +129,12 @@ export class SnapshotSender {
 
   /** Only while this node leads. */
   tick(nowMs: number): void {
-    const { limits } = this.#options;
-    this.#budget = limits.snapshotTickBytes;
+    const { isAtLeisure, limits } = this.#options;
+    const { snapshotTickBytes, snapshotLeisureBytes } = limits;
+    this.#isAtLeisure = isAtLeisure(this.#gone);
+    this.#budget = this.#isAtLeisure
+      ? Math.min(snapshotTickBytes, snapshotLeisureBytes)
+      : snapshotTickBytes;
     this.#make(nowMs);
     for (const [to, transfer] of this.#transfers) {
       if (nowMs - transfer.heardMs >= limits.snapshotTimeoutMs) {
@@ -152,6 +163,17 @@ export class SnapshotSender {
     if (this.pinnedIndex !== null) this.#options.store.discard();
   }
 
+  /** Half of the way is making it, half is sending it to the one that has least of it. */
+  get #gone(): number {
+    const { makingShare, newest } = this.#options.store;
+    if (makingShare !== null) return makingShare / 2;
+    let sentShare = 1;
+    for (const { acknowledged, info } of this.#transfers.values()) {
+      sentShare = Math.min(sentShare, acknowledged / info.bytes);
+    }
+    return newest === null ? 0 : (1 + sentShare) / 2;
+  }
+
   // ------------------------------------------------------------------ making
 
   #make(nowMs: number): void {
@@ -165,7 +187,8 @@ export class SnapshotSender {
         return;
       }
     }
-    for (let step = 0; step < limits.snapshotTickSteps; step++) {
+    const steps = this.#isAtLeisure ? 1 : limits.snapshotTickSteps;
+    for (let step = 0; step < steps; step++) {
       const result = store.work();
       if (result === "more") {
         if (clock.monotonicMs() - nowMs >= limits.snapshotTickMs) return;

@@ -55,7 +55,7 @@ export function transactionOfJson(json: unknown): Result<{ readonly value: Trans
 const conditionKinds = ["revision", "createRevision", "exists", "value"] as const;
 
 /** Locks and elections are queues of their own. */
-export const queueKinds = ["lock", "election"] as const;
+const queueKinds = ["lock", "election"] as const;
 
 function readCondition(fields: Fields): Condition {
   const queue = queueKinds.find((kind) => fields.has(kind));

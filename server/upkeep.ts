@@ -3,7 +3,13 @@
  * them, and snapshots for whoever needs what is compacted. Driven by the node's ticks and messages.
  */
 
-import { compactionTarget, isCheckpointDue, type CompactionBounds } from "./compaction.ts";
+import {
+  compactionTarget,
+  isAheadOfLog,
+  isCheckpointDue,
+  neededFrom,
+  type CompactionBounds,
+} from "./compaction.ts";
 import type { Limits } from "./limits.ts";
 import type { SnapshotMessage, SnapshotOffer } from "./peer-message.ts";
 import type { Clock, LogStore, Network, SnapshotStore } from "./ports.ts";
@@ -33,8 +39,19 @@ export interface UpkeepOptions {
   readonly warn: (text: string) => void;
 }
 
+/** Somebody wants the log given up. */
+interface Wanted {
+  readonly through: Index;
+  readonly untilMs: number;
+  readonly done: () => void;
+}
+
+/** Who asks for the log to be given up while so many wait is answered at once. */
+const wantedMax = 64;
+
 export class Upkeep {
   readonly #options: UpkeepOptions;
+  #wanted: Wanted[] = [];
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   #syncedIndex = index(0);
@@ -59,6 +76,7 @@ export class Upkeep {
       ...transfers,
       warn,
       finished: (to, arrived) => options.raft().snapshotFinished(to, arrived),
+      isAtLeisure: (gone) => this.#isAtLeisure(gone),
     });
   }
 
@@ -128,6 +146,17 @@ export class Upkeep {
     this.#syncedIndex = lastIndex;
   }
 
+  /**
+   * Gives the log up through `through`, as far as nobody needs it. `done` is called later, when that has
+   * happened or a request's time is over.
+   */
+  giveUpLog(through: Index, done: () => void): void {
+    const { clock, limits } = this.#options;
+    const untilMs = this.#nowMs() + limits.requestDeadlineMs;
+    if (this.#wanted.length < wantedMax) this.#wanted.push({ through, untilMs, done });
+    else clock.soon(done);
+  }
+
   leadershipLost(): void {
     this.#sender.stop();
   }
@@ -158,27 +187,69 @@ export class Upkeep {
     if (!isUseful) this.#receiver.decline(from, offer);
   }
 
+  #isAtLeisure(gone: number): boolean {
+    const { log, raft } = this.#options;
+    const { role } = raft();
+    const isBusy = role.kind === "leader" && !role.catchUp.isQuiet;
+    return isBusy && isAheadOfLog(log, gone, this.#bounds());
+  }
+
+  #bounds(): CompactionBounds {
+    const { limits, machine } = this.#options;
+    return {
+      syncedIndex: this.#syncedIndex,
+      pinnedIndex: this.#sender.pinnedIndex,
+      matchIndex: this.#slowestMatch(),
+      stateBytes: machine.stateBytes - machine.reusableBytes,
+      limits,
+    };
+  }
+
   #compact(): void {
-    const { limits, log, machine } = this.#options;
-    const { lastIndex } = log;
-    const { pinnedIndex } = this.#sender;
-    const syncedIndex = this.#syncedIndex;
-    const matchIndex = this.#slowestMatch();
+    if (!this.#isThereNews()) return;
+    const { log } = this.#options;
+    const bounds = this.#bounds();
+    const wanted = this.#wantedIndex();
+    const given = compactionTarget(log, bounds);
+    const isDue = given >= log.firstIndex && isCheckpointDue(given, bounds);
+    if (isDue || wanted > this.#syncedIndex) this.#options.wantCheckpoint();
+    const target = Math.max(given, Math.min(wanted, neededFrom(bounds)));
+    if (target >= log.firstIndex) log.compact(index(Math.min(target, this.#syncedIndex)));
+    if (this.#wanted.length > 0) this.#answerWanted();
+  }
+
+  /** Otherwise nothing can have become superfluous; and to look, the database has to be asked. */
+  #isThereNews(): boolean {
     const before = this.#compacted;
-    // Nothing can have become superfluous; and to look, the database has to be asked.
-    const isSame =
-      before.lastIndex === lastIndex &&
-      before.syncedIndex === syncedIndex &&
-      before.pinnedIndex === pinnedIndex &&
-      before.matchIndex === matchIndex;
-    if (isSame) return;
-    this.#compacted = { lastIndex, syncedIndex, pinnedIndex, matchIndex };
-    const stateBytes = machine.stateBytes - machine.reusableBytes;
-    const bounds: CompactionBounds = { syncedIndex, pinnedIndex, matchIndex, stateBytes, limits };
-    const target = compactionTarget(log, bounds);
-    if (target < log.firstIndex) return;
-    if (isCheckpointDue(target, bounds)) this.#options.wantCheckpoint();
-    log.compact(index(Math.min(target, this.#syncedIndex)));
+    const now = {
+      lastIndex: this.#options.log.lastIndex,
+      syncedIndex: this.#syncedIndex,
+      pinnedIndex: this.#sender.pinnedIndex,
+      matchIndex: this.#slowestMatch(),
+    };
+    this.#compacted = now;
+    return (
+      this.#wanted.length > 0 ||
+      before.lastIndex !== now.lastIndex ||
+      before.syncedIndex !== now.syncedIndex ||
+      before.pinnedIndex !== now.pinnedIndex ||
+      before.matchIndex !== now.matchIndex
+    );
+  }
+
+  #wantedIndex(): number {
+    let wanted = 0;
+    for (const { through } of this.#wanted) wanted = Math.max(wanted, through);
+    return wanted;
+  }
+
+  #answerWanted(): void {
+    const nowMs = this.#nowMs();
+    const isOver = ({ through, untilMs }: Wanted): boolean =>
+      through <= this.#syncedIndex || untilMs <= nowMs;
+    const over = this.#wanted.filter(isOver);
+    this.#wanted = this.#wanted.filter((wanted) => !isOver(wanted));
+    for (const { done } of over) done();
   }
 
   /** Of the members that answer; null where this node does not lead. */

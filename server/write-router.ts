@@ -17,6 +17,8 @@ import { commandBytes, readCommandHeader } from "./state-machine/command-header.
 
 export interface WriteRouterOptions {
   readonly self: NodeId;
+  /** This life of this node's directory. */
+  readonly incarnation: string;
   readonly limits: Limits;
   readonly clock: Clock;
   readonly network: Network;
@@ -50,7 +52,12 @@ export class WriteRouter {
   /** Sends what waits to the leader, or into the own log. */
   route(): void {
     if (!this.#options.writes.hasWaiting || this.#isHeldBack) return;
-    const { leaderId } = this.#options.raft;
+    const { leaderId, configurations } = this.#options.raft;
+    // Nobody would take them, nor tell this node what became of them.
+    if (configurations.newest.committed.retired.includes(this.#options.incarnation)) {
+      this.#options.writes.giveUpWaiting();
+      return;
+    }
     if (leaderId === null) return;
     if (leaderId === this.#options.self) this.#proposeWaiting();
     else if (this.#options.network.isConnected(leaderId)) this.#forwardWaiting(leaderId);

@@ -4,7 +4,7 @@
  * checksums; `backup` says in words what they are.
  */
 
-import { rmSync } from "node:fs";
+import { openSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { configuration, decodeMembers } from "../server/raft/configuration.ts";
 import { index, term } from "../server/raft/entry.ts";
@@ -14,6 +14,7 @@ import type {
   StateDigest,
   StateView,
 } from "../server/state-machine/port.ts";
+import { removeLarge } from "./large-file.ts";
 import { isCutShort, StateDamaged, stateTables, stateTablesSql } from "./state-schema.ts";
 import { rowBatches, verifyRows } from "./row-scan.ts";
 import {
@@ -22,6 +23,8 @@ import {
   type SqliteDriver,
   type SqliteStatement,
 } from "./sqlite/port.ts";
+import { sizeOf } from "./state-recovery.ts";
+import { WriteBack } from "./write-back.ts";
 
 /** Grows with every change of what the tables mean. */
 const format = 3;
@@ -42,7 +45,7 @@ export interface BackupHead {
 }
 
 function removeFiles(path: string): void {
-  for (const end of ["", "-journal", "-wal", "-shm"]) rmSync(path + end, { force: true });
+  for (const end of ["", "-journal", "-wal", "-shm"]) removeLarge(path + end);
 }
 
 const isFull = (error: unknown): boolean => error instanceof SqliteError && error.isFull;
@@ -53,6 +56,7 @@ export class BackupWriter {
   readonly #view: StateView;
   readonly #database: SqliteDatabase;
   readonly #inserts: ReadonlyMap<string, SqliteStatement>;
+  readonly #writeBack: WriteBack;
   #isOpen = true;
 
   /** The view is the writer's from now on, even where this throws. */
@@ -69,6 +73,7 @@ export class BackupWriter {
     database.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA application_id = ${applicationId}`);
     database.exec(`${headTable}; ${stateTablesSql}`);
     writeHead(database, head);
+    this.#writeBack = new WriteBack(openSync(path, "r+"));
     this.#inserts = new Map(
       stateTables.map(({ name, columns }) => {
         const marks = columns.map(() => "?").join(", ");
@@ -100,14 +105,20 @@ export class BackupWriter {
     const insert = this.#inserts.get(table);
     if (!insert) throw new Error(`a backup has no table ${table}`);
     this.#database.exec("BEGIN");
-    for (const row of rows) insert.run(...row);
+    let bytes = 0;
+    for (const row of rows) {
+      insert.run(...row);
+      for (const value of row) bytes += sizeOf(value);
+    }
     this.#database.exec("COMMIT");
+    this.#writeBack.wrote(bytes);
   }
 
   #finish(): "done" {
     this.#isOpen = false;
     this.#view.close();
     this.#database.close();
+    this.#writeBack.close();
     return "done";
   }
 

@@ -52,7 +52,7 @@ export class BackupFiles implements BackupStore {
   /** Without its name at once: whatever becomes of this process, nothing is left of it. */
   #open(): DiskFile {
     const { disk } = this.#options;
-    const file = disk.open(this.#path, "read");
+    const file = disk.open(this.#path, "readWrite");
     disk.remove(this.#path);
     return file;
   }
@@ -97,7 +97,7 @@ class Making implements BackupMaking {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#writer.close();
-    this.#file?.close();
+    this.#file?.closeLarge();
     this.#hooks.onClose();
   }
 }

@@ -41,6 +41,21 @@ export class DirectoryLock {
     }
   }
 
+  /** Whether another process holds it; for who may read here and not write. Throws as `acquire` does. */
+  static isHeld(driver: SqliteDriver, directory: string): boolean {
+    const database = driver.open(join(directory, "lock"));
+    try {
+      database.exec("PRAGMA busy_timeout = 0");
+      database.prepare("SELECT 1 FROM sqlite_schema").get();
+      return false;
+    } catch (error) {
+      if (error instanceof SqliteError && error.isBusy) return true;
+      throw error;
+    } finally {
+      database.close();
+    }
+  }
+
   release(): void {
     this.#database.close();
   }

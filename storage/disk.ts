@@ -34,9 +34,16 @@ export interface DiskFile {
   write(offset: number, bytes: Uint8Array): number;
   /** fdatasync: what was written before survives a power loss once this returns. */
   sync(): void;
+  /**
+   * Brings what is written to the disk by and by, from now on: a large file, of which whole seconds' worth
+   * would otherwise be written at once. Promises nothing.
+   */
+  writeBack(): void;
   /** Cuts or extends (with zeros) to `bytes`. */
   truncate(bytes: number): void;
   close(): void;
+  /** The same of a large file without a name: its room is given back later. */
+  closeLarge(): void;
 }
 
 /** `create`: must not exist yet. `readWrite`, `read`: must exist. */
@@ -51,6 +58,8 @@ export interface Disk {
   makeDirectory(path: string): void;
   rename(from: string, to: string): void;
   remove(path: string): void;
+  /** A file, whose room is given back later. */
+  removeLarge(path: string): void;
   /** Makes creations, renames and removals in `path` survive a power loss. */
   syncDirectory(path: string): void;
   /** The disk that holds `path`: what an unprivileged process may still write, and all there is. */

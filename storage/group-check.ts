@@ -1,6 +1,6 @@
 /** Verifies one group's files without changing them: every record, page and row, and that they fit. */
 
-import { copyFileSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decodeConfiguration, type Configuration } from "../server/raft/configuration.ts";
@@ -17,7 +17,14 @@ import { appliedState } from "./key-value-store.ts";
 import { SqliteError, type SqliteDriver } from "./sqlite/port.ts";
 import { verifyRows } from "./row-scan.ts";
 import { hex32 } from "./state-hash.ts";
-import { isCutShort, openSchema, StateDamaged, walBytes, type StateMeta } from "./state-schema.ts";
+import {
+  fileBytes,
+  isCutShort,
+  openSchema,
+  StateDamaged,
+  walBytes,
+  type StateMeta,
+} from "./state-schema.ts";
 import { UntouchedDisk } from "./untouched-disk.ts";
 
 /** What is wrong, and where; `isMended`: the next start mends it without anybody's help. */
@@ -52,6 +59,23 @@ export interface GroupCheckOptions {
   /** Absolute. */
   readonly directory: string;
   readonly group: number;
+}
+
+/** A copy of a database has to be looked at, and there is no room for one. */
+export class NoRoomForCopy extends Error {
+  override name = "NoRoomForCopy";
+  /** Of the database. */
+  readonly path: string;
+  /** Where there is none. */
+  readonly directory: string;
+  readonly bytes: number;
+
+  constructor(path: string, bytes: number, options: ErrorOptions) {
+    super(`${tmpdir()} has no room for a copy of ${path}`, options);
+    this.path = path;
+    this.directory = tmpdir();
+    this.bytes = bytes;
+  }
 }
 
 /** Damages of one log that are looked behind. */
@@ -189,13 +213,15 @@ function newestConfiguration(log: RaftLog, appliedIndex: number): Configuration 
   return newest;
 }
 
-/** With bytes in a write-ahead log SQLite would change the file: then a copy is looked at. */
+/**
+ * With bytes in a write-ahead log SQLite would change the file, and it reads none that it may not write
+ * beside: then a copy is looked at.
+ */
 function checkState(
   driver: SqliteDriver,
   path: string,
   { note, term }: { note: Note; term: number | null },
 ): FoundState | null {
-  const copies = walBytes(path) > 0 ? mkdtempSync(join(tmpdir(), "kv-check-")) : null;
   try {
     if (isMissing(path)) {
       // It is made with the first start.
@@ -203,14 +229,38 @@ function checkState(
       return null;
     }
     if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
-    return readState(driver, copies === null ? path : copied(path, copies));
+    return walBytes(path) > 0 ? readCopy(driver, path) : readInPlace(driver, path);
   } catch (error) {
     if (error instanceof StateDamaged) note(path, error.detail);
     else if (error instanceof SqliteError && error.isDamage) note(path, error.detail);
     else throw error;
     return null;
+  }
+}
+
+function readInPlace(driver: SqliteDriver, path: string): FoundState {
+  try {
+    return readState(driver, path);
+  } catch (error) {
+    const isForbidden =
+      error instanceof SqliteError &&
+      /^SQLITE_(?:READONLY|CANTOPEN|PERM|IOERR_LOCK)/.test(error.code);
+    if (!isForbidden) throw error;
+    return readCopy(driver, path);
+  }
+}
+
+function readCopy(driver: SqliteDriver, path: string): FoundState {
+  let directory: string | null = null;
+  try {
+    directory = mkdtempSync(join(tmpdir(), "kv-check-"));
+    return readState(driver, copied(path, directory));
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    if (!/^(?:ENOSPC|EDQUOT|SQLITE_FULL)$/.test(code)) throw error;
+    throw new NoRoomForCopy(path, fileBytes(path) + walBytes(path), { cause: error });
   } finally {
-    if (copies !== null) rmSync(copies, { recursive: true, force: true });
+    if (directory !== null) rmSync(directory, { recursive: true, force: true });
   }
 }
 
@@ -221,7 +271,9 @@ const isMissing = (path: string): boolean =>
 function copied(path: string, directory: string): string {
   const copy = join(directory, "state.sqlite");
   copyFileSync(path, copy);
-  copyFileSync(`${path}-wal`, `${copy}-wal`);
+  if (walBytes(path) > 0) copyFileSync(`${path}-wal`, `${copy}-wal`);
+  // Of files that nobody may write the copies are none either, and no lock can be had on them.
+  for (const name of readdirSync(directory)) chmodSync(join(directory, name), 0o600);
   return copy;
 }
 

@@ -25,16 +25,19 @@ import type {
 } from "../server/state-machine/port.ts";
 import type { FileDamage } from "./group-files.ts";
 import { execute } from "../server/state-machine/execute.ts";
+import { replaceLarge } from "./large-file.ts";
 import { RequestTable } from "./request-table.ts";
 import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
+import { StateShrinking } from "./state-shrinking.ts";
 import { StateSync } from "./state-sync.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   asDamage,
   isCutShort,
   openSchema,
+  pageBytes,
   saveMeta,
   StateDamaged,
   fileBytes,
@@ -52,9 +55,6 @@ export { StateDamaged } from "./state-schema.ts";
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
   | { readonly ok: false; readonly damage: FileDamage };
-
-/** SQLite's own default, which no file of ours departs from. */
-const pageBytes = 4096;
 
 /** With its head in the write-ahead log. */
 const walPageBytes = pageBytes + 24;
@@ -90,6 +90,8 @@ export class KeyValueStore implements StateMachine {
   /** The same. */
   #requests: RequestTable;
   #sync: StateSync;
+  /** The same. */
+  #shrinking: StateShrinking;
   /** What entries work on: the rows, and who is told of their changes. */
   #watched: Rows;
   #sink: ChangeSink | null = null;
@@ -118,6 +120,7 @@ export class KeyValueStore implements StateMachine {
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
     this.#requests = new RequestTable(database, bookHash(meta));
     this.#sync = new StateSync(database, this.#statements);
+    this.#shrinking = new StateShrinking(database);
     this.#watched = this.#rows;
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
@@ -262,7 +265,7 @@ export class KeyValueStore implements StateMachine {
   sync(): Index {
     const { appliedIndex } = this.#applied;
     if (this.commit() === "full") return this.#syncedIndex ?? index(0);
-    if (this.#syncedIndex === appliedIndex) return appliedIndex;
+    if (this.#syncedIndex === appliedIndex && this.#walBytes === 0) return appliedIndex;
     try {
       this.#sync.run();
     } catch (error) {
@@ -295,8 +298,19 @@ export class KeyValueStore implements StateMachine {
   }
 
   get reusableBytes(): number {
-    const found = this.#statements.freePages.get();
-    return pageBytes * (must(found, "a pragma has a value")["freelist_count"] as number);
+    return pageBytes * this.#shrinking.freePages;
+  }
+
+  shrinkSome(bytesMax: number): number {
+    // Neither between two parts of a transaction nor beside a sync.
+    if (this.#isInTransaction || this.#sync.isUnderWay) return 0;
+    try {
+      return this.#shrinking.step(bytesMax);
+    } catch (error) {
+      throw asDamage(this.#database.path, error);
+    } finally {
+      this.#walBytes = walBytes(this.#database.path);
+    }
   }
 
   /**
@@ -392,7 +406,7 @@ export class KeyValueStore implements StateMachine {
     this.#sync.close();
     for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
     syncDirectory(dirname(path));
-    renameSync(incomingPath(path), path);
+    replaceLarge(path, () => renameSync(incomingPath(path), path));
     syncDirectory(dirname(path));
     this.#database = this.#driver.open(path);
     configure(this.#database);
@@ -400,6 +414,7 @@ export class KeyValueStore implements StateMachine {
     this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
     this.#requests = new RequestTable(this.#database, bookHash(meta));
     this.#sync = new StateSync(this.#database, this.#statements);
+    this.#shrinking = new StateShrinking(this.#database);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);
     this.#rows.timeMs = meta.appliedTimeMs;

@@ -18,6 +18,8 @@ import {
 } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { DiskError, type Disk, type DiskFile, type OpenMode } from "./disk.ts";
+import { giveBack, removeLarge } from "./large-file.ts";
+import { WriteBack } from "./write-back.ts";
 
 const flags: Readonly<Record<OpenMode, string>> = { create: "wx+", readWrite: "r+", read: "r" };
 
@@ -43,6 +45,7 @@ export function diskError(
 class NodeDiskFile implements DiskFile {
   readonly path: string;
   readonly #fd: number;
+  #writeBack: WriteBack | null = null;
 
   constructor(path: string, mode: OpenMode) {
     this.path = path;
@@ -58,7 +61,15 @@ class NodeDiskFile implements DiskFile {
   }
 
   write(offset: number, bytes: Uint8Array): number {
-    return call(this.path, "write", () => writeSync(this.#fd, bytes, 0, bytes.byteLength, offset));
+    return call(this.path, "write", () => {
+      const count = writeSync(this.#fd, bytes, 0, bytes.byteLength, offset);
+      this.#writeBack?.wrote(count);
+      return count;
+    });
+  }
+
+  writeBack(): void {
+    this.#writeBack ??= new WriteBack(this.#fd);
   }
 
   sync(): void {
@@ -70,7 +81,12 @@ class NodeDiskFile implements DiskFile {
   }
 
   close(): void {
-    call(this.path, "close", () => closeSync(this.#fd));
+    if (this.#writeBack === null) call(this.path, "close", () => closeSync(this.#fd));
+    else this.#writeBack.close();
+  }
+
+  closeLarge(): void {
+    giveBack(this.#fd);
   }
 }
 
@@ -116,6 +132,10 @@ export class NodeDisk implements Disk {
 
   remove(path: string): void {
     call(path, "remove", () => rmSync(path, { recursive: true }));
+  }
+
+  removeLarge(path: string): void {
+    call(path, "remove", () => removeLarge(path));
   }
 
   syncDirectory(path: string): void {

@@ -200,7 +200,7 @@ export class RowTable implements Rows {
     let rows: Iterable<Row> = this.#scanStored(range, options);
     for (const buffer of [this.#frozen, this.#buffer]) {
       if (buffer === null || buffer.size === 0) continue;
-      rows = mergeRows(rows, changesOf(buffer, range, options), options.reverse);
+      rows = mergeRows(rows, changesOf(buffer, range, options), options);
     }
     return rows;
   }

@@ -36,7 +36,7 @@ export function copyAside(disk: Disk, group: string, path: string): void {
 export function forgetSetAside(disk: Disk, group: string): void {
   const directory = setAsideDirectory(group);
   if (!disk.exists(directory)) return;
-  for (const name of disk.list(directory)) disk.remove(`${directory}/${name}`);
+  for (const name of disk.list(directory)) disk.removeLarge(`${directory}/${name}`);
   disk.remove(directory);
 }
 

@@ -1,6 +1,6 @@
 /**
- * The snapshots of one group, in `group-G/snapshots`: one that is made and sent, one that comes in. A
- * start begins with an empty directory. What is durable lies in the state and in the log, so a crash
+ * The snapshots of one group: one that is made, in `group-G/snapshots`, and sent; and one that comes in,
+ * of which a state is made at once. A start begins with an empty directory. What is durable lies in the state and in the log, so a crash
  * costs a transfer its progress and nothing else.
  */
 
@@ -13,6 +13,7 @@ import { DiskError, readFully, writeFully, type Disk, type DiskFile } from "./di
 import type { LogBase } from "./log-reset.ts";
 import type { SnapshotHead } from "./snapshot-head.ts";
 import { SnapshotReader } from "./snapshot-reader.ts";
+import { ArrivingBytes, FileSource } from "./byte-source.ts";
 import { SnapshotWriter } from "./snapshot-writer.ts";
 import { SqliteError } from "./sqlite/port.ts";
 
@@ -40,13 +41,19 @@ interface Making {
 
 interface Incoming {
   readonly info: SnapshotInfo;
-  readonly file: DiskFile;
+  readonly bytes: ArrivingBytes;
+  readonly reader: SnapshotReader;
   offset: number;
-  /** Set once all is here. */
-  reader: SnapshotReader | null;
+  /** Set once the head is here. */
   recovery: StateRecovery | null;
   isBuilt: boolean;
 }
+
+/** Kept free from the first byte on for what has to be written when the state is switched. */
+const switchRoomBytesMax = 4 << 20;
+
+/** Looked at in one step: a checksum costs far less than the rows it is over. */
+const chunksPerCheck = 4;
 
 const isFull = (error: unknown): boolean =>
   (error instanceof DiskError && error.code === "ENOSPC" && error.operation !== "fdatasync") ||
@@ -65,7 +72,7 @@ export class SnapshotFiles implements SnapshotStore {
     this.#options = options;
     this.directory = `${directory}/snapshots`;
     if (disk.exists(this.directory)) {
-      for (const name of disk.list(this.directory)) disk.remove(this.#path(name));
+      for (const name of disk.list(this.directory)) disk.removeLarge(this.#path(name));
     }
     disk.makeDirectory(this.directory);
   }
@@ -78,6 +85,14 @@ export class SnapshotFiles implements SnapshotStore {
 
   get makingIndex(): Index | null {
     return this.#making?.head.applied.appliedIndex ?? null;
+  }
+
+  /** Of a state that is mostly values. */
+  get makingShare(): number | null {
+    if (!this.#making) return null;
+    const { machine } = this.#options;
+    const stateBytes = Math.max(1, machine.stateBytes - machine.reusableBytes);
+    return Math.min(1, this.#making.writer.bytes / stateBytes);
   }
 
   make(): void {
@@ -126,22 +141,25 @@ export class SnapshotFiles implements SnapshotStore {
     if (!this.#newest) return;
     this.#newest.file.close();
     this.#newest = null;
-    this.#options.disk.remove(this.#path("outgoing"));
+    this.#options.disk.removeLarge(this.#path("outgoing"));
   }
 
   #writeOn(making: Making): "more" {
     if (making.writer.step() === "more") return "more";
     making.view.close();
-    making.check = new SnapshotReader(this.#options.disk, this.#path("new"));
+    making.check = new SnapshotReader(new FileSource(this.#options.disk, this.#path("new")));
     const head = making.check.readHead();
-    if (typeof head === "string") throw this.#notAsWritten(head);
+    if (head === null || typeof head === "string") {
+      throw this.#notAsWritten(head ?? "its head is missing");
+    }
     return "more";
   }
 
   #verify(making: Making, check: SnapshotReader): "more" | "done" {
-    const step = check.next();
-    if (step.kind === "rows") return "more";
-    if (step.kind === "damaged") throw this.#notAsWritten(step.detail);
+    let step = check.check();
+    for (let count = 1; step === null && count < chunksPerCheck; count++) step = check.check();
+    if (step === null) return "more";
+    if (step !== "end") throw this.#notAsWritten(step.damage);
     check.close();
     making.writer.close();
     this.#making = null;
@@ -172,7 +190,7 @@ export class SnapshotFiles implements SnapshotStore {
     view.close();
     check?.close();
     writer.close();
-    this.#options.disk.remove(this.#path("new"));
+    this.#options.disk.removeLarge(this.#path("new"));
   }
 
   // ------------------------------------------------------------------ coming in
@@ -181,39 +199,40 @@ export class SnapshotFiles implements SnapshotStore {
     const known = this.#incoming;
     if (known?.info.id === info.id && known.info.bytes === info.bytes) return known.offset;
     this.drop();
-    const { disk } = this.#options;
-    // For the file, and for the state that is made of it.
-    if (disk.space(this.directory).freeBytes < 2 * info.bytes) return "full";
+    // A table of rows takes more room than the rows.
+    const neededBytes = 1.5 * info.bytes;
+    if (this.#options.disk.space(this.directory).freeBytes < neededBytes) return "full";
     try {
-      const file = disk.open(this.#path("incoming"), "create");
-      this.#incoming = { info, file, offset: 0, reader: null, recovery: null, isBuilt: false };
-      return 0;
+      this.#keepRoom(Math.min(switchRoomBytesMax, info.bytes));
     } catch (error) {
       if (!isFull(error)) throw error;
+      this.#giveRoom();
       return "full";
     }
+    const bytes = new ArrivingBytes(info.bytes);
+    const reader = new SnapshotReader(bytes);
+    this.#incoming = { info, bytes, reader, offset: 0, recovery: null, isBuilt: false };
+    return 0;
   }
 
-  write(data: Uint8Array): "written" | "full" {
+  write(data: Uint8Array): void {
     const incoming = must(this.#incoming, "a snapshot comes in");
     assert(
       incoming.offset + data.byteLength <= incoming.info.bytes,
       "it is no longer than was said",
     );
-    try {
-      writeFully(incoming.file, incoming.offset, data);
-    } catch (error) {
-      if (!isFull(error)) throw error;
-      this.drop();
-      return "full";
-    }
+    incoming.bytes.push(data);
     incoming.offset += data.byteLength;
-    return "written";
+  }
+
+  get hasWork(): boolean {
+    if (this.#incoming === null) return false;
+    const { bytes, info, isBuilt, offset, reader } = this.#incoming;
+    return !isBuilt && (offset === info.bytes || bytes.has(reader.wanted));
   }
 
   build(): "more" | "built" | "full" | { readonly damage: string } {
     const incoming = must(this.#incoming, "a snapshot comes in");
-    assert(incoming.offset === incoming.info.bytes, "it is all here");
     if (incoming.isBuilt) return "built";
     try {
       const damage = this.#buildOn(incoming);
@@ -229,18 +248,20 @@ export class SnapshotFiles implements SnapshotStore {
 
   /** Returns what is wrong with it, null where nothing is. */
   #buildOn(incoming: Incoming): string | null {
-    if (!incoming.reader) {
-      incoming.reader = new SnapshotReader(this.#options.disk, this.#path("incoming"));
-      const head = incoming.reader.readHead();
+    const { info, reader, recovery } = incoming;
+    if (recovery === null) {
+      const head = reader.readHead();
+      if (head === null) return null;
       if (typeof head === "string") return head;
-      const contradiction = this.#contradiction(head, incoming.info);
+      const contradiction = this.#contradiction(head, info);
       if (contradiction !== null) return contradiction;
       incoming.recovery = this.#options.machine.beginRecovery(head.applied, head.digest);
       return null;
     }
-    const recovery = must(incoming.recovery, "it was begun with the head");
-    const step = incoming.reader.next();
+    const step = reader.next();
     switch (step.kind) {
+      case "waiting":
+        return null;
       case "rows":
         return recovery.add(step.batch);
       case "damaged":
@@ -268,9 +289,9 @@ export class SnapshotFiles implements SnapshotStore {
     assert(incoming.isBuilt, "only what is whole is installed");
     const { log } = this.#options;
     const { lastIndex, lastTerm } = incoming.info;
-    // Its file is of no use any more, and leaves room on a full disk for what is noted now.
-    this.#removeIncoming(incoming);
+    incoming.reader.close();
     this.#incoming = null;
+    this.#giveRoom();
     log.prepareReset({ lastIndex, lastTerm });
     const recovery = must(incoming.recovery, "it was built");
     recovery.install();
@@ -285,13 +306,22 @@ export class SnapshotFiles implements SnapshotStore {
     const incoming = this.#incoming;
     this.#incoming = null;
     incoming.recovery?.abandon();
-    this.#removeIncoming(incoming);
+    incoming.reader.close();
+    this.#giveRoom();
   }
 
-  #removeIncoming({ file, reader }: Incoming): void {
-    reader?.close();
-    file.close();
-    this.#options.disk.remove(this.#path("incoming"));
+  #keepRoom(bytes: number): void {
+    const room = this.#options.disk.open(this.#path("room"), "create");
+    try {
+      writeFully(room, 0, new Uint8Array(bytes));
+    } finally {
+      room.close();
+    }
+  }
+
+  #giveRoom(): void {
+    const { disk } = this.#options;
+    if (disk.exists(this.#path("room"))) disk.remove(this.#path("room"));
   }
 
   close(): void {

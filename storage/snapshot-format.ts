@@ -117,6 +117,10 @@ function writeValue(body: Buffer, at: number, value: SnapshotValue): number {
   return start + length;
 }
 
+/** Of a body that its checksum vouches for. */
+export const rowCountOf = (body: Buffer): number =>
+  body.byteLength < rowsHeadBytes ? 0 : body.readUInt32LE(4);
+
 /** The values own their bytes. Throws `RangeError` where the body is not what `encodeRows` wrote. */
 export function decodeRows(body: Buffer): RowBatch {
   const reader = new ValueReader(body);

@@ -1,45 +1,41 @@
-/** Reads a snapshot file a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
+/** Reads a snapshot a chunk at a time, and takes nothing from it that its checksums do not vouch for. */
 
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch } from "../server/state-machine/port.ts";
-import { readFully, type Disk, type DiskFile } from "./disk.ts";
-import {
-  chunkChecksum,
-  chunkHeaderBytes,
-  decodeChunkHeader,
-  decodeRows,
-  type ChunkKind,
-} from "./snapshot-format.ts";
+import type { ByteSource } from "./byte-source.ts";
+import { ChunkReader } from "./chunk-file.ts";
+import { decodeRows, rowCountOf } from "./snapshot-format.ts";
 import { decodeHead, type SnapshotHead } from "./snapshot-head.ts";
 
 export type SnapshotStep =
   | { readonly kind: "rows"; readonly batch: RowBatch }
+  /** The next chunk is not all here. */
+  | { readonly kind: "waiting" }
   /** Everything was read, and the file is what was written. */
   | { readonly kind: "end" }
   | { readonly kind: "damaged"; readonly detail: string };
 
-type Chunk =
-  | { readonly ok: true; readonly kind: ChunkKind; readonly body: Buffer }
-  | { readonly ok: false; readonly detail: string };
-
 export class SnapshotReader {
-  readonly #file: DiskFile;
-  readonly #size: number;
-  #offset = 0;
-  #number = 0;
-  #chain = 0;
+  readonly #chunks: ChunkReader;
   #rows = 0;
   #head: SnapshotHead | null = null;
 
-  constructor(disk: Disk, path: string) {
-    this.#file = disk.open(path, "read");
-    this.#size = this.#file.size();
+  constructor(source: ByteSource) {
+    this.#chunks = new ChunkReader(source);
   }
 
-  /** Once, before `next`. Returns a text where the file is damaged, or of another version. */
-  readHead(): SnapshotHead | string {
-    assert(this.#number === 0, "the head is read first");
-    const chunk = this.#chunk();
+  /** Bytes that have to be here for the next chunk, as far as that is known. */
+  get wanted(): number {
+    return this.#chunks.wanted;
+  }
+
+  /**
+   * Before `next`. Returns a text where the snapshot is damaged, or of another version; null while the
+   * head is not all here.
+   */
+  readHead(): SnapshotHead | string | null {
+    assert(this.#chunks.isAtStart, "the head is read first");
+    const chunk = this.#chunks.next();
     if (!chunk.ok) return chunk.detail;
     this.#head = chunk.kind === "head" ? decodeHead(chunk.body) : null;
     return this.#head ?? "it has no head of this version";
@@ -47,8 +43,11 @@ export class SnapshotReader {
 
   next(): SnapshotStep {
     assert(this.#head !== null, "the head is read first");
-    const chunk = this.#chunk();
-    if (!chunk.ok) return { kind: "damaged", detail: chunk.detail };
+    const chunk = this.#chunks.next();
+    if (!chunk.ok) {
+      const { detail } = chunk;
+      return detail === null ? { kind: "waiting" } : { kind: "damaged", detail };
+    }
     switch (chunk.kind) {
       case "head":
         return { kind: "damaged", detail: "it has a second head" };
@@ -59,8 +58,22 @@ export class SnapshotReader {
     }
   }
 
+  /** As `next`, for who only wants to know whether it is whole. Null: there is more. */
+  check(): "end" | { readonly damage: string } | null {
+    assert(this.#head !== null, "the head is read first");
+    const chunk = this.#chunks.next();
+    if (!chunk.ok) return { damage: chunk.detail ?? "its end is missing" };
+    if (chunk.kind === "head") return { damage: "it has a second head" };
+    if (chunk.kind === "rows") {
+      this.#rows += rowCountOf(chunk.body);
+      return null;
+    }
+    const end = this.#endOf(chunk.body);
+    return end.kind === "damaged" ? { damage: end.detail } : "end";
+  }
+
   close(): void {
-    this.#file.close();
+    this.#chunks.close();
   }
 
   #rowsOf(body: Buffer): SnapshotStep {
@@ -80,33 +93,10 @@ export class SnapshotReader {
     if (rows !== this.#rows) {
       return { kind: "damaged", detail: `it has ${this.#rows} rows instead of ${rows}` };
     }
-    if (this.#offset !== this.#size) {
+    if (!this.#chunks.isAtEnd) {
       return { kind: "damaged", detail: "something stands behind its end" };
     }
     return { kind: "end" };
-  }
-
-  #chunk(): Chunk {
-    const offset = this.#offset;
-    const head = Buffer.alloc(chunkHeaderBytes);
-    const got = readFully(this.#file, offset, head);
-    const header = decodeChunkHeader(head.subarray(0, got));
-    const detail = `at byte ${offset} it is not whole`;
-    if (!header || offset + chunkHeaderBytes + header.bodyBytes > this.#size) {
-      return { ok: false, detail };
-    }
-    const body = Buffer.alloc(header.bodyBytes);
-    if (readFully(this.#file, offset + chunkHeaderBytes, body) < header.bodyBytes) {
-      return { ok: false, detail };
-    }
-    const checksum = chunkChecksum(head, body, this.#chain);
-    if (checksum !== header.checksum || header.number !== this.#number) {
-      return { ok: false, detail: `at byte ${offset} it contradicts its checksum` };
-    }
-    this.#chain = checksum;
-    this.#number++;
-    this.#offset += chunkHeaderBytes + header.bodyBytes;
-    return { ok: true, kind: header.kind, body };
   }
 }
 

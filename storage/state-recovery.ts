@@ -3,7 +3,7 @@
  * is whole and synced nobody looks at it, and what a crash leaves of it is removed at the next start.
  */
 
-import { closeSync, fdatasyncSync, openSync, rmSync } from "node:fs";
+import { openSync } from "node:fs";
 import { dirname } from "node:path";
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch, StateRecovery } from "../server/state-machine/port.ts";
@@ -14,11 +14,17 @@ import {
   type SqliteStatement,
   type SqliteValue,
 } from "./sqlite/port.ts";
-import { createSchema, syncDirectory, type StateMeta, type StateTable } from "./state-schema.ts";
+import { removeLarge } from "./large-file.ts";
+import {
+  createSchema,
+  makeShrinkable,
+  syncDirectory,
+  type StateMeta,
+  type StateTable,
+} from "./state-schema.ts";
+import { WriteBack } from "./write-back.ts";
 
 const cacheKib = 8 << 10;
-/** Rows reach the disk in steps of this, so that no sync takes long. */
-const syncBytes = 1 << 20;
 
 export interface StateRecoveryOptions {
   readonly driver: SqliteDriver;
@@ -39,7 +45,7 @@ export const incomingPath = (path: string): string => `${path}-incoming`;
 
 export function removeIncoming(path: string): void {
   for (const end of ["", "-journal", "-wal", "-shm"]) {
-    rmSync(incomingPath(path) + end, { force: true });
+    removeLarge(incomingPath(path) + end);
   }
 }
 
@@ -47,8 +53,7 @@ export class SqliteStateRecovery implements StateRecovery {
   readonly #options: StateRecoveryOptions;
   readonly #database: SqliteDatabase;
   readonly #inserts: ReadonlyMap<string, { columns: number; statement: SqliteStatement }>;
-  readonly #file: number;
-  #unsyncedBytes = 0;
+  readonly #file: WriteBack;
   #state: "open" | "finished" | "ended" = "open";
 
   constructor(options: StateRecoveryOptions) {
@@ -57,6 +62,7 @@ export class SqliteStateRecovery implements StateRecovery {
     removeIncoming(path);
     const database = driver.open(incomingPath(path));
     this.#database = database;
+    makeShrinkable(database);
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
     database.prepare("PRAGMA journal_mode = OFF").get();
     database.exec("PRAGMA synchronous = OFF");
@@ -69,13 +75,14 @@ export class SqliteStateRecovery implements StateRecovery {
         return [name, { columns: columns.length, statement: database.prepare(sql) }];
       }),
     );
-    this.#file = openSync(incomingPath(path), "r+");
+    this.#file = new WriteBack(openSync(incomingPath(path), "r+"));
   }
 
   add({ table, rows }: RowBatch): string | null {
     assert(this.#state === "open", "rows are added before the end");
     const insert = this.#inserts.get(table);
     if (!insert) return `it has a table ${JSON.stringify(table)} that this version does not know`;
+    let bytes = 0;
     this.#database.exec("BEGIN");
     for (const row of rows) {
       if (row.length !== insert.columns) return `a row of ${table} has ${row.length} columns`;
@@ -87,10 +94,10 @@ export class SqliteStateRecovery implements StateRecovery {
         if (!(error instanceof SqliteError && error.isConstraint)) throw error;
         return `a row of ${table} does not fit: ${error.detail}`;
       }
-      for (const value of row) this.#unsyncedBytes += sizeOf(value);
+      for (const value of row) bytes += sizeOf(value);
     }
     this.#database.exec("COMMIT");
-    if (this.#unsyncedBytes >= syncBytes) this.#sync();
+    this.#file.wrote(bytes);
     return null;
   }
 
@@ -99,8 +106,8 @@ export class SqliteStateRecovery implements StateRecovery {
     const contradiction = this.#options.contradiction();
     if (contradiction !== null) return contradiction;
     this.#database.close();
-    this.#sync();
-    closeSync(this.#file);
+    this.#file.sync();
+    this.#file.close();
     syncDirectory(dirname(this.#options.path));
     this.#state = "finished";
     return null;
@@ -116,21 +123,17 @@ export class SqliteStateRecovery implements StateRecovery {
   abandon(): void {
     if (this.#state === "ended") return;
     if (this.#state === "open") {
-      closeSync(this.#file);
+      this.#file.close();
       this.#database.close();
     }
     this.#state = "ended";
     removeIncoming(this.#options.path);
     this.#options.onEnd();
   }
-
-  #sync(): void {
-    fdatasyncSync(this.#file);
-    this.#unsyncedBytes = 0;
-  }
 }
 
-function sizeOf(value: SqliteValue): number {
+/** About as many bytes as it takes in a file. */
+export function sizeOf(value: SqliteValue): number {
   if (value === null || typeof value === "number") return 8;
   return typeof value === "string" ? value.length : value.byteLength;
 }

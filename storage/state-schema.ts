@@ -70,6 +70,9 @@ const metaTable = `CREATE TABLE meta (
   checksum INTEGER NOT NULL
 )`;
 
+/** SQLite's own default, which no file of ours departs from. */
+export const pageBytes = 4096;
+
 /** A table as a snapshot carries it: every column, those of the primary key first. */
 export interface StateTable {
   readonly name: string;
@@ -220,6 +223,15 @@ export const isIndexed = (database: SqliteDatabase): boolean =>
   database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_autoindex_kv_1'").get() !==
   null;
 
+/**
+ * Before anything is written to a new file. Of an older one the mode cannot be changed any more, but to set
+ * it would be a write at every start, for which a full disk has no room.
+ */
+export function makeShrinkable(database: SqliteDatabase): void {
+  const pages = database.prepare("PRAGMA main.page_count").get()?.["page_count"];
+  if (pages === 0) database.exec("PRAGMA auto_vacuum = INCREMENTAL");
+}
+
 /** In one transaction, so that a crash leaves an empty file or a whole one. */
 export function createSchema(database: SqliteDatabase, meta: StateMeta): void {
   database.exec("BEGIN IMMEDIATE");
@@ -302,8 +314,8 @@ export function isCutShort(path: string): boolean {
   }
   // https://www.sqlite.org/fileformat2.html#the_database_header
   const view = new DataView(header.buffer);
-  const pageBytes = view.getUint16(16) === 1 ? 65_536 : view.getUint16(16);
-  return view.getUint32(28) * pageBytes > bytes;
+  const ownPageBytes = view.getUint16(16) === 1 ? 65_536 : view.getUint16(16);
+  return view.getUint32(28) * ownPageBytes > bytes;
 }
 
 /** 0 where there is no such file. */

@@ -1,6 +1,6 @@
 /** How the state's database is set up, and every statement that is run on it again and again. */
 
-import { prepareSaveMeta } from "./state-schema.ts";
+import { makeShrinkable, prepareSaveMeta } from "./state-schema.ts";
 import type { SqliteDatabase } from "./sqlite/port.ts";
 
 /**
@@ -12,9 +12,11 @@ const cacheKib = 4 << 10;
 
 export function configure(database: SqliteDatabase): void {
   // Nobody else may read along: a foreign reader would keep our checkpoints from being complete. It
-  // also keeps the index of the write-ahead log in memory instead of in a shared file.
+  // also keeps the index of the write-ahead log in memory instead of in a shared file, for which a full
+  // disk has no room. So it comes before whatever looks into the file.
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
   database.exec("PRAGMA busy_timeout = 0");
+  makeShrinkable(database);
   database.prepare("PRAGMA journal_mode = WAL").get();
   // What a power loss takes from the write-ahead log is applied again from the Raft log.
   database.exec("PRAGMA synchronous = NORMAL");
@@ -69,7 +71,6 @@ export function prepareStatements(database: SqliteDatabase) {
     scanKeys: scan("x'' AS value"),
     copyLog: database.prepare("PRAGMA main.wal_checkpoint(PASSIVE)"),
     cutLog: database.prepare("PRAGMA main.wal_checkpoint(TRUNCATE)"),
-    freePages: database.prepare("PRAGMA main.freelist_count"),
   };
 }
 

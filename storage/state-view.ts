@@ -6,7 +6,6 @@
  * to know of it.
  */
 
-import { rmSync } from "node:fs";
 import { assert, must } from "../server/raft/assert.ts";
 import type {
   AppliedState,
@@ -14,6 +13,7 @@ import type {
   StateDigest,
   StateView,
 } from "../server/state-machine/port.ts";
+import { removeLarge } from "./large-file.ts";
 import type { SqliteDatabase, SqliteRow, SqliteStatement, SqliteValue } from "./sqlite/port.ts";
 import type { StateTable } from "./state-schema.ts";
 
@@ -53,7 +53,7 @@ export class SqliteStateView implements StateView {
     this.applied = options.applied;
     this.digest = options.digest;
     const path = scratchPath(database.path);
-    rmSync(path, { force: true });
+    removeLarge(path);
     database.prepare("ATTACH ? AS scratch").run(path);
     // A crash ends the view; of the scratch file only a roll-back has to be right.
     database.prepare("PRAGMA scratch.journal_mode = MEMORY").get();
@@ -94,7 +94,7 @@ export class SqliteStateView implements StateView {
     endTransaction();
     for (const scan of this.#left) scan.close();
     database.exec("DETACH scratch");
-    rmSync(scratchPath(database.path), { force: true });
+    removeLarge(scratchPath(database.path));
     onClose();
   }
 }

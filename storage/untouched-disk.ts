@@ -65,6 +65,10 @@ export class UntouchedDisk implements Disk {
     this.#changes.set(path, null);
   }
 
+  removeLarge(path: string): void {
+    this.remove(path);
+  }
+
   syncDirectory(): void {}
 
   space(path: string): { readonly freeBytes: number; readonly totalBytes: number } {
@@ -125,6 +129,8 @@ class UntouchedFile implements DiskFile {
 
   sync(): void {}
 
+  writeBack(): void {}
+
   truncate(bytes: number): void {
     const copy = this.#own();
     const next = new Uint8Array(bytes);
@@ -134,6 +140,10 @@ class UntouchedFile implements DiskFile {
 
   close(): void {
     this.#real?.close();
+  }
+
+  closeLarge(): void {
+    this.close();
   }
 
   #own(): Copy {

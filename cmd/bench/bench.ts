@@ -14,6 +14,7 @@ import { benchReport, renderProgress, renderReport } from "./report.ts";
 const clientsMax = 16_384;
 const keyCountMax = 1_000_000_000;
 const secondsMax = 86_400;
+const perSecondMax = 1_000_000;
 /** Between two lines of progress. */
 const progressMs = 500;
 
@@ -31,6 +32,10 @@ export const benchFlags = {
   reads: { usage: "--reads <PERCENT>", help: "Requests that read, the others write (default: 50)" },
   local: { usage: "--local", help: "Reads are answered by the asked node alone (level=local)" },
   fill: { usage: "--fill", help: "Write every key once before measuring" },
+  rate: {
+    usage: "--rate <N>",
+    help: "Requests a second, whatever becomes of those before (default: as fast as they are answered)",
+  },
   duration: { usage: "--duration <SECONDS>", help: "How long to measure (default: 10)" },
 } as const;
 
@@ -93,6 +98,10 @@ function loadOptions(options: BenchOptions): LoadOptions {
     readPercent: numberOf(options, "reads", { least: 0, most: 100, otherwise: 50 }),
     isLocal: options.isSet("local"),
     isFill: false,
+    perSecond:
+      options.text("rate") === undefined
+        ? null
+        : numberOf(options, "rate", { least: 1, most: perSecondMax, otherwise: 1 }),
     clock: systemClock,
     random: systemRandom,
   };
@@ -151,12 +160,14 @@ export async function runBench(options: BenchOptions): Promise<void> {
   await assertReachable(options.endpoints);
   const interruption = interrupted();
   if (options.isSet("fill")) {
-    const fill = new Load({ ...plan, isFill: true });
+    const fill = new Load({ ...plan, isFill: true, perSecond: null });
     const end = await run<unknown>(fill, "filling,", [fill.filled, interruption]);
     if (end === "interrupted") return finish(fill, options.format);
   }
   const load = new Load(plan);
-  const over = new Promise<void>((resolve) => setTimeout(resolve, 1000 * seconds));
+  const over = load.begun.then(
+    () => new Promise<void>((resolve) => setTimeout(resolve, 1000 * seconds)),
+  );
   await run<unknown>(load, "measuring,", [over, interruption]);
   await finish(load, options.format);
 }

@@ -21,6 +21,8 @@ export interface Reply {
   readonly status: number;
   /** Of a refusal (400 and more), as far as it is kept; empty otherwise. */
   readonly body: string;
+  /** Of a refusal: when to come again, as it was told; otherwise 0. */
+  readonly retryAfterMs: number;
 }
 
 export interface ConnectionEvents {
@@ -37,6 +39,7 @@ export class BenchConnection {
   /** The answer's head so far, or what of its body is kept. */
   #held: Buffer | null = null;
   #status = 0;
+  #retryAfterMs = 0;
   /** The end of what came in chunks so far: the last of them may come in pieces. */
   #tail: Buffer = none;
   /** Bytes of the body that are to come; null while the head does, -1 where chunks tell its end. */
@@ -95,6 +98,11 @@ export class BenchConnection {
     this.#held = null;
     const head = bytes.toString("latin1", 0, end);
     this.#status = Number(head.slice(9, 12));
+    const isRefused = this.#status >= 400;
+    const retry = isRefused
+      ? /\r\nretry-after: *(\d{1,6})\r\n/i.exec(`${head}\r\n`)?.[1]
+      : undefined;
+    this.#retryAfterMs = retry === undefined ? 0 : 1_000 * Number(retry);
     const length = /content-length: *(\d+)/i.exec(head)?.[1];
     this.#bodyLeft = length === undefined ? -1 : Number(length);
     if (this.#status === 204 || this.#status === 304) this.#bodyLeft = 0;
@@ -115,7 +123,7 @@ export class BenchConnection {
     const body = this.#held === null ? "" : this.#held.toString("utf8");
     this.#held = null;
     this.#bodyLeft = null;
-    this.#events.answered({ status: this.#status, body });
+    this.#events.answered({ status: this.#status, body, retryAfterMs: this.#retryAfterMs });
   }
 
   #keep(chunk: Buffer): void {

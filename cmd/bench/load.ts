@@ -1,6 +1,7 @@
 /**
- * The load: clients that each ask, wait for the answer and ask again, until the time is over. What
- * they remember does not grow with what they ask.
+ * The load: clients that each ask, wait for the answer and ask again, until the time is over; or requests
+ * that come at their own rate, whatever becomes of those before. What is remembered does not grow with
+ * what is asked.
  */
 
 import { Buffer } from "node:buffer";
@@ -14,6 +15,10 @@ import { Histogram } from "./histogram.ts";
 const answerMsMax = 10_000;
 /** Between two attempts of one client to connect. */
 const redialMs = 100;
+/** Requests that come at a rate are sent in lots, as often as this. */
+const arrivalMs = 1;
+/** All clients are waited for before the first one asks, but no longer. */
+const connectMsMax = 2_000;
 /** Different kinds of errors that are counted by themselves; the others together. */
 const errorKindsMax = 32;
 
@@ -30,6 +35,8 @@ export interface LoadOptions {
   readonly isLocal: boolean;
   /** Every key is written once, until it succeeds, in place of the mix: `filled` tells the end. */
   readonly isFill: boolean;
+  /** Requests come at this rate, each to a client that is free; null: each client asks again at once. */
+  readonly perSecond: number | null;
   readonly clock: Clock;
   readonly random: Random;
 }
@@ -38,17 +45,36 @@ export interface LoadOptions {
 export interface Tally {
   readonly latencies: Histogram;
   readonly errors: Map<string, number>;
+  /** Of what was refused with the word to come again later. */
+  readonly refusals: Histogram;
 }
+
+const newTally = (): Tally => ({
+  latencies: new Histogram(),
+  errors: new Map(),
+  refusals: new Histogram(),
+});
 
 export type Operation = "put" | "get";
 
 export class Load {
-  readonly put: Tally = { latencies: new Histogram(), errors: new Map() };
-  readonly get: Tally = { latencies: new Histogram(), errors: new Map() };
+  readonly put = newTally();
+  readonly get = newTally();
   /** Since it was last cleared: for those who show how it goes. */
   readonly recent = new Histogram();
   /** Reads of keys that nobody had written; they count as answered. */
   notFound = 0;
+  /** Of the requests that came at a rate: those that found no client free. */
+  missed = 0;
+  #came = 0;
+  /** Resolves when the clients are connected: from then on they ask, and time is counted. */
+  readonly begun: Promise<void>;
+  #isBegun = false;
+  #whenBegun: () => void = () => {};
+  #arrivals: Timer | null = null;
+  #connecting: Timer | null = null;
+  /** Clients that are free, whoever was busy last at the end. */
+  readonly #free = new Set<Client>();
   readonly options: LoadOptions;
   readonly value: Buffer;
   /** Resolves when every key was written; only of a fill. */
@@ -66,6 +92,9 @@ export class Load {
     this.filled = new Promise((resolve) => {
       this.#isFilled = resolve;
     });
+    this.begun = new Promise((resolve) => {
+      this.#whenBegun = resolve;
+    });
     const letters = Array.from({ length: options.valueBytes }, () =>
       String.fromCharCode(97 + Math.floor(26 * options.random.fraction())),
     );
@@ -82,6 +111,51 @@ export class Load {
     this.#watch = clock.every(answerMsMax / 10, () => {
       for (const client of this.#clients) client.expire(answerMsMax);
     });
+    this.#connecting = clock.after(connectMsMax, () => this.#begin());
+  }
+
+  #begin(): void {
+    if (this.#isBegun || this.#endedMs !== null) return;
+    this.#isBegun = true;
+    this.#connecting?.cancel();
+    const { clock, perSecond } = this.options;
+    this.#startedMs = clock.monotonicMs();
+    this.#whenBegun();
+    if (perSecond !== null) {
+      this.#arrivals = clock.every(arrivalMs, () => this.#arrive());
+      return;
+    }
+    const connected = [...this.#free];
+    this.#free.clear();
+    for (const client of connected) client.ask();
+  }
+
+  /** Sends what has come meanwhile. */
+  #arrive(): void {
+    const due = Math.floor(((this.options.perSecond ?? 0) * this.elapsedMs) / 1_000);
+    for (; this.#came < due; this.#came++) {
+      const [client] = this.#free;
+      if (client === undefined) this.missed++;
+      else {
+        this.#free.delete(client);
+        client.ask();
+      }
+    }
+  }
+
+  /** A client has nothing to do. */
+  free(client: Client): void {
+    if (this.#isBegun && this.options.perSecond === null) {
+      client.ask();
+      return;
+    }
+    this.#free.add(client);
+    if (this.#free.size === this.options.clients) this.#begin();
+  }
+
+  /** Its connection is lost. */
+  busy(client: Client): void {
+    this.#free.delete(client);
   }
 
   /** Ends at once; requests that wait for their answers are not counted. */
@@ -89,6 +163,8 @@ export class Load {
     if (this.#endedMs !== null) return;
     this.#endedMs = this.options.clock.monotonicMs();
     this.#watch?.cancel();
+    this.#arrivals?.cancel();
+    this.#connecting?.cancel();
     for (const client of this.#clients) client.close();
   }
 
@@ -155,7 +231,7 @@ class Client {
     this.#connection = new BenchConnection(address, {
       opened: () => {
         isOpen = true;
-        this.#ask();
+        this.#load.free(this);
       },
       answered: (reply) => this.#answered(reply),
       closed: () => this.#lost(isOpen ? "connection_broken" : "unreachable"),
@@ -174,7 +250,7 @@ class Client {
     this.#lost("no_answer");
   }
 
-  #ask(): void {
+  ask(): void {
     if (this.#isClosed || this.#connection === null) return;
     if (this.#path === null) {
       this.#operation = this.#load.drawOperation();
@@ -187,7 +263,7 @@ class Client {
     else this.#connection.get(isLocal ? `${this.#path}?level=local` : this.#path);
   }
 
-  #answered({ status, body }: Reply): void {
+  #answered({ status, body, retryAfterMs }: Reply): void {
     if (this.#isClosed || this.#askedMs === null) return;
     const elapsedMs = this.#load.options.clock.monotonicMs() - this.#askedMs;
     this.#askedMs = null;
@@ -198,16 +274,31 @@ class Client {
       if (isMiss) this.#load.notFound++;
     } else {
       this.#fail(kindOf(status, body));
+      if (retryAfterMs > 0) {
+        this.#load[this.#operation].refusals.record(1000 * elapsedMs);
+        this.#comeAgain(retryAfterMs);
+        return;
+      }
     }
-    this.#ask();
+    this.#load.free(this);
+  }
+
+  /** As it was told. */
+  #comeAgain(afterMs: number): void {
+    const connection = this.#connection;
+    this.#load.options.clock.after(afterMs, () => {
+      if (this.#connection === connection) this.#load.free(this);
+    });
   }
 
   /** Goes on with the next endpoint. */
   #lost(kind: string): void {
     if (this.#isClosed) return;
+    const wasIdle = this.#askedMs === null && this.#load.options.perSecond !== null;
     this.#connection = null;
     this.#askedMs = null;
-    this.#fail(kind);
+    this.#load.busy(this);
+    if (!wasIdle || kind === "unreachable") this.#fail(kind);
     const { clock, endpoints } = this.#load.options;
     this.#endpoint = (this.#endpoint + 1) % endpoints.length;
     clock.after(redialMs, () => this.dial());

@@ -10,6 +10,11 @@ interface OperationReport {
   readonly perSecond: number;
   readonly latencyMs: Readonly<Record<keyof typeof shares | "mean" | "max", number>>;
   readonly errors: Readonly<Record<string, number>>;
+  /** Of the errors those that said when to come again. */
+  readonly refused: {
+    readonly count: number;
+    readonly latencyMs: { readonly p50: number; readonly p99: number };
+  };
 }
 
 export interface BenchReport {
@@ -24,6 +29,10 @@ export interface BenchReport {
   readonly errorCount: number;
   /** Of the gets: those of keys that nobody had written. */
   readonly notFound: number;
+  /** Requests that were to come in a second; null where every client asked again at once. */
+  readonly rate: number | null;
+  /** Of these: what found no client free, and was not sent. */
+  readonly missed: number;
   readonly put: OperationReport;
   readonly get: OperationReport;
 }
@@ -33,7 +42,10 @@ const ms = (us: number): number => rounded(us / 1000);
 const perSecond = (count: number, elapsedMs: number): number =>
   elapsedMs === 0 ? 0 : Math.round((1000 * count) / elapsedMs);
 
-function operationReport({ latencies, errors }: Tally, elapsedMs: number): OperationReport {
+function operationReport(
+  { latencies, errors, refusals }: Tally,
+  elapsedMs: number,
+): OperationReport {
   const of = (name: keyof typeof shares): number => ms(latencies.quantileUs(shares[name]));
   return {
     count: latencies.count,
@@ -47,6 +59,10 @@ function operationReport({ latencies, errors }: Tally, elapsedMs: number): Opera
       max: ms(latencies.maxUs),
     },
     errors: Object.fromEntries(errors),
+    refused: {
+      count: refusals.count,
+      latencyMs: { p50: ms(refusals.quantileUs(0.5)), p99: ms(refusals.quantileUs(0.99)) },
+    },
   };
 }
 
@@ -64,6 +80,8 @@ export function benchReport(load: Load): BenchReport {
     perSecond: perSecond(count, elapsedMs),
     errorCount: load.errorCount,
     notFound: load.notFound,
+    rate: options.perSecond,
+    missed: load.missed,
     put: operationReport(load.put, elapsedMs),
     get: operationReport(load.get, elapsedMs),
   };
@@ -73,6 +91,17 @@ const grouped = (count: number): string => count.toLocaleString("en-US");
 const plural = (count: number, noun: string): string =>
   `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
 const shownMs = (value: number): string => `${value.toFixed(value < 10 ? 2 : 1)} ms`;
+
+function refusedText({ put, get }: BenchReport): string[] {
+  return [put, get].flatMap(({ refused: { count, latencyMs } }, i) =>
+    count === 0
+      ? []
+      : [
+          `  ${i === 0 ? "puts" : "gets"} refused for now ${grouped(count)}, ` +
+            `in p50 ${shownMs(latencyMs.p50)}, p99 ${shownMs(latencyMs.p99)}`,
+        ],
+  );
+}
 
 function rows(name: string, report: OperationReport): string[] {
   const lines: string[] = [];
@@ -103,8 +132,12 @@ export function renderReport(report: BenchReport): string {
     ...(notFound > 0
       ? [`of the gets ${grouped(notFound)} found nothing: --fill writes all keys first`]
       : []),
+    ...(report.missed > 0
+      ? [`of those that came ${grouped(report.missed)} found no client free, and were not sent`]
+      : []),
     `errors ${grouped(errorCount)}`,
     ...told,
+    ...refusedText(report),
   ].join("\n");
 }
 

@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from "node:buffer";
+import { laneOf, type Admission, type Lane } from "../admission.ts";
 import type { Answer } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import { keyPathPrefix, keyTooLong } from "../key-path.ts";
@@ -32,6 +33,8 @@ export interface Http1Host {
   readonly date: string;
   /** The next answer is the last. */
   readonly isDraining: boolean;
+  /** Null: everybody is let in. */
+  readonly admission: Admission | null;
   /** Room for a large body on its way in; false where there is none. */
   reserve(bytes: number): boolean;
   release(bytes: number): void;
@@ -45,6 +48,8 @@ export interface Http1Host {
   nowMs(): number;
   /** The answer begins; `head` is null where there was none that could be understood. */
   answered(head: Head | null, status: number, askedMs: number): void;
+  /** To be woken when its rest is over, or there is room. */
+  rests(connection: Http1Connection): void;
   /** Exactly once. */
   closed(connection: Http1Connection): void;
 }
@@ -52,9 +57,10 @@ export interface Http1Host {
 /**
  * - `head`, `body`: a request is coming in, or none is.
  * - `answering`: it is with the store, or its answer is on its way out.
+ * - `resting`: its client was refused, and is not listened to for a while.
  * - `lingering`: the last answer is out; what still comes is thrown away.
  */
-type Phase = "head" | "body" | "answering" | "lingering" | "over";
+type Phase = "head" | "body" | "answering" | "resting" | "lingering" | "over";
 
 const nothing = Buffer.alloc(0);
 const emptyBody = new Uint8Array(0);
@@ -71,7 +77,7 @@ const overloaded: Failure = {
 const tooLarge = (bytesMax: number): Failure => ({
   ok: false,
   code: "too_large",
-  detail: `the value is larger than ${bytesMax} bytes; store it in parts`,
+  detail: `the value, or the whole body, is larger than ${bytesMax} bytes; send it in parts`,
 });
 
 export class Http1Connection implements SocketEvents {
@@ -82,6 +88,13 @@ export class Http1Connection implements SocketEvents {
   #input: Buffer = nothing;
   #isPaused = false;
   #head: Head | null = null;
+  #lane: Lane | null = null;
+  /** Decided from the head alone: nothing is done of the request in hand. */
+  #isRefused = false;
+  /** It is with the store, and counts. */
+  #isCounted = false;
+  /** It was refused: nothing more is read before that, unless there is room earlier. */
+  #restsUntilMs = 0;
   /** When the request was there. */
   #askedMs = 0;
   #body: BodyReader | null = null;
@@ -107,7 +120,8 @@ export class Http1Connection implements SocketEvents {
 
   /** No request is under way, nor part of one. */
   get isIdle(): boolean {
-    return this.#phase === "head" && this.#input.byteLength === 0 && this.#isWrittenOut;
+    const isUnasked = this.#phase === "head" || this.#phase === "resting";
+    return isUnasked && this.#input.byteLength === 0 && this.#isWrittenOut;
   }
 
   get #isWrittenOut(): boolean {
@@ -173,6 +187,7 @@ export class Http1Connection implements SocketEvents {
       case "lingering":
         if (this.#sweeps > limits.lingerSweeps) this.destroy();
         return;
+      case "resting":
       case "over":
     }
   }
@@ -219,7 +234,9 @@ export class Http1Connection implements SocketEvents {
 
   #throttle(): void {
     const isFull =
-      this.#phase === "answering" && this.#input.byteLength >= this.#host.limits.readAheadBytesMax;
+      this.#phase === "resting" ||
+      (this.#phase === "answering" &&
+        this.#input.byteLength >= this.#host.limits.readAheadBytesMax);
     if (isFull === this.#isPaused) return;
     this.#isPaused = isFull;
     if (isFull) this.#socket.pause();
@@ -251,8 +268,10 @@ export class Http1Connection implements SocketEvents {
   }
 
   #beginBody(head: Head): void {
-    const { bodyBytesMax, limits } = this.#host;
+    const { admission, bodyBytesMax, limits } = this.#host;
     this.#head = head;
+    this.#lane = admission === null ? null : laneOf(head);
+    this.#isRefused = this.#lane !== null && (admission?.refuses(this.#lane) ?? false);
     this.#sweeps = 0;
     this.#isLast = !head.isKeepAlive;
     if (head.body === 0) {
@@ -268,6 +287,10 @@ export class Http1Connection implements SocketEvents {
       const body = this.#input.subarray(0, length);
       this.#input = this.#input.subarray(length);
       this.#dispatch(body);
+      return;
+    }
+    if (this.#isRefused && (length > limits.smallBodyBytesMax || head.awaitsContinue)) {
+      this.#dispatchUnread(overloaded);
       return;
     }
     if (length > limits.smallBodyBytesMax) {
@@ -321,9 +344,26 @@ export class Http1Connection implements SocketEvents {
     this.#sweeps = 0;
     this.#askedMs = this.#host.nowMs();
     assert(this.#head !== null, "a request has a head");
+    if (this.#isRefused && this.#lane !== null) {
+      this.#turnAway(this.#lane);
+      return;
+    }
+    if (this.#lane !== null) {
+      this.#host.admission?.began(this.#lane);
+      this.#isCounted = true;
+    }
     const answer = this.#host.answer(this.#head, body, this);
     if (answer instanceof Promise) void answer.then(this.#sendLater);
     else this.#send(answer);
+  }
+
+  /** The node cannot keep up. */
+  #turnAway(lane: Lane): void {
+    const { admission } = this.#host;
+    assert(admission !== null, "somebody has refused it");
+    const { answer, untilMs } = admission.refused(lane, this.#askedMs);
+    this.#restsUntilMs = untilMs;
+    this.#send(answer);
   }
 
   /** The request cannot be understood, so neither can anything behind it. */
@@ -362,6 +402,7 @@ export class Http1Connection implements SocketEvents {
   readonly #sendLater = (answer: Answer | Response): void => this.#send(answer);
 
   #send(answer: Answer | Response): void {
+    this.#settle(answer.status);
     if (this.#phase !== "answering") {
       if (answer instanceof Response) answer.body?.cancel().catch(() => {});
       return;
@@ -379,6 +420,16 @@ export class Http1Connection implements SocketEvents {
     }
     this.#socket.write(encodeAnswer(answer, form));
     this.#finish();
+  }
+
+  /** Also where the client has gone meanwhile. */
+  #settle(status: number): void {
+    if (!this.#isCounted) return;
+    this.#isCounted = false;
+    assert(this.#head !== null && this.#lane !== null, "a request that counts is in hand");
+    const nowMs = this.#host.nowMs();
+    const ms = nowMs - this.#askedMs;
+    this.#host.admission?.ended(this.#lane, this.#head, { status, nowMs, ms });
   }
 
   #sendResponse(response: Response, form: AnswerForm): void {
@@ -436,6 +487,32 @@ export class Http1Connection implements SocketEvents {
     this.#finish();
   }
 
+  #rest(): void {
+    this.#phase = "resting";
+    this.#throttle();
+    this.#host.rests(this);
+  }
+
+  get restsUntilMs(): number {
+    return this.#restsUntilMs;
+  }
+
+  /** Of the request that was read last. */
+  get lane(): Lane | null {
+    return this.#lane;
+  }
+
+  wake(): void {
+    if (this.#phase === "resting") this.#goOn();
+  }
+
+  #goOn(): void {
+    this.#phase = "head";
+    this.#sweeps = 0;
+    this.#restsUntilMs = 0;
+    this.#advance();
+  }
+
   /** The answer is written, though maybe not out. */
   #finish(): void {
     if (this.#phase !== "answering") return;
@@ -447,8 +524,8 @@ export class Http1Connection implements SocketEvents {
     this.#gone = null;
     this.#sweeps = 0;
     if (!this.#isLast) {
-      this.#phase = "head";
-      this.#advance();
+      if (this.#restsUntilMs > this.#host.nowMs()) this.#rest();
+      else this.#goOn();
     } else if (this.#hasEnded) {
       this.destroy();
     } else {

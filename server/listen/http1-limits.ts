@@ -21,6 +21,8 @@ export interface Http1Limits {
   readonly lingerBytesMax: number;
   /** How often times are looked at; those below are in this unit. */
   readonly sweepMs: number;
+  /** How often it is looked for refused clients whose rest is over. */
+  readonly wakeMs: number;
   /** From a head's first byte to its last. */
   readonly headSweeps: number;
   /** From the head to the end of the body. */
@@ -42,6 +44,7 @@ export const http1Limits: Http1Limits = {
   streamWaitingBytesMax: 256 << 10,
   lingerBytesMax: 32 << 20,
   sweepMs: 1_000,
+  wakeMs: 10,
   headSweeps: 10,
   bodySweeps: 30,
   idleSweeps: 75,

@@ -4,6 +4,7 @@
  * of a small request.
  */
 
+import type { Admission, Lane } from "../admission.ts";
 import { type Answer, responseOf } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import { badRequest, problem, refusal } from "../problem.ts";
@@ -34,9 +35,13 @@ const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {}
 class Http1Server implements Http1Host, Listener {
   readonly limits: Http1Limits;
   readonly bodyBytesMax: number;
+  readonly admission: Admission | null;
   readonly #options: ListenOptions;
   readonly #connections = new Set<Http1Connection>();
   readonly #sweeper: Timer;
+  /** In the order in which they are woken. */
+  readonly #resting = new Set<Http1Connection>();
+  #waker: Timer | null = null;
   #listener: SocketListener | null = null;
   #readingBytes = 0;
   /** Connections that are being told that there is no room. */
@@ -51,6 +56,7 @@ class Http1Server implements Http1Host, Listener {
     this.#options = options;
     this.limits = { ...http1Limits, ...options.limits };
     this.bodyBytesMax = options.bodyBytesMax;
+    this.admission = options.admission ?? null;
     this.date = this.#dateText();
     this.#sweeper = options.clock.every(this.limits.sweepMs, () => this.#sweep());
   }
@@ -82,7 +88,7 @@ class Http1Server implements Http1Host, Listener {
     this.isDraining = true;
     this.#listener?.close();
     for (const connection of this.#connections) if (connection.isIdle) connection.destroy();
-    if (this.#connections.size > 0) {
+    if (graceMs > 0 && this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
         const timer = this.#options.clock.after(graceMs, resolve);
         this.#whenEmpty = () => {
@@ -92,6 +98,7 @@ class Http1Server implements Http1Host, Listener {
       });
     }
     this.#sweeper.cancel();
+    this.#waker?.cancel();
     for (const connection of this.#connections) connection.destroy();
   }
 
@@ -115,8 +122,14 @@ class Http1Server implements Http1Host, Listener {
     this.#options.answered?.(head ?? unread, status, this.nowMs() - askedMs);
   }
 
+  rests(connection: Http1Connection): void {
+    this.#resting.add(connection);
+    this.#waker ??= this.#options.clock.after(this.limits.wakeMs, () => this.#wake());
+  }
+
   closed(connection: Http1Connection): void {
     this.#connections.delete(connection);
+    this.#resting.delete(connection);
     if (this.#connections.size === 0) this.#whenEmpty?.();
   }
 
@@ -201,6 +214,26 @@ class Http1Server implements Http1Host, Listener {
   #sweep(): void {
     this.date = this.#dateText();
     for (const connection of this.#connections) connection.sweep();
+  }
+
+  /** Whose rest is over, and the first of the others as far as there is room for what they may ask. */
+  #wake(): void {
+    this.#waker = null;
+    const nowMs = this.nowMs();
+    const spare = { read: this.#takeSpare("read"), write: this.#takeSpare("write") };
+    for (const connection of this.#resting) {
+      const lane = connection.lane ?? "write";
+      if (connection.restsUntilMs > nowMs && spare[lane] <= 0) break;
+      spare[lane]--;
+      this.#resting.delete(connection);
+      connection.wake();
+    }
+    if (this.#resting.size === 0) return;
+    this.#waker ??= this.#options.clock.after(this.limits.wakeMs, () => this.#wake());
+  }
+
+  #takeSpare(lane: Lane): number {
+    return this.admission?.lanes[lane].takeSpare() ?? 0;
   }
 
   #dateText(): string {

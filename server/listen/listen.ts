@@ -1,5 +1,6 @@
 /** What a listener is asked for, and gives. */
 
+import type { Admission } from "../admission.ts";
 import type { Answer } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import type { HttpEnv } from "../http.ts";
@@ -26,6 +27,8 @@ export interface ListenOptions {
   /** Larger bodies are refused unread. */
   readonly bodyBytesMax: number;
   readonly clock: Clock;
+  /** Who is let in; without it everybody is. */
+  readonly admission?: Admission;
   readonly limits?: Partial<Http1Limits>;
 }
 

@@ -1,6 +1,7 @@
 /** What a leader does: propose, replicate, commit, keep in touch, serve reads, hand over. */
 
 import { assert, must, unreachable } from "./assert.ts";
+import { CatchUp } from "./catch-up.ts";
 import { isSingleChange, encodeConfiguration, type Configuration } from "./configuration.ts";
 import { entryBytes, index, type Entry, type EntryKind, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
@@ -40,6 +41,8 @@ export function becomeLeader(raft: Raft): void {
   const leader: Leader = {
     kind: "leader",
     progress: new Map(),
+    parting: new Map(),
+    catchUp: new CatchUp(raft.options.catchUpTickBytes ?? Infinity),
     reads: new ReadRounds(),
     earlyReads: [],
     heartbeatElapsed: 0,
@@ -93,6 +96,7 @@ export function proposeConfiguration(
 }
 
 export function tick(raft: Raft, leader: Leader): void {
+  leader.catchUp.tick(raft.log.commitIndex);
   leader.quorumCheckElapsed++;
   if (leader.quorumCheckElapsed >= raft.options.electionTicks) {
     leader.quorumCheckElapsed = 0;
@@ -163,6 +167,7 @@ export function startTransfer(raft: Raft, leader: Leader, to: NodeId): boolean {
 }
 
 export function peerUnreachable(leader: Leader, peer: NodeId): void {
+  leader.parting.delete(peer);
   const progress = leader.progress.get(peer);
   if (progress?.flow.kind === "replicate") progress.becomeProbe();
 }
@@ -181,8 +186,15 @@ export function ownDiskAdvanced(raft: Raft, leader: Leader): void {
 /** Brings the followers' progress in line with the current configuration. */
 export function configurationChanged(raft: Raft, leader: Leader): void {
   const ids = new Set(raft.configuration.members.map((member) => member.id));
-  for (const id of leader.progress.keys()) if (!ids.has(id)) leader.progress.delete(id);
+  const through = raft.configurations.currentIndex;
+  for (const [id, progress] of leader.progress) {
+    if (ids.has(id)) continue;
+    leader.progress.delete(id);
+    const isHere = id !== raft.self && progress.flow.kind === "replicate";
+    if (isHere) leader.parting.set(id, { progress, through });
+  }
   for (const id of ids) {
+    leader.parting.delete(id);
     if (leader.progress.has(id)) continue;
     const next = index(raft.log.lastIndex + 1);
     // A newcomer counts as active, so that it is not the reason to step down before it could answer.
@@ -207,7 +219,13 @@ export function fillMessages(raft: Raft, leader: Leader): void {
     releaseReads(raft, leader);
   }
   for (const [id, progress] of leader.progress) {
-    if (id !== raft.self) sendAppends(raft, id, progress);
+    if (id !== raft.self) sendAppends(raft, leader, { id, progress });
+  }
+  for (const [id, { progress, through }] of leader.parting) {
+    // It is waited for, and will soon be cut off.
+    progress.commitWait = 0;
+    sendAppends(raft, leader, { id, progress });
+    if (progress.commitSent >= through) leader.parting.delete(id);
   }
 }
 
@@ -230,35 +248,46 @@ function appendOwn(
   }
   leader.uncommitted.push({ last: index(firstIndex + entries.length - 1), bytes });
   leader.uncommittedBytes += bytes;
+  leader.catchUp.appended(bytes);
   raft.append(entries);
   return firstIndex;
 }
 
-function sendAppends(raft: Raft, id: NodeId, progress: Progress): void {
+function sendAppends(
+  raft: Raft,
+  { catchUp }: Leader,
+  { id, progress }: { id: NodeId; progress: Progress },
+): void {
   const { log } = raft;
+  const { appendBytesMax } = raft.options;
   while (!progress.isPaused) {
-    const hasEntries = progress.next <= log.lastIndex;
+    const isBehind = progress.next <= log.commitIndex;
+    const bytesMax = isBehind ? Math.min(appendBytesMax, catchUp.budget) : appendBytesMax;
+    const hasEntries = progress.next <= log.lastIndex && bytesMax > 0;
     const hasCommit =
       progress.commitWait === 0 &&
       progress.commitSent < Math.min(log.commitIndex, progress.next - 1);
     if (!hasEntries && !hasCommit && progress.flow.kind !== "probe") return;
-    if (!sendAppend(raft, id, { progress, withEntries: hasEntries })) return;
+    const sent = sendAppend(raft, id, { progress, bytesMax: hasEntries ? bytesMax : 0 });
+    if (sent === null) return;
+    if (isBehind) catchUp.sent(sent);
   }
 }
 
-/** Returns false where a snapshot would be needed and none is there yet. */
+/**
+ * With at least one entry, unless `bytesMax` is 0. Returns the bytes of what was sent, null where a
+ * snapshot would be needed and none is there yet.
+ */
 function sendAppend(
   raft: Raft,
   id: NodeId,
-  { progress, withEntries }: { progress: Progress; withEntries: boolean },
-): boolean {
+  { progress, bytesMax }: { progress: Progress; bytesMax: number },
+): number | null {
   const { log } = raft;
   const previousIndex = index(progress.next - 1);
   const previousTerm = log.term(previousIndex);
-  if (previousTerm === null) return sendSnapshot(raft, id, progress);
-  const entries = withEntries
-    ? log.entries(progress.next, log.lastIndex, raft.options.appendBytesMax)
-    : [];
+  if (previousTerm === null) return sendSnapshot(raft, id, progress) ? 0 : null;
+  const entries = bytesMax > 0 ? log.entries(progress.next, log.lastIndex, bytesMax) : [];
   const { commitIndex } = log;
   raft.send(id, {
     type: "append",
@@ -274,7 +303,7 @@ function sendAppend(
   progress.commitSent = index(Math.min(commitIndex, last));
   progress.commitWait = raft.options.commitWaitTicks ?? 0;
   progress.sentAppend(last, { entryCount: entries.length, bytes });
-  return true;
+  return bytes;
 }
 
 function sendSnapshot(raft: Raft, id: NodeId, progress: Progress): boolean {
@@ -329,7 +358,7 @@ function handleHeartbeatResponse(
   if (flow.kind === "replicate" && progress.match < progress.next - 1) {
     // Appends are unanswered. If they were lost, an empty one is refused and starts a probe.
     if (flow.inflight.isFull) flow.inflight.freeOldest();
-    sendAppend(raft, from, { progress, withEntries: false });
+    sendAppend(raft, from, { progress, bytesMax: 0 });
   }
   if (readRound <= progress.readRound) return;
   assert(readRound <= leader.reads.newest, "nobody confirms a round that was not opened");

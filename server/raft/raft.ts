@@ -60,20 +60,13 @@
  * before the write, `Ready.messagesAfterSync` only after it.
  */
 
-import { assert, unreachable } from "./assert.ts";
+import { assert } from "./assert.ts";
 import { ConfigurationHistory } from "./configuration-history.ts";
 import { memberOf, voters, type Configuration } from "./configuration.ts";
-import { contradiction } from "./contradiction.ts";
-import { campaign, handleVote, handleVoteResponse, isInLease } from "./election.ts";
+import { campaign } from "./election.ts";
 import { index, term, type Entry, type HardState, type Index } from "./entry.ts";
 import type { NodeId, Term } from "./entry.ts";
-import {
-  answerStaleLeader,
-  handleAppend,
-  handleHeartbeat,
-  handleSnapshot,
-  needsSnapshot,
-} from "./follower.ts";
+import { needsSnapshot } from "./follower.ts";
 import * as leading from "./leader.ts";
 import type { ProposeResult, Proposal } from "./leader.ts";
 import type { LogReader } from "./log-reader.ts";
@@ -82,8 +75,9 @@ import { isCounted, mayPrecedeWrite, withoutCoveredAcknowledgements } from "./me
 import type { Envelope, Message, Snapshot } from "./message.ts";
 import type { InflightLimits } from "./progress.ts";
 import type { ReadState, Ready, SnapshotToInstall } from "./ready.ts";
-import { handleRecoveryPoint, Recovery } from "./recovery.ts";
+import { Recovery } from "./recovery.ts";
 import type { Follower, Role } from "./role.ts";
+import { step } from "./step.ts";
 
 export interface RaftOptions {
   readonly self: NodeId;
@@ -116,6 +110,8 @@ export interface RaftOptions {
   readonly commitWaitTicks?: number;
   /** Entry bytes in one append. A single larger entry still goes. */
   readonly appendBytesMax: number;
+  /** See `CatchUp`. Default without a limit. */
+  readonly catchUpTickBytes?: number;
   readonly inflight: InflightLimits;
   /** Entry bytes a leader holds uncommitted before it refuses proposals. */
   readonly uncommittedBytesMax: number;
@@ -225,7 +221,7 @@ export class Raft {
     role.electionElapsed++;
     if (role.electionElapsed < role.electionTimeout) return;
     // Who may not stand forgets the silent leader all the same: its lease must not last for ever.
-    if (this.#mayStand()) campaign(this, "pre");
+    if (this.mayStand()) campaign(this, "pre");
     else this.becomeFollower(this.#term, null);
   }
 
@@ -236,22 +232,7 @@ export class Raft {
   step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
     if (incarnation !== null && !this.isNamed(from, incarnation) && isCounted(message)) return;
-    if (message.term > this.#term && !this.#acceptHigherTerm(from, message)) return;
-    if (message.term < this.#term) {
-      this.#answerLowerTerm(from, message);
-      return;
-    }
-    const claim = contradiction(this, from, message);
-    if (claim === null) {
-      this.#dispatch(from, message);
-      return;
-    }
-    this.options.refused?.(from, message, claim);
-    // The log ends before what its leader was told it holds, and nobody had noticed.
-    const hasLost = message.type === "heartbeat" && message.commitIndex > this.log.lastIndex;
-    if (!hasLost) return;
-    this.recovery = new Recovery(this.options.lifeId);
-    this.becomeFollower(this.#term, null);
+    step(this, from, message);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -308,7 +289,7 @@ export class Raft {
   /** Everything through (at, atTerm) is on this node's disk. */
   persisted(at: Index, atTerm: Term): void {
     this.log.stableTo(at, atTerm);
-    this.#concludeRecovery();
+    this.concludeRecovery();
     if (this.role.kind === "leader") leading.ownDiskAdvanced(this, this.role);
   }
 
@@ -351,7 +332,7 @@ export class Raft {
   /** The snapshot of the last `Ready` is installed and the log on disk starts behind it. */
   snapshotInstalled(lastIndex: Index, lastTerm: Term): void {
     this.log.restored({ index: lastIndex, term: lastTerm });
-    this.#concludeRecovery();
+    this.concludeRecovery();
   }
 
   /** The state machine has applied everything up to `at`. */
@@ -461,6 +442,22 @@ export class Raft {
     return true;
   }
 
+  /**
+   * A learner, a stranger to the configuration, or a node without its whole log on disk does not
+   * stand. A voter whose removal may not be committed still does (thesis §4.2.2): the others may lack
+   * that entry, and then they need its vote while its log is ahead of theirs.
+   */
+  mayStand(): boolean {
+    if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
+    if (this.log.isRefused) return false;
+    return this.configurations.mayBeVoter(this.self);
+  }
+
+  /** Ends the recovery where everything that was lost is back. */
+  concludeRecovery(): void {
+    if (this.recovery?.isComplete(this)) this.recovery = null;
+  }
+
   // ---------------------------------------------------------------- inside
 
   #newFollower(leaderId: NodeId | null, electionTicks?: number): Follower {
@@ -474,124 +471,5 @@ export class Raft {
     this.#term = newTerm;
     this.#vote = null;
     this.#hardStateChanged = true;
-  }
-
-  /**
-   * A learner, a stranger to the configuration, or a node without its whole log on disk does not
-   * stand. A voter whose removal may not be committed still does (thesis §4.2.2): the others may lack
-   * that entry, and then they need its vote while its log is ahead of theirs.
-   */
-  #mayStand(): boolean {
-    if (this.log.pendingSnapshot !== null || this.recovery !== null) return false;
-    if (this.log.isRefused) return false;
-    return this.configurations.mayBeVoter(this.self);
-  }
-
-  #concludeRecovery(): void {
-    if (this.recovery?.isComplete(this)) this.recovery = null;
-  }
-
-  /** Handles what a higher term means in itself. Returns false where the message ends there. */
-  #acceptHigherTerm(from: NodeId, message: Message): boolean {
-    switch (message.type) {
-      case "preVote":
-        return !isInLease(this);
-      case "vote":
-        // Thesis §4.2.3: whoever hears from a leader does not help to depose it.
-        if (!message.transfer && isInLease(this)) return false;
-        this.becomeFollower(message.term, null);
-        return true;
-      case "preVoteResponse":
-        // A granted one carries the term that was asked for and binds nobody yet.
-        if (!message.granted) this.becomeFollower(message.term, null);
-        return true;
-      case "append":
-      case "heartbeat":
-      case "snapshot":
-        this.becomeFollower(message.term, from);
-        return true;
-      default:
-        this.becomeFollower(message.term, null);
-        return true;
-    }
-  }
-
-  #answerLowerTerm(from: NodeId, message: Message): void {
-    switch (message.type) {
-      case "append":
-      case "heartbeat":
-      case "snapshot":
-        answerStaleLeader(this, from);
-        return;
-      case "preVote":
-        this.send(from, { type: "preVoteResponse", term: this.#term, granted: false });
-        return;
-      case "vote":
-        this.send(from, { type: "voteResponse", term: this.#term, granted: false });
-        return;
-      default:
-        // A late answer to a question of an older term: nothing can be concluded from it.
-        return;
-    }
-  }
-
-  #dispatch(from: NodeId, message: Message): void {
-    switch (message.type) {
-      case "preVote":
-      case "vote":
-        handleVote(this, from, message);
-        return;
-      case "preVoteResponse":
-      case "voteResponse":
-        handleVoteResponse(this, from, message);
-        return;
-      case "append":
-      case "heartbeat":
-      case "snapshot":
-        this.#followSender(from);
-        if (message.type === "append") handleAppend(this, from, message);
-        else if (message.type === "heartbeat") handleHeartbeat(this, from, message);
-        else handleSnapshot(this, from, message);
-        this.#concludeRecovery();
-        return;
-      case "appendAccepted":
-      case "appendRejected":
-      case "heartbeatResponse":
-        if (this.role.kind === "leader") leading.handleAnswer(this, this.role, { from, message });
-        return;
-      case "timeoutNow":
-        if (this.role.kind === "follower" && this.#mayStand()) campaign(this, "transfer");
-        return;
-      case "readIndex":
-        if (this.role.kind === "leader") {
-          leading.gatherRead(this, this.role, { from, requestId: message.requestId });
-        }
-        return;
-      case "readIndexResponse":
-        this.#reads.push({ requestId: message.requestId, readIndex: message.readIndex });
-        return;
-      case "recoveryPoint":
-        if (this.role.kind === "leader") handleRecoveryPoint(this, this.role, { from, message });
-        return;
-      case "recoveryPointResponse":
-        this.recovery?.answered(this, message);
-        this.#concludeRecovery();
-        return;
-      default:
-        unreachable(message);
-    }
-  }
-
-  /** A message only a leader of this very term sends. */
-  #followSender(from: NodeId): void {
-    const role = this.role;
-    assert(role.kind !== "leader", "a term has one leader");
-    if (role.kind === "follower") {
-      assert(role.leaderId === null || role.leaderId === from, "a term has one leader");
-      role.leaderId = from;
-      role.electionElapsed = 0;
-    } else {
-      this.becomeFollower(this.#term, from);
-    }
   }
 }

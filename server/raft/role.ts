@@ -1,5 +1,6 @@
 /** The four roles. Each holds its own state; a transition replaces the whole object (never field by field). */
 
+import type { CatchUp } from "./catch-up.ts";
 import type { Index, NodeId } from "./entry.ts";
 import type { Progress } from "./progress.ts";
 import type { ReadRounds } from "./read-rounds.ts";
@@ -36,10 +37,22 @@ export interface Transfer {
   asked: boolean;
 }
 
+/**
+ * A voter that was removed is told of it, and of what was committed until then: it has clients who wait for
+ * entries that it has passed on, and learns of them from nobody else.
+ */
+export interface Parting {
+  readonly progress: Progress;
+  /** The entry that removes it. */
+  readonly through: Index;
+}
+
 export interface Leader {
   readonly kind: "leader";
   /** Of every member of the current configuration, the leader itself included. */
   readonly progress: Map<NodeId, Progress>;
+  readonly parting: Map<NodeId, Parting>;
+  readonly catchUp: CatchUp;
   readonly reads: ReadRounds;
   /** Reads that came before an entry of this term was committed (etcd issue 7331). */
   readonly earlyReads: { from: NodeId; requestId: number }[];

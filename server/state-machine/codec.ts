@@ -54,7 +54,7 @@ export function encodeCommand(command: Command): Uint8Array {
 }
 
 /** `command` is what the plain one in it is encoded as. */
-export function encodeOnce(
+function encodeOnce(
   { requestKey, fingerprint }: Pick<OnceCommand, "requestKey" | "fingerprint">,
   command: Uint8Array,
 ): Uint8Array {

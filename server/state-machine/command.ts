@@ -128,6 +128,8 @@ export interface ListQuery {
   readonly bytesMax: number;
   /** Keys that go on with something and `delimiter` behind `prefix` are given as one group; null: none. */
   readonly groups: { readonly prefix: string; readonly delimiter: string } | null;
+  /** Rows that are gone, and are passed over at a time. */
+  readonly goneMax?: number;
 }
 
 /** How many rows a range has. */
@@ -136,6 +138,8 @@ export interface CountQuery {
   readonly range: KeyRange;
   /** Rows counted at a time. */
   readonly limit: number;
+  /** Rows that are gone, and are passed over at a time. */
+  readonly goneMax?: number;
 }
 
 export type Query = GetQuery | ListQuery | CountQuery;
@@ -154,6 +158,8 @@ export interface ListAnswer {
   readonly more: boolean;
   /** The key or group that was given last, to go on after; null where nothing was. */
   readonly last: string | null;
+  /** Of the range, where so many rows were gone that the listing is to go on with this; null otherwise. */
+  readonly rest: KeyRange | null;
 }
 
 export interface CountAnswer {

@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import type { CountAnswer, CountQuery, ListAnswer, ListQuery, Row } from "./command.ts";
 import { afterKey, afterPrefix, compareKeys, type KeyRange } from "./key-range.ts";
-import type { RowReader } from "./rows.ts";
+import { ScanEffort, type RowReader } from "./rows.ts";
 
 export function list(reader: RowReader, query: ListQuery): ListAnswer {
   return query.groups === null ? listRows(reader, query) : listGroups(reader, query, query.groups);
@@ -13,10 +13,11 @@ function listRows(reader: RowReader, query: ListQuery): ListAnswer {
   const { range, after, limit, reverse, keysOnly } = query;
   const answer = new ListMaker(query);
   const left = after === null ? range : rangeBehind(range, after, reverse);
-  for (const row of reader.scan(left, { reverse, keysOnly })) {
+  const effort = effortOf(query);
+  for (const row of reader.scan(left, { reverse, keysOnly, effort })) {
     if (answer.count === limit || !answer.addRow(row)) return answer.made(true);
   }
-  return answer.made(false);
+  return answer.ended(left, effort);
 }
 
 /** One seek for each group, however many keys it has. */
@@ -27,19 +28,20 @@ function listGroups(
 ): ListAnswer {
   const { range, limit, reverse, keysOnly } = query;
   const answer = new ListMaker(query);
+  const effort = effortOf(query);
   let last = query.after;
   for (;;) {
     const group = last === null ? null : groupOf(last, groups);
     const left = last === null ? range : rangeBehind(range, group ?? last, reverse, group !== null);
     let found: string | null = null;
-    for (const { key, ...rest } of reader.scan(left, { reverse, keysOnly: true })) {
+    for (const { key, ...rest } of reader.scan(left, { reverse, keysOnly: true, effort })) {
       if (answer.count === limit) return answer.made(true);
       found = groupOf(key, groups);
       if (found !== null) break;
       const row = keysOnly ? { key, ...rest } : reader.get(key);
       if (row !== null && !answer.addRow(row)) return answer.made(true);
     }
-    if (found === null) return answer.made(false);
+    if (found === null) return answer.ended(left, effort);
     answer.addPrefix(found);
     last = found;
   }
@@ -64,13 +66,15 @@ function rangeBehind(range: KeyRange, key: string, reverse: boolean, isPrefix = 
 
 class ListMaker {
   readonly #bytesMax: number;
+  readonly #reverse: boolean;
   readonly #rows: Row[] = [];
   readonly #prefixes: string[] = [];
   #bytes = 0;
   #last: string | null = null;
 
-  constructor({ bytesMax }: ListQuery) {
+  constructor({ bytesMax, reverse }: ListQuery) {
     this.#bytesMax = bytesMax;
+    this.#reverse = reverse;
   }
 
   get count(): number {
@@ -91,22 +95,36 @@ class ListMaker {
     this.#last = prefix;
   }
 
-  made(more: boolean): ListAnswer {
+  /** The scan of `range` gave no more. */
+  ended(range: KeyRange, { endedAt }: ScanEffort): ListAnswer {
+    if (endedAt === null) return this.made(false);
+    return this.made(true, rangeBehind(range, endedAt, this.#reverse));
+  }
+
+  made(more: boolean, rest: KeyRange | null = null): ListAnswer {
     return {
       type: "list",
       rows: this.#rows,
       prefixes: this.#prefixes,
       more,
       last: this.#last,
+      rest,
     };
   }
 }
 
-export function count(reader: RowReader, { range, limit }: CountQuery): CountAnswer {
+export function count(reader: RowReader, query: CountQuery): CountAnswer {
+  const { range, limit } = query;
+  const effort = effortOf(query);
   let found = 0;
-  for (const { key } of reader.scan(range, { reverse: false, keysOnly: true })) {
+  for (const { key } of reader.scan(range, { reverse: false, keysOnly: true, effort })) {
     if (found === limit) return { type: "count", count: found, rest: { ...range, start: key } };
     found++;
   }
-  return { type: "count", count: found, rest: null };
+  const { endedAt } = effort;
+  const rest = endedAt === null ? null : rangeBehind(range, endedAt, false);
+  return { type: "count", count: found, rest };
 }
+
+const effortOf = ({ goneMax = Infinity }: ListQuery | CountQuery): ScanEffort =>
+  new ScanEffort(goneMax);

@@ -129,4 +129,9 @@ export interface StateMachine {
   readonly stateBytes: number;
   /** How many of them hold nothing any more, and are used again before the file grows. */
   readonly reusableBytes: number;
+  /**
+   * Gives up to `bytesMax` of what is reusable back to the disk where that is a large part of the state, and
+   * returns how much that was. It counts with the next checkpoint.
+   */
+  shrinkSome(bytesMax: number): number;
 }

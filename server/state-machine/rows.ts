@@ -17,6 +17,26 @@ export interface ScanOptions {
   readonly reverse: boolean;
   /** Leaves the values out (empty bytes in the rows). */
   readonly keysOnly: boolean;
+  /** Ends the scan where there is no end of rows that are gone. */
+  readonly effort?: ScanEffort;
+}
+
+/** How many rows that are gone, but are not cleared away yet, one scan passes over. */
+export class ScanEffort {
+  #left: number;
+  /** Where the scan gave up: all before it was given. Null: it did not. */
+  endedAt: string | null = null;
+
+  constructor(goneMax: number) {
+    this.#left = goneMax;
+  }
+
+  /** False: the scan is to end here. Whoever is behind it in the order of layers stops earlier still. */
+  pass(key: string): boolean {
+    if (this.#left-- > 0) return true;
+    this.endedAt = key;
+    return false;
+  }
 }
 
 export interface RowReader {
@@ -69,11 +89,7 @@ export function rowOf(
 export type RowChange = readonly [key: string, row: Row | null];
 
 /** Those of `changes` in the range, in the order in which a scan gives them. */
-export function changesIn(
-  changes: Iterable<RowChange>,
-  range: KeyRange,
-  reverse: boolean,
-): RowChange[] {
+function changesIn(changes: Iterable<RowChange>, range: KeyRange, reverse: boolean): RowChange[] {
   const found: RowChange[] = [];
   for (const change of changes) {
     const [key] = change;
@@ -87,7 +103,7 @@ export function changesIn(
 export function* mergeRows(
   base: Iterable<Row>,
   changes: Iterable<RowChange>,
-  reverse: boolean,
+  { reverse, effort }: Pick<ScanOptions, "reverse" | "effort">,
 ): Generator<Row> {
   const sign = reverse ? -1 : 1;
   const left = changes[Symbol.iterator]();
@@ -99,14 +115,18 @@ export function* mergeRows(
       const order = sign * compareKeys(key, row.key);
       if (order > 0) break;
       if (changed !== null) yield changed;
+      else if (effort?.pass(key) === false) return;
       isCovered = order === 0;
       next = left.next();
     }
     if (!isCovered) yield row;
   }
   for (; next.done !== true; next = left.next()) {
-    const [, changed] = next.value;
+    const [key, changed] = next.value;
+    const end = effort?.endedAt ?? null;
+    if (end !== null && sign * compareKeys(key, end) > 0) return;
     if (changed !== null) yield changed;
+    else if (effort?.pass(key) === false) return;
   }
 }
 
@@ -134,7 +154,7 @@ export class Overlay implements Rows {
   scan(range: KeyRange, options: ScanOptions): Iterable<Row> {
     const base = this.#base.scan(range, options);
     if (this.#changes.size === 0) return base;
-    return mergeRows(base, changesIn(this.#changes, range, options.reverse), options.reverse);
+    return mergeRows(base, changesIn(this.#changes, range, options.reverse), options);
   }
 
   put(row: NewRow, revision: Index): RowRevisions | null {

@@ -138,6 +138,18 @@ export class ChangeHistory {
     if (this.#offset >= cutMin && 2 * this.#offset >= this.#changes.length) this.#cut();
   }
 
+  /** Drops what is not behind `revision`, which is none of the future. */
+  compact(revision: Index): void {
+    if (revision <= this.#floor) return;
+    for (;;) {
+      const first = this.#changes[this.#offset];
+      if (first === undefined || first.revision > revision) break;
+      this.#drop(first);
+    }
+    this.#floor = revision;
+    this.#cut();
+  }
+
   /** Nothing that was before means anything any more. */
   restart(appliedIndex: Index): void {
     this.#base = this.nextPlace;

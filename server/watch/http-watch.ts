@@ -3,32 +3,18 @@
  * takes. What is given is whole revisions, so that a connection that breaks off loses and repeats nothing.
  */
 
-import { Buffer } from "node:buffer";
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import type { Failure, FailureCode } from "../client-port.ts";
-import { failureOf, notOurs } from "../http-answers.ts";
+import type { Failure } from "../client-port.ts";
+import { notOurs } from "../http-answers.ts";
 import { must } from "../raft/assert.ts";
+import { connectTo, isPassing, pause, pauseMs, type OpenedStream } from "./http-stream.ts";
 import { eventOfJson } from "./watch-json.ts";
 import type { WatchAnswer, WatchBatches, WatchEvent, WatchOptions } from "./watch-port.ts";
 
-/** A server gives a sign every five seconds: after so long it is gone. */
-const silenceMs = 15_000;
-/** After all endpoints were tried in vain. */
-const pauseMs = 250;
 /** Rounds in which those that may remember are waited for. */
 const forgottenRoundsMax = 20;
-/** Of one event: two values, escaped as long as can be. */
-const lineLengthMax = 32 << 20;
 
 type Batch = readonly WatchEvent[];
-
-interface Connection {
-  readonly batches: AsyncIterator<Batch, undefined>;
-  readonly end: () => void;
-}
-
-/** Those after which another endpoint may do better. */
-const passing: readonly FailureCode[] = ["no_leader", "overloaded", "stale", "unreachable"];
+type Opened = OpenedStream<WatchEvent>;
 
 export class HttpWatch {
   readonly #endpoints: readonly URL[];
@@ -61,7 +47,7 @@ export class HttpWatch {
     return { ok: true, batches: this.#run(opened) };
   }
 
-  async *#run(first: { connection: Connection; batch: Batch }): WatchBatches {
+  async *#run(first: Opened): WatchBatches {
     let { connection, batch } = first;
     try {
       for (;;) {
@@ -105,7 +91,7 @@ export class HttpWatch {
   // ------------------------------------------------------------------ connections
 
   /** Null where nobody wants to go on. */
-  async #reconnect(): Promise<{ connection: Connection; batch: Batch } | Failure | null> {
+  async #reconnect(): Promise<Opened | Failure | null> {
     let forgottenRounds = 0;
     for (;;) {
       if (this.#given.signal.aborted) return null;
@@ -117,7 +103,7 @@ export class HttpWatch {
       if (isForgotten) forgottenRounds++;
       const mayComeBack = isForgotten
         ? this.#mayRemember && forgottenRounds < forgottenRoundsMax
-        : passing.includes(opened.code);
+        : isPassing(opened.code);
       if (!mayComeBack) return opened;
       await pause(pauseMs);
     }
@@ -127,7 +113,7 @@ export class HttpWatch {
    * To the first endpoint that answers with a beginning. One that does not remember may be one that has
    * just started: another may know more.
    */
-  async #connect(): Promise<{ connection: Connection; batch: Batch } | Failure> {
+  async #connect(): Promise<Opened | Failure> {
     let failure: Failure = notOurs;
     let forgotten: Failure | null = null;
     for (let tries = 0; tries < this.#endpoints.length; tries++) {
@@ -136,29 +122,16 @@ export class HttpWatch {
       if (!("ok" in opened)) return opened;
       if (opened.code === "compacted") forgotten = opened;
       else failure = opened;
-      if (opened.code !== "compacted" && !passing.includes(opened.code)) return opened;
+      if (opened.code !== "compacted" && !isPassing(opened.code)) return opened;
       this.#at = (this.#at + 1) % this.#endpoints.length;
     }
     this.#mayRemember = failure !== notOurs;
     return forgotten ?? failure;
   }
 
-  async #connectTo(endpoint: URL): Promise<{ connection: Connection; batch: Batch } | Failure> {
-    const ended = new AbortController();
-    const end = (): void => ended.abort();
-    const signal = AbortSignal.any([ended.signal, this.#given.signal]);
-    try {
-      const answer = await inTime(answerOf(endpoint, this.#path, signal), end);
-      if (answer.statusCode !== 200) return failureOf(await wholeAnswer(answer), false);
-      const batches = batchesOf(answer, end);
-      const first = await batches.next();
-      if (first.done === true) return unreachable(endpoint, "it ended at once");
-      return { connection: { batches, end }, batch: first.value };
-    } catch (error) {
-      end();
-      const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-      return unreachable(endpoint, typeof code === "string" ? code : "no answer came");
-    }
+  async #connectTo(endpoint: URL): Promise<Opened | Failure> {
+    const signal = this.#given.signal;
+    return connectTo(endpoint, { path: this.#path, signal, read: eventOfJson });
   }
 
   get #path(): string {
@@ -173,63 +146,3 @@ export class HttpWatch {
     return `/v1/watch?${parameters.toString()}`;
   }
 }
-
-const unreachable = ({ host }: URL, why: string): Failure => ({
-  ok: false,
-  code: "unreachable",
-  detail: `${host}: ${why}; see that the nodes run there`,
-});
-
-function answerOf(endpoint: URL, path: string, signal: AbortSignal): Promise<IncomingMessage> {
-  const { hostname, port } = endpoint;
-  const host = hostname.replace(/^\[(.*)\]$/, "$1");
-  const headers = { Accept: "application/x-ndjson" };
-  return new Promise((resolve, reject) => {
-    const options = { host, port: port === "" ? 80 : port, path, headers, agent: false, signal };
-    const request = httpRequest(options);
-    request.on("error", reject);
-    request.on("response", resolve);
-    request.end();
-  });
-}
-
-async function wholeAnswer(answer: IncomingMessage) {
-  const chunks: Buffer[] = [];
-  for await (const chunk of answer) chunks.push(chunk as Buffer);
-  const { statusCode: status = 0, headers } = answer;
-  return { status, headers, body: Buffer.concat(chunks) };
-}
-
-/** The lines of each chunk. Throws where the connection breaks off, or is silent for too long. */
-async function* batchesOf(
-  answer: IncomingMessage,
-  end: () => void,
-): AsyncGenerator<Batch, undefined> {
-  const decoder = new TextDecoder();
-  const chunks = answer[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  let rest = "";
-  for (;;) {
-    const { value, done } = await inTime(chunks.next(), end);
-    if (done === true) return undefined;
-    const lines = (rest + decoder.decode(value, { stream: true })).split("\n");
-    rest = lines.pop() ?? "";
-    if (rest.length > lineLengthMax) throw new Error("the line is longer than any of ours");
-    const events: WatchEvent[] = [];
-    for (const line of lines) {
-      const event = eventOfJson(JSON.parse(line));
-      if (event !== null) events.push(event);
-    }
-    if (events.length > 0) yield events;
-  }
-}
-
-async function inTime<T>(promise: Promise<T>, end: () => void): Promise<T> {
-  const timer = setTimeout(end, silenceMs);
-  try {
-    return await promise;
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -10,7 +10,7 @@ import type { Watched } from "./watch-index.ts";
 import type { WatchAnswer, WatchBatches, WatchOptions } from "./watch-port.ts";
 import type { WatchEnd, Watcher } from "./watcher.ts";
 
-export function watchedOf(options: WatchOptions): Watched {
+function watchedOf(options: WatchOptions): Watched {
   const { key, prefix = "", start, end } = options;
   if (key !== undefined) return { kind: "key", key };
   if (start === undefined && end === undefined) return { kind: "prefix", prefix };

@@ -4,9 +4,11 @@
  */
 
 import type { Clock, Timer } from "../ports.ts";
+import { assert } from "../raft/assert.ts";
 import type { Index } from "../raft/entry.ts";
 import type { ChangeSink, RowChanged } from "../state-machine/changes.ts";
 import { ChangeHistory } from "./change-history.ts";
+import { historyOf, rememberedOf, type Remembered } from "./history-rows.ts";
 import { WatchIndex, type Watched } from "./watch-index.ts";
 import { Watcher, type WatchEnd } from "./watcher.ts";
 
@@ -28,8 +30,9 @@ const checkMs = 1_000;
 export interface WatchesOptions {
   readonly clock: Clock;
   readonly limits: WatchLimits;
-  /** The history begins behind it. */
   readonly appliedIndex: Index;
+  /** What led there, as an earlier process has left it; without it the history begins there. */
+  readonly remembered?: Remembered | null;
 }
 
 /** `future`: the revision is none that this node knows of. */
@@ -62,11 +65,15 @@ export class Watches implements ChangeSink {
   readonly #found: (watcher: Watcher) => void;
 
   constructor(options: WatchesOptions) {
-    const { clock, limits, appliedIndex } = options;
+    const { clock, limits, appliedIndex, remembered = null } = options;
     const { watchChangesMax: changesMax, watchBytesMax: bytesMax } = limits;
+    const bounds = { changesMax, bytesMax };
     this.#options = options;
     this.#appliedIndex = appliedIndex;
-    this.#history = new ChangeHistory(appliedIndex, { changesMax, bytesMax });
+    // Of another state there would be a hole.
+    const isOfThis = remembered?.appliedIndex === appliedIndex;
+    const former = remembered !== null && isOfThis ? historyOf(remembered, bounds) : null;
+    this.#history = former ?? new ChangeHistory(appliedIndex, bounds);
     this.#found = (watcher) => {
       if (watcher.push(this.#history.nextPlace - 1)) this.#wake(watcher);
     };
@@ -91,6 +98,18 @@ export class Watches implements ChangeSink {
 
   get historyBytes(): number {
     return this.#history.bytes;
+  }
+
+  /** Changes up to `revision` are not remembered any more; who had not read them yet is told. */
+  compact(revision: Index): void {
+    assert(revision <= this.#appliedIndex, "what is to come is not given up");
+    this.#history.compact(revision);
+    for (const watcher of this.#all) watcher.check();
+  }
+
+  /** Of the state as it is now, for the next process. */
+  get remembered(): Remembered {
+    return rememberedOf(this.#history, this.#appliedIndex);
   }
 
   /** From behind `since` on; null: from now on. */
@@ -129,7 +148,7 @@ export class Watches implements ChangeSink {
     return () => void this.#waiting.delete(waiting);
   }
 
-  /** Whoever waits is told how far he has come: behind the next start nothing older is remembered. */
+  /** Whoever waits is told how far he has come: nothing older may be remembered behind the next start. */
   close(): void {
     this.#isClosed = true;
     for (const timer of this.#timers) timer.cancel();

@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -15,6 +15,7 @@ import { percentile, syncTimes } from "./disk-sync.ts";
 import { BodyFiles, EtcdCluster } from "./etcd.ts";
 import { isInstalled, measure, type Generator, type Measured } from "./h2load.ts";
 import { OwnCluster } from "./own.ts";
+import { cpuUs } from "./processor-time.ts";
 import { keyPrefix, type Operation, type Subject } from "./subject.ts";
 import { figureOf, table, type CellResult, type Round } from "./table.ts";
 
@@ -55,21 +56,6 @@ function scratchDirectory(): string {
   } catch {
     return mkdtempSync(join(tmpdir(), "kv-bench-"));
   }
-}
-
-/** Processor time of the processes, all threads, in microseconds; NaN where the system does not tell. */
-function cpuUs(processIds: readonly number[]): number {
-  let ticks = 0;
-  for (const id of processIds) {
-    try {
-      const stat = readFileSync(`/proc/${id}/stat`, "latin1");
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      ticks += Number(fields[11]) + Number(fields[12]);
-    } catch {
-      return Number.NaN;
-    }
-  }
-  return ticks * 10_000;
 }
 
 /** The clients of one operation, divided among processes. */

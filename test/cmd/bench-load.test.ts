@@ -70,6 +70,7 @@ function loadOf(endpoints: readonly SocketAddress[], options: Partial<LoadOption
     readPercent: 0,
     isLocal: false,
     isFill: false,
+    perSecond: null,
     clock: systemClock,
     random: { fraction, bytes: (count) => new Uint8Array(count) },
     ...options,
@@ -197,6 +198,37 @@ test("a fill writes every key once, those that were refused again", async () => 
   assert.is(new Set(written).size, 50);
   assert.is(load.put.errors.get("http_429"), load.errorCount);
   assert.ok(load.errorCount > 0);
+});
+
+test("requests come at the rate that was asked for, and those that find nobody free are counted", async () => {
+  const { address, requests, close } = await server(() => ok);
+  const load = loadOf([address], { perSecond: 400, clients: 100 });
+  await run(load, () => load.elapsedMs > 500);
+  close();
+  const due = (400 * load.elapsedMs) / 1_000;
+  assert.ok(requests.length + load.missed <= due, `${requests.length} + ${load.missed} of ${due}`);
+  assert.ok(
+    requests.length + load.missed > due / 2,
+    `${requests.length} + ${load.missed} of ${due}`,
+  );
+  assert.ok(requests.length > load.missed, `${requests.length}, ${load.missed} missed`);
+
+  const silent = await server(() => "HTTP/1.1 200 OK\r\n");
+  const held = loadOf([silent.address], { perSecond: 400, clients: 3 });
+  await run(held, () => silent.requests.length >= 3 && held.missed > 20);
+  silent.close();
+  assert.is(silent.requests.length, 3);
+});
+
+test("a client that is refused for now comes again when it was told to", async () => {
+  const refused = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+  const { address, requests, close } = await server(() => (requests.length === 1 ? refused : ok));
+  const load = loadOf([address], { clients: 1 });
+  await run(load, () => load.put.latencies.count > 0);
+  close();
+  assert.ok(load.elapsedMs >= 990, `${load.elapsedMs} ms`);
+  assert.equal([load.put.refusals.count, load.errorCount], [1, 1]);
+  assert.match(renderReport(benchReport(load)), /puts refused for now 1, in p50/);
 });
 
 test("a stopped load counts nothing more", async () => {

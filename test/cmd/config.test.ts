@@ -18,6 +18,24 @@ function assertRefused(run: () => unknown, names: string): void {
   );
 }
 
+test("limits that concern a node alone can be set, and those alone", () => {
+  const { limits, httpLimits } = config({ limits: "watchersMax=5, httpConnectionsMax=99" });
+  assert.is(limits.watchersMax, 5);
+  assert.is(httpLimits.connectionsMax, 99);
+  assert.is(config({}, { KV_LIMITS: "watchProgressMs=100" }).limits.watchProgressMs, 100);
+  const wrong = [
+    "watchersMax",
+    "watchersMax=",
+    "watchersMax=0",
+    "watchersMax=1e3",
+    "watchersMax=-1",
+  ];
+  const unknown = ["operationsMax=5", "heartbeatMs=1", "toString=1", "__proto__=1", "", ","];
+  for (const text of [...wrong, ...unknown, "watchersMax=5,watchersMax=6"]) {
+    assertRefused(() => config({ limits: text }), "--limits");
+  }
+});
+
 test("allowed hosts are names, with a port or without", () => {
   const given = "KV.example.org, other:8001,::1,[fe80::1]:80,10.0.0.1";
   const { allowedHosts } = config({ "allowed-hosts": given });

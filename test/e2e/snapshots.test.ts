@@ -20,8 +20,7 @@ import { until } from "./wait.ts";
 const flags = ["--snapshot-entries", "200", "--snapshot-bytes", String(4 << 20)];
 const value = "x".repeat(60_000);
 const catchUpMs = 60_000;
-/** Of a transfer. */
-/** Ten where there is time: `KV_KILL_POINTS=10`. */
+/** Of a transfer. Ten where there is time: `KV_KILL_POINTS=10`. */
 const killPoints = Number(process.env["KV_KILL_POINTS"] ?? 4);
 
 async function write(node: ClusterNode, count: number): Promise<void> {
@@ -51,9 +50,8 @@ const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size
 const groupFile = (node: ClusterNode, name: string): string =>
   join(node.directory, "group-0", name);
 
-/** Bytes that a node has taken in of a snapshot, and of the state that is made of it. */
-const progressOf = (node: ClusterNode): number =>
-  sizeOf(groupFile(node, "snapshots/incoming")) + sizeOf(groupFile(node, "state.sqlite-incoming"));
+/** Bytes that a node has made into a state of a snapshot that comes. */
+const progressOf = (node: ClusterNode): number => sizeOf(groupFile(node, "state.sqlite-incoming"));
 
 /** Bytes that a node has made of a snapshot to send. */
 const madeBy = (node: ClusterNode): number =>
@@ -92,13 +90,16 @@ scenario("a follower down past compaction is brought back while writes go on", a
 
 scenario("a snapshot that is damaged is not taken in, and another one is sent", async (scope) => {
   const { cluster, down } = await lagging(scope);
+  const leader = await cluster.leader();
   down.start();
-  const incoming = groupFile(down, "snapshots/incoming");
-  await until("a part of it has come", catchUpMs, async () => sizeOf(incoming) > 200_000);
-  const file = openSync(incoming, "r+");
+  await until("a part of it has come", catchUpMs, async () => progressOf(down) > 200_000);
+  const outgoing = groupFile(leader, "snapshots/outgoing");
+  // Near its end, which is still to be sent.
+  const offset = sizeOf(outgoing) - 100_000;
+  const file = openSync(outgoing, "r+");
   const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, 100_000);
-  writeSync(file, Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, 100_000);
+  readSync(file, byte, 0, 1, offset);
+  writeSync(file, Buffer.of((byte[0] ?? 0) ^ 1), 0, 1, offset);
   closeSync(file);
   await cluster.whole();
   await cluster.assertSameState(catchUpMs);

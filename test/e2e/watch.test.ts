@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { connect as kvConnect, KvError } from "../../client/client.ts";
 import { Cluster, electionMs, type ClusterNode } from "./cluster.ts";
 import { commandOf } from "./executable.ts";
 import { KvProcess } from "./process.ts";
@@ -100,5 +101,62 @@ scenario("a node that stops sends its watchers elsewhere", async (scope) => {
   await until("it watches elsewhere", electionMs, () => watcher.revision >= late);
   assert.equal(watcher.lines, [`${early} put w/1=1`, `${late} put w/2=2`]);
 });
+
+/** As an `EventSource` that comes back: what it is given behind the last id it has seen. */
+async function eventsAfter(node: ClusterNode, id: number, count: number): Promise<string[]> {
+  const address = `http://127.0.0.1:${node.httpPort}/v1/watch?prefix=w/`;
+  const headers = { "Last-Event-ID": String(id) };
+  const response = await fetch(address, { headers });
+  assert.is(response.status, 200);
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    const seen = [...text.matchAll(/^id: (\d+)\nevent: put\ndata: .*"key":"(.*?)"/gm)];
+    if (seen.length >= count) return seen.map(([, revision, key]) => `${revision} ${key}`);
+  }
+  throw new Error("the stream has ended");
+}
+
+scenario(
+  "after an orderly restart of every node, whoever was behind misses nothing",
+  async (scope) => {
+    const cluster = await Cluster.start(scope, { size: 1 });
+    const node = await cluster.leader();
+    const since = await node.mustPut("begin", "");
+    const kv = kvConnect(`127.0.0.1:${node.httpPort}`);
+    scope.onEnd(() => kv.close());
+    const written: string[] = [];
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { revision, key } of kv.watch({ prefix: "w/", since })) {
+        seen.push(`${revision} ${key}`);
+      }
+    })().catch((error: unknown) => error);
+    const write = async (key: string): Promise<number> => {
+      const revision = await node.mustPut(key, "");
+      written.push(`${revision} ${key}`);
+      return revision;
+    };
+    await write("w/1");
+    const between = await write("w/2");
+    await write("w/3");
+    assert.equal(await node.stop(), { code: 0, signal: null });
+    node.start();
+    await cluster.leader();
+    await write("w/4");
+    await until("the client has seen all", electionMs, () => seen.length >= written.length);
+    assert.equal(seen, written);
+    assert.equal(await eventsAfter(node, between, 2), written.slice(2));
+    // What it has not written down itself, it does not make up.
+    await node.kill();
+    node.start();
+    await cluster.leader();
+    const gone = await node.ask("GET", `/v1/watch?since=${since}`);
+    assert.is(gone.status, 410);
+    kv.close();
+    assert.ok(KvError.is(await watching, "aborted"));
+  },
+);
 
 test.run();

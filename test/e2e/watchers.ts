@@ -151,7 +151,7 @@ export function watchersOf(cluster: Cluster, count: number, since: number): Foll
 }
 
 /** Every acknowledged change was seen once, in order, by all, and all saw the same. */
-export function verifyWatched(writers: ChangeWriters, watchers: readonly FollowingWatcher[]): void {
+function verifyWatched(writers: ChangeWriters, watchers: readonly FollowingWatcher[]): void {
   const [first] = watchers;
   assert.ok(first);
   const revisions = first.lines.map((line) => Number(line.split(" ")[0]));

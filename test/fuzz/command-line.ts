@@ -111,7 +111,10 @@ function drawWords(tape: Tape): string[] {
       case 1:
         return `--${tape.pick(names)}=${value}`;
       case 2:
-        return tape.pick(["put", "get", "list", "status", "del", "cluster", "nonsense"]);
+        return tape.pick([
+          ...["put", "get", "list", "status", "del", "cluster", "nonsense", "lock", "acquire"],
+          ...["lease", "grant", "election", "campaign", "--", "true"],
+        ]);
       case 3:
         return tape.pick([
           "--help",

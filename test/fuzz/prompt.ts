@@ -28,6 +28,11 @@ import { chunksOf } from "./mutation.ts";
 import type { Tape } from "./tape.ts";
 
 const pieces = [
+  "lease grant 30s",
+  "lock acquire ",
+  "election campaign e v",
+  " --wait 10s",
+  " --lease 7",
   "put ",
   "get ",
   "del ",

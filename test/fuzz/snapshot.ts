@@ -13,6 +13,7 @@ import { frameCommand } from "../../server/state-machine/command-header.ts";
 import { chunkHeaderBytes, encodeChunk, type ChunkKind } from "../../storage/snapshot-format.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { SnapshotReader } from "../../storage/snapshot-reader.ts";
+import { FileSource } from "../../storage/byte-source.ts";
 import { MemoryMachine } from "../server/memory-machine.ts";
 import { MemoryDisk } from "../storage/memory-disk.ts";
 import { allocations } from "./allocation.ts";
@@ -76,7 +77,7 @@ export function checkTransfer(tape: Tape): void {
   files.accept({ ...info, bytes: changed.byteLength });
   for (let at = 0; at < changed.byteLength;) {
     const piece = changed.subarray(at, at + 1 + tape.below(700));
-    assert.is(files.write(piece), "written");
+    files.write(piece);
     at += piece.byteLength;
   }
   let step: ReturnType<SnapshotFiles["build"]> = "more";
@@ -109,8 +110,9 @@ export function checkForged(tape: Tape): void {
   const path = `${directory}/forged`;
   const file = disk.open(path, "create");
   file.write(0, bytes);
-  const reader = new SnapshotReader(disk, path);
+  const reader = new SnapshotReader(new FileSource(disk, path));
   const head = reader.readHead();
+  if (head === null) return;
   if (typeof head === "string") {
     assert.ok(head.length > 0);
     return;

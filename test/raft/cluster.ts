@@ -19,6 +19,7 @@ export interface ClusterLimits {
   readonly inflightBytesMax: number;
   readonly uncommittedBytesMax: number;
   readonly commitWaitTicks: number;
+  readonly catchUpTickBytes: number;
 }
 
 export const electionTicks = 10;
@@ -30,6 +31,7 @@ export const defaultLimits: ClusterLimits = {
   inflightBytesMax: 100_000,
   uncommittedBytesMax: 100_000,
   commitWaitTicks: 0,
+  catchUpTickBytes: Infinity,
 };
 
 /**
@@ -149,7 +151,7 @@ export class Cluster {
 
   start(node: TestNode): void {
     const { disk } = node;
-    const { appendBytesMax, uncommittedBytesMax } = this.limits;
+    const { appendBytesMax, catchUpTickBytes, uncommittedBytesMax } = this.limits;
     const { inflightMessagesMax: messagesMax, inflightBytesMax: bytesMax } = this.limits;
     node.raft = new Raft({
       self: node.id,
@@ -163,6 +165,7 @@ export class Cluster {
       heartbeatTicks,
       commitWaitTicks: this.limits.commitWaitTicks,
       appendBytesMax,
+      catchUpTickBytes,
       inflight: { messagesMax, bytesMax },
       uncommittedBytesMax,
       latestSnapshot: () => snapshotOf(disk),

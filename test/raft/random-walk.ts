@@ -49,6 +49,7 @@ export class RandomWalk {
         appendBytesMax: random.pick([50, 200, 1000]),
         inflightMessagesMax: random.pick([1, 2, 8]),
         uncommittedBytesMax: random.pick([300, 100_000]),
+        catchUpTickBytes: this.hasWipes ? 100 : Infinity,
       },
     });
     for (const { id, incarnation } of inFirstLife(machines, this.hasWipes).members) {

@@ -43,6 +43,9 @@ const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["no flag that is there", [], "list --reverse --rev", "list --reverse --rev"],
   ["a key as a flag's value", ["user/1"], "list --start us", "list --start user/1 "],
   ["a level", [], "get k --level lo", "get k --level local "],
+  ["what is done with a lock", [], "lock ac", "lock acquire "],
+  ["a flag of what takes flags", [], "lock acquire a --wa", "lock acquire a --wait "],
+  ["no flag of what takes none", [], "lock show a --wa", "lock show a --wa"],
   ["a mode", [], ".mode ta", ".mode table "],
   ["a setting", [], ".ti", ".timing "],
 ];

@@ -29,6 +29,11 @@ test("each action asks for its change of the members as they are", async () => {
     kinds.map((kind) => `${kind} 4 at now`),
   );
   assert.is(await said("transfer 2", store), "node 2 leads");
+  const compacted = "node 1: the log begins at 3, watches can begin behind";
+  assert.is(await said("compact 5", store), `${compacted} 5`);
+  assert.is(await said("compact", store), `${compacted} 7`);
+  assert.match(await said("compact five", store), /a revision is a number from 1 on/);
+  assert.match(await said("compact 5 6", store), /too many|6/);
 });
 
 for (const line of [

@@ -12,7 +12,7 @@ import type {
   Status,
   WriteOptions,
 } from "../../server/client-port.ts";
-import type { MemberInfo, MembersAnswer } from "../../server/cluster-port.ts";
+import type { CompactAnswer, MemberInfo, MembersAnswer } from "../../server/cluster-port.ts";
 import type { MemberChange } from "../../server/member-change.ts";
 import { RowsClient } from "../server/rows-client.ts";
 import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
@@ -119,5 +119,12 @@ export class MemoryStore extends RowsClient implements ClientPort {
 
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     return this.failure ?? { ok: true, leader: to };
+  }
+
+  async compact(revision = 7): Promise<CompactAnswer> {
+    if (this.failure !== null) return this.failure;
+    const [through, firstLogIndex, oldestRevision] = [index(revision), index(3), index(revision)];
+    const reached = { oldestRevision, firstLogIndex, snapshotIndex: through };
+    return { ok: true, compacted: { nodeId: nodeId(1), revision: through, ...reached } };
   }
 }

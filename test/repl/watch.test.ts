@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { systemClock } from "../../cmd/system.ts";
 import { execute } from "../../repl/execute.ts";
 import { index } from "../../server/raft/entry.ts";
 import type { Mode } from "../../repl/mode.ts";
@@ -85,6 +86,29 @@ test("where nobody can end it, it does not begin", async () => {
   const store = new MemoryStore();
   const { text } = await execute(store, "watch", { columns: null });
   assert.match(text ?? "", /^error: watch goes on until Ctrl-C/);
+});
+
+test("who leads is shown, and everyone who comes to lead, until Ctrl-C", async () => {
+  const store = new MemoryStore();
+  store.beginWatches(systemClock);
+  const given = new AbortController();
+  const shown: string[] = [];
+  const election = { kind: "election", name: "e" } as const;
+  const asked = { value: new TextEncoder().encode("me"), lease: null, ttlMs: 60_000, waitMs: 0 };
+  const steps = [
+    () => store.sessions.enter(election, asked),
+    () => store.sessions.leave(election, 1),
+  ];
+  const print = async (text: string): Promise<void> => {
+    shown.push(text);
+    const step = steps.shift();
+    if (step === undefined) given.abort();
+    else assert.ok((await step()).ok);
+  };
+  const { signal } = given;
+  const { text } = await execute(store, "election watch e", { columns: 80, signal, print });
+  assert.equal(shown, ["0 nobody leads", "1 me (token 1)", "2 nobody leads"]);
+  assert.is(text, "(3 changes)");
 });
 
 test.run();

@@ -120,4 +120,28 @@ test("a body that is not said to be JSON is 415", async () => {
   assert.is(answer.status, 415);
 });
 
+test("history is given up to a revision, or as far as it goes", async () => {
+  const { ask, store } = client();
+  const body = (value: unknown): RequestInit => ({
+    headers: jsonType,
+    body: JSON.stringify(value),
+  });
+  const some = await ask("POST", "/v1/compact", body({ revision: 5 }));
+  assert.is(some.status, 200);
+  const left = { oldestRevision: 5, firstLogIndex: 3, snapshotIndex: 5 };
+  assert.equal(some.body, { nodeId: 1, revision: 5, ...left });
+  assert.is((await ask("POST", "/v1/compact", body({}))).body["revision"], 7);
+  assert.is((await ask("POST", "/v1/compact")).body["revision"], 7);
+  for (const revision of [0, -1, 1.5, "5", null, 2 ** 60]) {
+    const refused = await ask("POST", "/v1/compact", body({ revision }));
+    assert.is(refused.status, 400, String(revision));
+    assert.is(refused.body["field"], "revision");
+  }
+  assert.is((await ask("POST", "/v1/compact", body({ to: 5 }))).status, 400);
+  assert.is((await ask("POST", "/v1/compact", { body: "{}" })).status, 415);
+  assert.is((await ask("GET", "/v1/compact")).headers.get("allow"), "POST");
+  store.failure = { ok: false, code: "no_leader", detail: "no" };
+  assert.is((await ask("POST", "/v1/compact", body({}))).status, 503);
+});
+
 test.run();

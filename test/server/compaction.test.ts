@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { compactionTarget } from "../../server/compaction.ts";
+import { compactionTarget, isAheadOfLog } from "../../server/compaction.ts";
 import type { LogStore } from "../../server/ports.ts";
 import { index } from "../../server/raft/entry.ts";
 
@@ -42,6 +42,17 @@ test("what comes behind a snapshot on its way stays, within bounds", () => {
   assert.is(target({ pinned: 700 }), 700);
   assert.is(target({ pinned: 10 }), 600, "twice logBytesMax");
   assert.is(target({ pinned: 10, stateBytes: 5_000 }), 300);
+});
+
+test("a transfer takes its time until the log behind it has taken more of its room than it has gone", () => {
+  const isAhead = (gone: number, stateBytes: number, pinned = 500): boolean =>
+    isAheadOfLog(log, gone, { pinnedIndex: index(pinned), stateBytes, limits });
+  // 5,000 bytes have come since.
+  assert.not(isAhead(0, 10_000));
+  assert.not(isAhead(0.6, 10_000));
+  assert.ok(isAhead(0.7, 10_000));
+  assert.ok(isAhead(0.4, 20_000), "of a larger state more of the log stays");
+  assert.not(isAhead(1, 5_000), "in the end there has to be room to spare");
 });
 
 test.run();

@@ -22,13 +22,24 @@ test("a lease is granted, shown, kept alive and revoked with its keys", async ()
   store.timeMs = 4_000;
   await ask("DELETE", "/v1/kv/none");
   const left = { id: 1, ttlMs: 10_000, remainingMs: 6_000 };
-  assert.equal((await ask("GET", "/v1/leases/1")).json, left);
+  const shown = await ask("GET", "/v1/leases/1");
+  assert.equal(shown.json, left);
+  assert.is(shown.headers.get("x-kv-level"), "linearizable");
+  assert.is(shown.headers.get("x-kv-revision"), "1");
   const kept = await ask("POST", "/v1/leases/1/keepalive");
   assert.equal([kept.status, kept.json], [200, { id: 1, ttlMs: 10_000 }]);
   assert.equal((await ask("GET", "/v1/leases/1")).json, { ...left, remainingMs: 10_000 });
   const revoked = await ask("DELETE", "/v1/leases/1");
   assert.equal([revoked.status, revoked.json["deleted"]], [200, 3]);
   assert.equal((await ask("GET", "/v1/kv")).json["rows"], []);
+});
+
+test("only a write that fails has an outcome", async () => {
+  const { ask } = client();
+  assert.is((await ask("GET", "/v1/leases/abc")).json["outcome"], undefined);
+  assert.is((await ask("DELETE", "/v1/leases/abc")).json["outcome"], "not_applied");
+  const whole = await ask("POST", "/v1/leases", asJson([]));
+  assert.equal([whole.status, whole.json["field"]], [400, undefined]);
 });
 
 test("a lease that is gone is 404 whatever is asked of it, and names itself", async () => {

@@ -4,6 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { LogTime } from "../../server/log-time.ts";
 import type { Clock } from "../../server/ports.ts";
+import { index, term, type Entry } from "../../server/raft/entry.ts";
 
 const clock = { wall: 0, monotonic: 0 };
 const port = {
@@ -34,6 +35,30 @@ test("it follows the newest stamp of another leader", () => {
   time.observe(5_090);
   clock.monotonic = 150;
   assert.is(time.nowMs(5_090), 5_140);
+});
+
+test("it goes back to the stamps of a leader whose time had stood still", () => {
+  Object.assign(clock, { wall: 0, monotonic: 0 });
+  const time = new LogTime(port, 5_000);
+  clock.monotonic = 10_000;
+  time.observe(5_001);
+  clock.monotonic = 10_003;
+  assert.is(time.nowMs(5_001), 5_004);
+});
+
+test("of entries that were written it follows those of other leaders, and not its own", () => {
+  Object.assign(clock, { wall: 0, monotonic: 0 });
+  const time = new LogTime(port, 5_000);
+  const stamped = (at: number, timeMs: number): Entry => {
+    return { index: index(at), term: term(at), kind: "noop", timeMs, data: new Uint8Array() };
+  };
+  clock.monotonic = 100;
+  time.observeEntries([stamped(3, 5_000)], term(3));
+  assert.is(time.nowMs(0), 5_100);
+  time.observeEntries([stamped(2, 5_040), stamped(3, 5_060)], term(3));
+  assert.is(time.nowMs(0), 5_040);
+  time.observeEntries([stamped(2, 5_040), stamped(3, 5_060)], null);
+  assert.is(time.nowMs(0), 5_060);
 });
 
 test("it never is before a stamp that stands", () => {

@@ -1,9 +1,9 @@
 /** A store in a map, for tests of what stands before a store. */
 
 import type { ClientPort, Result, Status } from "../../server/client-port.ts";
-import type { MembersAnswer } from "../../server/cluster-port.ts";
+import type { CompactAnswer, MembersAnswer } from "../../server/cluster-port.ts";
 import type { MemberChange } from "../../server/member-change.ts";
-import type { NodeId } from "../../server/raft/entry.ts";
+import { index, nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { RowsClient } from "./rows-client.ts";
 
 export class MapStore extends RowsClient implements ClientPort {
@@ -27,5 +27,12 @@ export class MapStore extends RowsClient implements ClientPort {
 
   async transferLeadership(to: NodeId): Promise<Result<{ readonly leader: NodeId }>> {
     return this.failure ?? { ok: true, leader: to };
+  }
+
+  async compact(revision = 7): Promise<CompactAnswer> {
+    if (this.failure !== null) return this.failure;
+    const [through, firstLogIndex, oldestRevision] = [index(revision), index(3), index(revision)];
+    const reached = { oldestRevision, firstLogIndex, snapshotIndex: through };
+    return { ok: true, compacted: { nodeId: nodeId(1), revision: through, ...reached } };
   }
 }

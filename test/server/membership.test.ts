@@ -353,6 +353,35 @@ test("a removed leader hands over first", () => {
   put(nodes, follower(nodes, leader), "k", "v");
 });
 
+test("what a removed leader has taken on is answered, and nothing of it is in doubt", () => {
+  const nodes = new SimulatedNodes({ count: 4 });
+  const leader = nodes.awaitLeader();
+  const calls: ReturnType<typeof nodes.put>[] = [];
+  const isOver = (): boolean =>
+    memberOf(nodes.node(follower(nodes, leader)).configurations.committed, leader) === undefined;
+  const { revision } = nodes.node(leader).configurations.committed;
+  const request = { kind: "change", change: { kind: "remove", id: leader }, revision } as const;
+  nodes.node(leader).changeCluster(request, () => {});
+  for (let i = 0; !isOver(); i++) {
+    calls.push(nodes.put(leader, `k${i}`, "v"));
+    nodes.time.run(1);
+    assert.ok(i < 5_000, "it is removed");
+  }
+  // As long as its connections are left standing.
+  for (let i = 0; i < 100; i++) {
+    calls.push(nodes.put(leader, `late ${i}`, "v"));
+    nodes.time.run(1);
+  }
+  nodes.time.run(400);
+  const outcomes = calls.map(({ answer }) =>
+    answer === null ? "none" : answer.ok ? "written" : answer.outcome,
+  );
+  assert.ok(outcomes.filter((outcome) => outcome === "written").length > 10);
+  assert.ok(outcomes.filter((outcome) => outcome === "not_applied").length > 50);
+  const doubts = outcomes.filter((outcome) => outcome === "none" || outcome === "unknown");
+  assert.equal(doubts, []);
+});
+
 test("a member without which no majority answers is not removed", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();

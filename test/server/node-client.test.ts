@@ -83,4 +83,46 @@ test("once a leader was heard and the log applied, a missing key is missing", as
   assert.is(found.row?.key, "new");
 });
 
+/** Until the answer is there. */
+async function answered<T>(nodes: SimulatedNodes, promise: Promise<T>): Promise<T> {
+  const answers: T[] = [];
+  void promise.then((value) => answers.push(value));
+  for (let ms = 0; ms < 10_000 && answers.length === 0; ms += 10) {
+    nodes.time.run(10);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return must(answers[0], "it is answered");
+}
+
+test("a log is given up as far as the state stands for it, and nobody needs it", async () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const slow = must(
+    nodes.ids.find((other) => other !== leader),
+    "there are followers",
+  );
+  for (let i = 0; i < 50; i++) put(nodes, leader, `k${i}`);
+  nodes.onMessage = (_from, to, { type }) => (to === slow && type === "append" ? 0 : 1);
+  const needed = nodes.node(slow).lastLogIndex;
+  for (let i = 0; i < 150; i++) put(nodes, leader, `k${i}`);
+  const client = clientOf(nodes, leader);
+  const held = await answered(nodes, client.compact());
+  assert.ok(held.ok);
+  const { compacted } = held;
+  assert.is(compacted.revision, nodes.node(leader).appliedIndex);
+  assert.is(compacted.snapshotIndex, compacted.revision, "it is durable now");
+  assert.is(compacted.oldestRevision, compacted.revision);
+  assert.ok(compacted.firstLogIndex <= needed + 1, "a follower that answers lacks the rest");
+  const watch = await client.watch({ since: 5 });
+  assert.ok(!watch.ok && watch.code === "compacted");
+  nodes.onMessage = () => 1;
+  const { lastLogIndex } = nodes.node(leader);
+  nodes.time.until(() => nodes.node(slow).lastLogIndex === lastLogIndex, 5_000);
+  const free = await answered(nodes, client.compact(lastLogIndex - 10));
+  assert.ok(free.ok && free.compacted.firstLogIndex > needed + 50);
+  assert.ok(free.compacted.firstLogIndex <= lastLogIndex - 10 + 1);
+  const future = await answered(nodes, client.compact(lastLogIndex + 1));
+  assert.ok(!future.ok && future.code === "bad_request");
+});
+
 test.run();

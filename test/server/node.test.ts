@@ -243,7 +243,7 @@ test("a late answer to a read of an earlier life answers no read of this one", (
   assert.ok(stale);
   nodes.time.run(50);
   nodes.deliver(id, leader, stale);
-  nodes.time.until(() => read.answer !== null, 3_000);
+  nodes.time.until(() => read.answer !== null, 6_000);
   assert.is(read.answer, "error: noLeader");
 });
 
@@ -328,6 +328,40 @@ test("what reaches a node late does not make its state look newer than it is", (
     const ageMs = nodes.node(late).ageMs ?? 0;
     assert.ok(ageMs >= nodes.time.nowMs - heldSinceMs - 5, `${ageMs} ms`);
   }
+});
+
+test("a read is answered by what lay there while the node stood still", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const asking = nodeId(1 + (leader % 3));
+  let isAsked = false;
+  nodes.onMessage = (_from, to, { type }) => {
+    // The answer is on its way, and the loop of who asked stands still for longer than a read waits.
+    if (isAsked && to === asking && type === "readIndexResponse") {
+      isAsked = false;
+      nodes.time.nowMs += 3_000;
+    }
+    return 1;
+  };
+  nodes.time.run(50);
+  isAsked = true;
+  const read = nodes.get(asking, "k");
+  nodes.time.until(() => read.answer !== null, 10_000);
+  assert.is(read.answer, undefined, "there is no such row");
+});
+
+test("a read waits for a leader that is there and late, and not for one that is not", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const asking = nodeId(1 + (leader % 3));
+  nodes.onMessage = (_from, to, { type }) =>
+    to === asking && type === "readIndexResponse" ? "lost" : 1;
+  const read = nodes.get(asking, "k");
+  nodes.time.run(3_000);
+  assert.is(read.answer, null, "it waits");
+  nodes.onMessage = () => 1;
+  nodes.time.until(() => read.answer !== null, 1_000);
+  assert.is(read.answer, undefined, "there is no such row");
 });
 
 test.run();

@@ -2,7 +2,8 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { answerQueue, type QueueKind } from "../../server/queue-routes.ts";
+import { answerQueue } from "../../server/queue-routes.ts";
+import type { QueueKind } from "../../server/session-port.ts";
 import type { Answer } from "../../server/answer.ts";
 import { asJson, client } from "./asker.ts";
 import { MapStore } from "./map-store.ts";
@@ -31,9 +32,8 @@ class Scene {
     const bytes = new TextEncoder().encode(JSON.stringify(body));
     const call = { head, target: `/v1/${path}/${name}`, body: bytes, gone: given.signal };
     const asked: Asked = { answer: null, close: () => given.abort() };
-    const options = { store: this.store, nowMs: () => this.time.nowMs };
     const enter = async (): Promise<void> => {
-      const { status, body: text } = (await answerQueue(call, kind, options)) as Answer;
+      const { status, body: text } = (await answerQueue(call, kind, this.store)) as Answer;
       asked.answer = { status, json: JSON.parse(String(text)) as Record<string, unknown> };
     };
     void enter();
@@ -59,14 +59,21 @@ class Scene {
     const bytes = body ? new TextEncoder().encode(JSON.stringify(body)) : new Uint8Array();
     const kind = path.startsWith("/v1/locks/") ? "lock" : "election";
     const call = { head, target: path, body: bytes, gone: new AbortController().signal };
-    const options = { store: this.store, nowMs: () => this.time.nowMs };
-    const answer = (await answerQueue(call, kind, options)) as Answer;
+    const answer = (await answerQueue(call, kind, this.store)) as Answer;
     return { status: answer.status, json: JSON.parse(String(answer.body)) as object };
   }
 }
 
 const tokenOf = ({ answer }: Asked): number => Number(answer?.json["token"]);
 const ttl = "2s";
+
+test("who holds and who leads is read as everything is", async () => {
+  const { ask } = client();
+  for (const path of ["/v1/locks/a", "/v1/elections/a"]) {
+    const { headers } = await ask("GET", path);
+    assert.equal([headers.get("x-kv-level"), headers.get("x-kv-revision")], ["linearizable", "0"]);
+  }
+});
 
 test("a lock is free, or held, or given back, and says so", async () => {
   const { ask } = client();

@@ -1,6 +1,7 @@
 /** A listener around a map, and sockets that send it bytes no HTTP client would send. */
 
 import { connect, type Socket } from "node:net";
+import type { Admission } from "../../server/admission.ts";
 import { Backups } from "../../server/backups.ts";
 import { createApp, createDirect, type HttpOptions } from "../../server/http.ts";
 import { listen } from "../../server/listen/http1.ts";
@@ -23,7 +24,6 @@ function optionsOf(store: MapStore, options: Partial<HttpOptions> = {}): HttpOpt
     store,
     live: () => true,
     ready: () => true,
-    nowMs: () => systemClock.monotonicMs(),
     version: "1.2.3",
     metrics: async () => "up 1\n",
     backups: new Backups({ clock: systemClock, source: () => null }),
@@ -40,12 +40,13 @@ export function appOf(store: MapStore, options: Partial<HttpOptions> = {}) {
 export interface ServeOptions {
   readonly http?: Partial<HttpOptions>;
   readonly limits?: Partial<Http1Limits>;
+  readonly admission?: Admission;
   readonly port?: number;
 }
 
 /** To serve `store` as a node does. */
 export function listenOptions(store: MapStore, options: ServeOptions = {}): ListenOptions {
-  const { http = {}, limits = {}, port = 0 } = options;
+  const { admission, http = {}, limits = {}, port = 0 } = options;
   const given = optionsOf(store, http);
   const app = createApp(given);
   return {
@@ -56,6 +57,7 @@ export function listenOptions(store: MapStore, options: ServeOptions = {}): List
     port,
     clock: systemClock,
     limits,
+    ...(admission === undefined ? {} : { admission }),
   };
 }
 

@@ -31,6 +31,8 @@ import type {
 } from "../../server/client-port.ts";
 import type { Index } from "../../server/raft/entry.ts";
 import type { WatchAnswer, WatchOptions } from "../../server/watch/watch-port.ts";
+import type { SessionPort } from "../../server/session-port.ts";
+import { StoreSessions } from "../../server/store-sessions.ts";
 import { rangeOf } from "../../server/selection.ts";
 import { defaultLimits } from "../../server/limits.ts";
 import type { Clock } from "../../server/ports.ts";
@@ -60,6 +62,8 @@ export class RowsClient {
   failure: Failure | null = null;
   /** Rows of a listing at the most, as if they were long. */
   pageRowsMax = Infinity;
+  readonly sessions: SessionPort = new StoreSessions(this, () => this.#clock?.monotonicMs() ?? 0);
+  #clock: Clock | null = null;
   writes = 0;
   timeMs = 0;
   #revision = 0;
@@ -122,6 +126,7 @@ export class RowsClient {
     const options = { clock, limits: defaultLimits, appliedIndex: this.#revision as Index };
     const watches = new Watches(options);
     this.#watches = watches;
+    this.#clock = clock;
     this.#written = new WatchedRows(this.#reader, watches);
     this.watched = async (asked) => openWatch({ watches, clock }, asked);
   }

@@ -351,4 +351,27 @@ test("who waits for a revision hears of it when it is applied, whatever it did",
   assert.is(reached, 11);
 });
 
+test("what is given up is gone for who comes back and for who has not read it, and for nobody else", async () => {
+  const scene = new Scene();
+  const [late, prompt] = [scene.open(all), scene.open(all)];
+  scene.apply(put("a"), put("b"), put("c"));
+  await prompt.read();
+  scene.watches.compact(index(12));
+  assert.is(scene.watches.oldestRevision, 12);
+  assert.equal(
+    [11, 12, 13].map((since) => scene.refusal(since)),
+    ["compacted", "opened", "opened"],
+  );
+  await late.read();
+  assert.is(late.end, "behind");
+  scene.watches.compact(index(11));
+  assert.is(scene.watches.oldestRevision, 12, "it does not go back");
+  scene.apply(put("d"));
+  assert.equal(await prompt.read(), ["14 put d=d"]);
+  assert.equal(await scene.open(all, 12).read(), ["13 put c=c", "14 put d=d"]);
+  scene.watches.compact(index(14));
+  scene.apply(put("e"));
+  assert.equal(await scene.open(all, 14).read(), ["15 put e=e"]);
+});
+
 test.run();

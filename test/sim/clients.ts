@@ -1,15 +1,11 @@
 /** Clients that put, get and delete a few keys through random nodes, and write down what they were told. */
 
 import type { WriteAnswer } from "../../server/pending-writes.ts";
-import type { Random } from "../raft/random.ts";
 import type { CompareAndSetInput } from "../linearizability/models.ts";
-import type { Checks } from "./checks.ts";
 import { LocalReads } from "./local-reads.ts";
-import type { SimOptions } from "./options.ts";
 import type { Life, SimProcess } from "./process.ts";
-import type { SimTime } from "./time.ts";
-import type { Coverage, Trace } from "./trace.ts";
 import { ask, Counters, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
+import type { SimWorld } from "./world.ts";
 
 type Begin = (client: number, nowMs: number) => Asked & { readonly id: number };
 
@@ -41,18 +37,8 @@ export interface Acknowledged {
   readonly revision: number;
 }
 
-export interface ClientOptions {
-  readonly options: SimOptions;
-  readonly time: SimTime;
-  readonly random: Random;
-  readonly trace: Trace;
-  readonly coverage: Coverage;
-  readonly checks: Checks;
-  readonly processes: readonly SimProcess[];
-}
-
 export class Clients {
-  readonly #world: ClientOptions;
+  readonly #world: SimWorld;
   readonly registers = new Registers();
   readonly counters = new Counters();
   readonly twins = new Twins();
@@ -67,7 +53,7 @@ export class Clients {
   called = 0;
   answered = 0;
 
-  constructor(world: ClientOptions) {
+  constructor(world: SimWorld) {
     this.#world = world;
     this.#localReads = new LocalReads({
       lastCommitted: () => world.checks.lastCommitted,

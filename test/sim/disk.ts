@@ -45,7 +45,8 @@ interface Damage {
 type NameChange =
   | { readonly kind: "set"; readonly name: string; readonly inode: Inode }
   | { readonly kind: "remove"; readonly name: string }
-  | { readonly kind: "rename"; readonly from: string; readonly to: string };
+  /** It is this file that moves, whatever else a power loss may leave at its old name. */
+  | { readonly kind: "rename"; readonly from: string; readonly to: string; readonly inode: Inode };
 
 /** The machine lost its power, or the process was killed, in the middle of an operation. */
 export class SimulatedCrash extends Error {
@@ -131,7 +132,7 @@ export class SimDisk implements Disk {
     this.#names.set(to, inode);
     this.#names.delete(from);
     this.#dirty.add(to);
-    this.#nameChanges.push({ kind: "rename", from, to });
+    this.#nameChanges.push({ kind: "rename", from, to, inode });
   }
 
   remove(path: string): void {
@@ -143,6 +144,10 @@ export class SimDisk implements Disk {
       this.#nameChanges.push({ kind: "remove", name });
     }
     this.#directories.delete(path);
+  }
+
+  removeLarge(path: string): void {
+    this.remove(path);
   }
 
   syncDirectory(path: string): void {
@@ -244,7 +249,7 @@ export class SimDisk implements Disk {
     this.kill();
     const inodes = new Set([...this.#names.values(), ...this.#durableNames.values()]);
     for (const change of this.#nameChanges) {
-      if (change.kind === "set") inodes.add(change.inode);
+      if (change.kind !== "remove") inodes.add(change.inode);
       if (this.#random.float() < keep) applyChange(this.#durableNames, change);
     }
     this.#nameChanges = [];
@@ -410,7 +415,11 @@ class SimFile implements DiskFile {
     this.#disk.truncate(this.#inode, { path: this.path, life: this.#life, bytes });
   }
 
+  writeBack(): void {}
+
   close(): void {}
+
+  closeLarge(): void {}
 }
 
 const lastPieceEnd = (offset: number): number => Math.floor(offset / pieceBytes) * pieceBytes;
@@ -457,14 +466,10 @@ function applyChange(names: Map<string, Inode>, change: NameChange): void {
     case "remove":
       names.delete(change.name);
       break;
-    case "rename": {
-      const inode = names.get(change.from);
-      // Its creation was lost; then there is nothing to give another name to.
-      if (!inode) break;
+    case "rename":
       names.delete(change.from);
-      names.set(change.to, inode);
+      names.set(change.to, change.inode);
       break;
-    }
   }
 }
 

@@ -23,7 +23,7 @@ export type Trail = readonly DatedConfiguration[];
 export const configurationIn = ({ kind, data }: Entry): Configuration | null =>
   kind === "configuration" ? decodeConfiguration(data) : null;
 
-export const votersIn = ({ members }: Configuration): Member[] =>
+const votersIn = ({ members }: Configuration): Member[] =>
   members.filter(({ role }) => role === "voter");
 
 /** Whether most of the voters are such. */

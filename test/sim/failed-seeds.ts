@@ -54,4 +54,20 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 259475890,
     found: "a call at the end was lost with its process, and the check waited for it for ever",
   },
+  {
+    seed: 1438303859,
+    found: "the disk gave the name of a synced file to an older one that was back at its old name",
+  },
+  {
+    seed: 1264637337,
+    found: "a key went early: who was sent a snapshot led by a time ahead of the one that made it",
+  },
+  {
+    seed: 1264639063,
+    found: "what an old directory had said came again from the new one, which no connection brings",
+  },
+  {
+    seed: 1264640090,
+    found: "a directory that waited was left out of the last majority, and went on waiting",
+  },
 ];

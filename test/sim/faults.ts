@@ -2,13 +2,11 @@
 
 import type { NodeId } from "../../server/raft/entry.ts";
 import { must } from "../../server/raft/assert.ts";
-import type { Random } from "../raft/random.ts";
 import type { Interference, DiskOperation } from "./disk.ts";
 import type { SimNetwork } from "./network.ts";
-import type { FaultKind, SimOptions } from "./options.ts";
+import type { FaultKind } from "./options.ts";
 import type { SimProcess } from "./process.ts";
-import type { SimTime } from "./time.ts";
-import type { Trace } from "./trace.ts";
+import type { SimWorld } from "./world.ts";
 
 /** What hangs over one node's disk. */
 interface DiskTrouble {
@@ -45,13 +43,8 @@ const noTrouble = (): DiskTrouble => ({
   atRisk: new Set(),
 });
 
-export interface FaultOptions {
-  readonly options: SimOptions;
-  readonly time: SimTime;
-  readonly random: Random;
-  readonly trace: Trace;
+export interface FaultOptions extends SimWorld {
   readonly network: SimNetwork;
-  readonly processes: readonly SimProcess[];
   /** Whether the cluster could go on without what this process has. */
   readonly mayLose: (process: SimProcess) => boolean;
   /** The same, and it is no learner that may become a voter with damaged files. */

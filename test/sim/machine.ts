@@ -179,6 +179,7 @@ export class SimMachine implements StateMachine {
   unsyncedBytes = 0;
   stateBytes = 0;
   readonly reusableBytes = 0;
+  readonly shrinkSome = (): number => 0;
 
   constructor(
     file: MachineFile,

@@ -9,15 +9,10 @@ import type { PeerIdentity } from "../../server/handshake.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { SimNetwork } from "./network.ts";
 import type { SimProcess } from "./process.ts";
-import type { SimTime } from "./time.ts";
-import type { Coverage, Trace } from "./trace.ts";
+import type { SimWorld } from "./world.ts";
 
-export interface MeetingOptions {
-  readonly time: SimTime;
+export interface MeetingOptions extends SimWorld {
   readonly network: SimNetwork;
-  readonly coverage: Coverage;
-  readonly trace: Trace;
-  readonly processes: readonly SimProcess[];
   /** Between two attempts to connect. */
   readonly everyMs: number;
 }

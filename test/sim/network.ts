@@ -28,9 +28,16 @@ export interface Delivery {
   readonly incarnation: string;
 }
 
+/** Of the directories on both sides: a connection is between these two and no others. */
+interface Ends {
+  readonly from: string;
+  readonly to: string;
+}
+
 interface Sending {
   readonly message: PeerMessage;
   readonly sentAtMs: number;
+  readonly ends: Ends;
   /** Neither waits for what was sent before it, nor does anything wait for it. */
   readonly isAlone?: boolean;
 }
@@ -57,7 +64,10 @@ export class SimNetwork {
   readonly #encoder = new PeerEncoder();
   #sent = 0;
   /** By sender, its newest messages. */
-  readonly #last = new Map<NodeId, { readonly to: NodeId; readonly message: PeerMessage }[]>();
+  readonly #last = new Map<
+    NodeId,
+    { readonly to: NodeId; readonly message: PeerMessage; readonly ends: Ends }[]
+  >();
   dropRate = 0;
   duplicateRate = 0;
   reorderRate = 0;
@@ -88,13 +98,14 @@ export class SimNetwork {
     this.#sent++;
     const message =
       this.#sent % codecEvery === 0 ? this.#throughCodec(sending.message) : sending.message;
-    this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    const { sentAtMs } = sending;
+    const ends = this.#ends(from, to);
+    this.#carry(from, to, { message, sentAtMs, ends });
     const last = this.#last.get(from) ?? [];
     this.#last.set(from, last);
-    last.push({ to, message });
+    last.push({ to, message, ends });
     if (last.length > rememberedMax) last.shift();
-    if (random.float() < this.duplicateRate)
-      this.#carry(from, to, { message, sentAtMs: sending.sentAtMs });
+    if (random.float() < this.duplicateRate) this.#carry(from, to, { message, sentAtMs, ends });
   }
 
   /**
@@ -103,10 +114,10 @@ export class SimNetwork {
    */
   sayAgain(from: NodeId, afterMs: number): void {
     const { time, random } = this.#options;
-    for (const { to, message } of this.#last.get(from) ?? []) {
+    for (const { to, message, ends } of this.#last.get(from) ?? []) {
       if (message.type === "forward") continue;
       const sentAtMs = time.nowMs + afterMs * random.float();
-      this.#carry(from, to, { message, sentAtMs, isAlone: true });
+      this.#carry(from, to, { message, sentAtMs, ends, isAlone: true });
     }
   }
 
@@ -135,7 +146,12 @@ export class SimNetwork {
     }
   }
 
-  #carry(from: NodeId, to: NodeId, { message, sentAtMs, isAlone = false }: Sending): void {
+  #ends(from: NodeId, to: NodeId): Ends {
+    const { incarnationOf } = this.#options;
+    return { from: incarnationOf(from), to: incarnationOf(to) };
+  }
+
+  #carry(from: NodeId, to: NodeId, { message, sentAtMs, ends, isAlone = false }: Sending): void {
     const { time, random, latencyMs, deliver, incarnationOf } = this.#options;
     const link = this.link(from, to);
     const lagMs = link.lag ? (sentAtMs - link.lag.sinceMs) * link.lag.factor : 0;
@@ -144,11 +160,9 @@ export class SimNetwork {
     const atMs = isOutOfOrder ? arrivalMs : Math.max(arrivalMs, link.lastArrivalMs);
     if (!isOutOfOrder) link.lastArrivalMs = atMs;
     const { epoch } = link;
-    const incarnation = incarnationOf(from);
-    const expected = incarnationOf(to);
     time.at(atMs, () => {
-      if (link.epoch !== epoch || incarnationOf(to) !== expected) return;
-      deliver({ from, to, message, incarnation });
+      if (link.epoch !== epoch || incarnationOf(to) !== ends.to) return;
+      deliver({ from, to, message, incarnation: ends.from });
     });
   }
 

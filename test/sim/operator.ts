@@ -6,21 +6,11 @@
 import type { ClusterAnswer, ClusterRequest } from "../../server/membership.ts";
 import { memberOf, type Configuration } from "../../server/raft/configuration.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
-import type { Random } from "../raft/random.ts";
-import type { Checks } from "./checks.ts";
-import type { SimOptions } from "./options.ts";
 import { memberNamed, type SimProcess } from "./process.ts";
-import type { SimTime } from "./time.ts";
-import { claim, type Coverage, type Trace } from "./trace.ts";
+import { claim } from "./trace.ts";
+import type { SimWorld } from "./world.ts";
 
-export interface OperatorOptions {
-  readonly options: SimOptions;
-  readonly time: SimTime;
-  readonly random: Random;
-  readonly trace: Trace;
-  readonly coverage: Coverage;
-  readonly checks: Checks;
-  readonly processes: readonly SimProcess[];
+export interface OperatorOptions extends SimWorld {
   /** Whether the cluster could go on with these members. */
   readonly couldLive: (configuration: Configuration) => boolean;
   /** Whether it could go on without what this process has. */

@@ -78,6 +78,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const faults = new Set<FaultKind>();
   const harsh = new Random(seed ^ 0x2c1b3c6d);
   const lasting = new Random(seed ^ 0x61c88647);
+  const paced = new Random(seed ^ 0x7f4a7c15);
   for (const [i, kind] of faultKinds.entries()) {
     const chance = (i < drawnApart ? random : harsh).float();
     if (chance < likelihood && !without.has(kind)) faults.add(kind);
@@ -125,6 +126,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     caughtUpEntries: members.pick([0, 20, defaultLimits.caughtUpEntries]),
     knockKeptMs: electionTimeoutMs * members.pick([2, 6]),
     takeInMs: electionTimeoutMs,
+    catchUpTickBytes: paced.pick([1, 300, defaultLimits.catchUpTickBytes]),
+    snapshotLeisureBytes: paced.pick([40, 1_000, defaultLimits.snapshotLeisureBytes]),
   };
   return {
     seed,

@@ -254,9 +254,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "a snapshot's checksums are not compared",
-    file: "storage/snapshot-reader.ts",
-    find: "if (checksum !== header.checksum || header.number !== this.#number) {",
-    replace: "if (header.number !== this.#number) {",
+    file: "storage/chunk-file.ts",
+    find: "if (checksum !== decoded.checksum || decoded.number !== this.#number) {",
+    replace: "if (decoded.number !== this.#number) {",
   },
   {
     name: "a leader without a majority does not step down",

@@ -22,10 +22,10 @@ import {
   type Operation,
   type OperationResult,
 } from "../../server/state-machine/transaction.ts";
-import type { ClientOptions } from "./clients.ts";
 import { Holdings, type Holding } from "./holdings.ts";
 import { claim } from "./trace.ts";
 import { rowIn } from "./workloads.ts";
+import type { SimWorld } from "./world.ts";
 
 const noBytes = new Uint8Array();
 /** No key is used for two requests here. */
@@ -46,14 +46,14 @@ interface Place {
 }
 
 export class Sessions {
-  readonly #world: ClientOptions;
+  readonly #world: SimWorld;
   readonly #holdings: Holdings;
   /** Clocks that run at other rates than ours make other times of theirs. */
   readonly #isExact: boolean;
   #lastNumber = 0;
   #isOver = false;
 
-  constructor(world: ClientOptions) {
+  constructor(world: SimWorld) {
     this.#world = world;
     this.#isExact = !world.options.faults.has("clockDrift");
     this.#holdings = new Holdings(this.#isExact);

@@ -121,12 +121,12 @@ class Simulation {
       trace: this.#trace,
       coverage: this.#coverage,
       processes: this.#processes,
+      checks: this.#checks,
     };
-    this.#clients = new Clients({ ...world, checks: this.#checks });
+    this.#clients = new Clients(world);
     this.#sessions = new Sessions({
       ...world,
       random: new Random(options.seed ^ 0x2545f491),
-      checks: this.#checks,
     });
     this.#meetings = new Meetings({
       ...world,
@@ -137,7 +137,6 @@ class Simulation {
     this.#operator = new Operator({
       ...world,
       random: new Random(options.seed ^ 0x517cc1b7),
-      checks: this.#checks,
       mayLose,
       couldLive: (members) => this.#couldLive(members, []),
     });
@@ -333,7 +332,7 @@ class Simulation {
       if (!this.#mayLose(process, ...leftOut)) continue;
       leftOut.push(process);
       this.#leftOut.add(process.id);
-      if (process.life) process.kill(false);
+      if (process.life || process.newcomer) process.kill(false);
     }
     for (const process of this.#chosen) if (!process.life) process.start();
   }

@@ -129,4 +129,13 @@ test("kill -9 of the holder frees the lock", async () => {
   });
 });
 
+test("who may only read sees whether it is held", async () => {
+  await withDirectory((directory) => {
+    const lock = locked(directory);
+    assert.is(DirectoryLock.isHeld(driver, directory), true);
+    lock.release();
+    assert.is(DirectoryLock.isHeld(driver, directory), false);
+  });
+});
+
 test.run();

@@ -1,6 +1,15 @@
 /** The check: finds what is wrong in each file, and changes none. */
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import {
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
@@ -8,7 +17,7 @@ import * as assert from "uvu/assert";
 import { index, nodeId, term, type Entry } from "../../server/raft/entry.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { frameCommand } from "../../server/state-machine/command-header.ts";
-import { checkGroup, type GroupCheck } from "../../storage/group-check.ts";
+import { checkGroup, NoRoomForCopy, type GroupCheck } from "../../storage/group-check.ts";
 import type { LogSizes } from "../../storage/group-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { UntouchedDisk } from "../../storage/untouched-disk.ts";
@@ -195,6 +204,63 @@ test("a disk that is not touched keeps every change to itself", () => {
     assert.throws(() => own.open(`${path}/newer`, "create"), /exists/);
     assert.ok(own.isChanged(`${path}/hard-state`) && !own.isChanged(`${path}/log`));
     assert.equal(contents(path), before);
+  });
+});
+
+/** As somebody who may read these files and write none of them. */
+function asReader(path: string, run: () => void): void {
+  const isRoot = process.getuid?.() === 0 && process.seteuid !== undefined;
+  for (const name of readdirSync(path, { recursive: true, encoding: "utf8" })) {
+    chmodSync(`${path}/${name}`, statSync(`${path}/${name}`).isDirectory() ? 0o555 : 0o444);
+  }
+  chmodSync(path, 0o555);
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    run();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    chmodSync(path, 0o755);
+    chmodSync(`${path}/log`, 0o755);
+  }
+}
+
+test("whoever may only read finds the same", () => {
+  withNode((path) => {
+    const found = check(path);
+    asReader(path, () => assert.equal(check(path), found));
+    // Without anything beside it SQLite would read it in its place, if it could lock it there.
+    const database = driver.open(`${path}/state.sqlite`);
+    database.prepare("PRAGMA wal_checkpoint(TRUNCATE)").get();
+    database.close();
+    for (const end of ["-wal", "-shm"]) rmSync(`${path}/state.sqlite${end}`, { force: true });
+    asReader(path, () => assert.equal(check(path), found));
+  });
+});
+
+test("where a copy has no room it says how large it is, and where the room is missing", () => {
+  if (process.getuid?.() !== 0) return;
+  withNode((path) => {
+    const scratch = mkdtempSync(join(tmpdir(), "kv-check-small-"));
+    const before = process.env["TMPDIR"];
+    const mounted = spawnSync("mount", ["-t", "tmpfs", "-o", "size=16k", "tmpfs", scratch]);
+    process.env["TMPDIR"] = scratch;
+    try {
+      // Where nothing can be mounted there is nothing to see.
+      if (mounted.status !== 0) return;
+      const run = (): unknown => checkGroup({ disk, driver, directory: path, group: 0 });
+      assert.throws(run, (error: Error) => {
+        assert.instance(error, NoRoomForCopy);
+        return (
+          (error as NoRoomForCopy).directory === scratch && error.message.endsWith("state.sqlite")
+        );
+      });
+      assert.equal(readdirSync(scratch), []);
+    } finally {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+      if (mounted.status === 0) spawnSync("umount", [scratch]);
+      rmSync(scratch, { recursive: true, force: true });
+    }
   });
 });
 

@@ -74,6 +74,10 @@ export class MemoryDisk implements Disk {
     this.#names.delete(path);
   }
 
+  removeLarge(path: string): void {
+    this.remove(path);
+  }
+
   syncDirectory(path: string): void {
     this.#operation("syncDirectory", path);
     const isWithin = (name: string): boolean => name.startsWith(`${path}/`);
@@ -156,7 +160,9 @@ export class MemoryDisk implements Disk {
         this.#operation("truncate", path);
         inode.bytes = resized(inode.bytes, bytes);
       },
+      writeBack: () => {},
       close: () => {},
+      closeLarge: () => {},
     };
   }
 

@@ -62,7 +62,7 @@ function carry(from: Place, to: SnapshotFiles, change = (bytes: Uint8Array): Uin
   const start = to.accept(announced);
   if (start === "full") return "full";
   for (let at = start; at < bytes.byteLength; at += 1000) {
-    if (to.write(bytes.subarray(at, at + 1000)) === "full") return "full";
+    to.write(bytes.subarray(at, at + 1000));
   }
   for (;;) {
     const step = to.build();

@@ -114,16 +114,11 @@ export class Scene {
 
   list(query: SceneQuery = {}): ListAnswer {
     const { prefix = "", ...others } = query;
-    const whole = {
+    const answer = this.store.lookup({
+      ...wholeQuery,
       range: prefixRange(prefix),
-      after: null,
-      reverse: false,
-      limit: 1000,
-      keysOnly: false,
-      bytesMax: 1 << 20,
-      groups: null,
-    };
-    const answer = this.store.lookup({ type: "list", ...whole, ...others });
+      ...others,
+    });
     if (answer.type !== "list") throw new Error("a list answers with a list");
     return answer;
   }
@@ -168,12 +163,15 @@ export class Scene {
   }
 }
 
+const full = ({ path }: SqliteDatabase): SqliteError =>
+  new SqliteError(path, "SQLITE_FULL", "database or disk is full");
+
 function withFaults(real: SqliteDriver): SqliteDriver {
   const prepare = (database: SqliteDatabase, sql: string): SqliteStatement => {
     const statement = database.prepare(sql);
     const failWhereAsked = (): void => {
       if (failing.sql === null || !sql.startsWith(failing.sql)) return;
-      throw new SqliteError(database.path, "SQLITE_FULL", "database or disk is full");
+      throw full(database);
     };
     return {
       run: (...values) => {
@@ -194,7 +192,10 @@ function withFaults(real: SqliteDriver): SqliteDriver {
       const database = real.open(path);
       return {
         path: database.path,
-        exec: (sql) => database.exec(sql),
+        exec: (sql) => {
+          if (failing.sql !== null && sql.startsWith(failing.sql)) throw full(database);
+          database.exec(sql);
+        },
         prepare: (sql) => prepare(database, sql),
         close: () => database.close(),
       };

@@ -21,7 +21,7 @@ interface Ban {
   except?: RegExp;
 }
 
-const edges = /^server\/(?:http-client|watch\/http-watch)\.ts$/;
+const edges = /^server\/(?:http-client|watch\/http-(?:watch|stream))\.ts$/;
 /** `node-client.ts` is the far side of the client port: promises for callers, none in the loop. */
 const synchronous =
   /^(?:server\/(?:raft\/|state-machine\/|node(?!-client\.ts$)[\w-]*\.ts$|formation)|storage\/)/;

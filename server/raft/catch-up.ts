@@ -1,0 +1,54 @@
+/** How fast a leader feeds followers what is committed without them, while others write. */
+
+import type { Index } from "./entry.ts";
+
+/** A follower gains on what is written by so much; the rest of the machine belongs to the writers. */
+const share = 3;
+/** Over how many ticks the rate of the writes is taken. */
+const smoothingTicks = 16;
+/** Without a commit for so long nobody is held up, or only by those who lag: then they are fed at once. */
+const quietTicks = 8;
+
+/**
+ * Nobody waits for an entry that is committed already, but the leader's processor and everybody's disks
+ * are the ones that those who write wait for.
+ */
+export class CatchUp {
+  readonly #bytesMin: number;
+  #budget = Infinity;
+  #appendedBytes = 0;
+  #bytesPerTick = 0;
+  #commitIndex = 0;
+  #ticksSinceCommit = quietTicks;
+
+  /** Of a tick, however little is written. */
+  constructor(bytesMin: number) {
+    this.#bytesMin = bytesMin;
+  }
+
+  /** Entry bytes that may still be sent before the next tick. */
+  get budget(): number {
+    return this.#budget;
+  }
+
+  /** Nothing was committed of late: nobody writes, or nobody can. */
+  get isQuiet(): boolean {
+    return this.#ticksSinceCommit >= quietTicks;
+  }
+
+  appended(bytes: number): void {
+    this.#appendedBytes += bytes;
+  }
+
+  sent(bytes: number): void {
+    this.#budget -= bytes;
+  }
+
+  tick(commitIndex: Index): void {
+    this.#bytesPerTick += (this.#appendedBytes - this.#bytesPerTick) / smoothingTicks;
+    this.#appendedBytes = 0;
+    this.#ticksSinceCommit = commitIndex > this.#commitIndex ? 0 : this.#ticksSinceCommit + 1;
+    this.#commitIndex = commitIndex;
+    this.#budget = this.isQuiet ? Infinity : Math.max(this.#bytesMin, share * this.#bytesPerTick);
+  }
+}

@@ -1,0 +1,18 @@
+/** What everybody in a simulated world works with. */
+
+import type { Random } from "../raft/random.ts";
+import type { Checks } from "./checks.ts";
+import type { SimOptions } from "./options.ts";
+import type { SimProcess } from "./process.ts";
+import type { SimTime } from "./time.ts";
+import type { Coverage, Trace } from "./trace.ts";
+
+export interface SimWorld {
+  readonly options: SimOptions;
+  readonly time: SimTime;
+  readonly random: Random;
+  readonly trace: Trace;
+  readonly coverage: Coverage;
+  readonly checks: Checks;
+  readonly processes: readonly SimProcess[];
+}
