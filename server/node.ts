@@ -298,10 +298,7 @@ export class Node {
     return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
-  /**
-   * Leader: hands over to the voter that has most of the log. Returns whom it asked, null where
-   * there is nothing to hand over or nobody to take it.
-   */
+  /** Leader: hands over. Returns whom it asked, null where there is nobody, or nothing to hand over. */
   handOver(): NodeId | null {
     const best = fittestSuccessor(this.#raft, {
       isConnected: (id) => this.#options.network.isConnected(id),
@@ -382,8 +379,10 @@ export class Node {
       this.#clusterRequests.tick();
       this.#membership.tick();
     });
-    // At once: to come back for it costs an idle node as much as all that it does.
-    if (!this.#isScheduled) this.#drain();
+    // To come back for it costs an idle node as much as all that it does. Reads that wait may find their
+    // answers in what has arrived and is taken in only before the next turn.
+    if (!this.#reads.isEmpty) this.#schedule();
+    else if (!this.#isScheduled) this.#drain();
   }
 
   #drain(): void {
@@ -391,7 +390,9 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#router.route();
-      if (this.#raft.leaderId !== null) this.#askForReads();
+      if (this.#raft.leaderId !== null && this.#reads.isDue(this.#nowMs())) {
+        this.#askFor(this.#reads.ask(this.#nowMs()));
+      }
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
       this.#clusterRequests.settle();
@@ -400,11 +401,6 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
-  }
-
-  #askForReads(): void {
-    const nowMs = this.#nowMs();
-    if (this.#reads.isDue(nowMs)) this.#askFor(this.#reads.ask(nowMs));
   }
 
   #askFor(requestId: number): void {

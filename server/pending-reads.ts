@@ -65,6 +65,11 @@ export class PendingReads {
     return true;
   }
 
+  /** Nobody waits. */
+  get isEmpty(): boolean {
+    return this.#count === 0;
+  }
+
   get hasGathered(): boolean {
     return this.#gathering.length > 0;
   }

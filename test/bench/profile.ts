@@ -161,10 +161,12 @@ async function stepsAlone(directory: string): Promise<void> {
   );
   steps.print(measuredPuts);
   steps.clear();
-  const keys = Array.from({ length: measuredPuts }, () => keyOf(random()));
-  steps.run("store: row looked up and checked", () =>
-    keys.forEach((key) => store.lookup({ type: "get", key })),
-  );
+  for (let at = 0; at < measuredPuts; at += batch) {
+    const keys = Array.from({ length: batch }, () => keyOf(random()));
+    steps.run("store: row looked up and checked", () =>
+      keys.forEach((key) => store.lookup({ type: "get", key })),
+    );
+  }
   console.log("a get");
   steps.print(measuredPuts);
   store.close();
