@@ -38,10 +38,10 @@ const sliceEntries = 4;
 const shortCheckpointPart = 1 / 8;
 
 /**
- * So many times what a checkpoint is begun at may be unsynced before applying waits for it: whoever applies
+ * So many times what a checkpoint is begun at may be unsynced before a follower waits for it: whoever applies
  * faster than the disk syncs would never get to the end of one.
  */
-const unsyncedFactorMax = 4;
+const unsyncedFactorMax = 8;
 
 /** Parts of a transaction in a tick, beside those that come with what is applied. */
 const tickPartsMax = 4;
@@ -172,9 +172,11 @@ export class Applier {
     );
   }
 
+  /** Of those who follow: a leader's clients would wait with it. */
   get #isFarAhead(): boolean {
-    const { machine, limits } = this.#options;
-    if (!this.#isSyncing || machine.uncommittedBytes < limits.commitBytes) return false;
+    const { machine, limits, raft } = this.#options;
+    if (!this.#isSyncing || raft.role.kind === "leader") return false;
+    if (machine.uncommittedBytes < limits.commitBytes) return false;
     return machine.unsyncedBytes >= unsyncedFactorMax * limits.checkpointBytes;
   }
 

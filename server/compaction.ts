@@ -51,21 +51,18 @@ export const neededFrom = ({
 }: Pick<CompactionBounds, "matchIndex" | "pinnedIndex">): number =>
   Math.min(matchIndex ?? Infinity, pinnedIndex ?? Infinity);
 
-/** A transfer should end with so much of the log's room to spare for what was written meanwhile. */
-const leisurePart = 3 / 4;
-
 /**
- * Whether a snapshot on its way may take its time, with so much of the way gone (0…1): the log behind it
- * has taken no larger part of the room that it has.
+ * Whether the log behind a snapshot on its way has taken no larger part of `part` of its room than the
+ * snapshot has gone of its way (0…1).
  */
 export function isAheadOfLog(
   log: LogStore,
-  gone: number,
+  { gone, part }: { gone: number; part: number },
   bounds: Pick<CompactionBounds, "pinnedIndex" | "stateBytes" | "limits">,
 ): boolean {
   const { pinnedIndex } = bounds;
   if (pinnedIndex === null) return true;
-  return log.lastBeyond(gone * leisurePart * fedBytesMax(bounds)) < pinnedIndex;
+  return log.lastBeyond(gone * part * fedBytesMax(bounds)) < pinnedIndex;
 }
 
 /**

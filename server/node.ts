@@ -10,6 +10,8 @@ import { DiskWatch } from "./disk-watch.ts";
 import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
+import { fittestSuccessor } from "./hand-over.ts";
+import { leadershipOf, type Leadership } from "./leadership.ts";
 import { LogTime } from "./log-time.ts";
 import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
@@ -38,7 +40,6 @@ import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
-import { successor } from "./successor.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WriteRouter } from "./write-router.ts";
 
@@ -66,14 +67,6 @@ export interface NodeOptions {
   readonly configurationChanged: (now: Configurations) => void;
   /** A sentence for the log; what is said of a peer comes once, however often its reason does. */
   readonly warn: (text: string) => void;
-}
-
-export type NodeRole = "leader" | "follower" | "candidate" | "learner";
-
-export interface Leadership {
-  readonly role: NodeRole;
-  readonly term: number;
-  readonly leaderId: NodeId | null;
 }
 
 /** Nobody gets this far ahead by elections; a term from nowhere could use up all that are left. */
@@ -181,7 +174,7 @@ export class Node {
       answer: (entries, results) => this.#answer(entries, results),
       synced: (durable) => this.#upkeep.synced(durable),
     });
-    this.#leadership = this.#currentLeadership();
+    this.#leadership = leadershipOf(this.#raft);
     this.#configurations = this.#raft.configurations.newest;
     this.#lastIndexBefore = this.#raft.log.lastIndex;
   }
@@ -305,12 +298,14 @@ export class Node {
     return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
-  /** Leader: hands over. Returns whom it asked, null where there is nobody, or nothing to hand over. */
+  /**
+   * Leader: hands over to the voter that has most of the log. Returns whom it asked, null where
+   * there is nothing to hand over or nobody to take it.
+   */
   handOver(): NodeId | null {
-    const best = successor({
-      ...this.#options,
-      raft: this.#raft,
-      answeredMs: (id) => this.#currency.answeredMs(id),
+    const best = fittestSuccessor(this.#raft, {
+      isConnected: (id) => this.#options.network.isConnected(id),
+      answeredMs: (id) => this.#currency.answeredMs(id) ?? 0,
       // Who has not answered for two heartbeats may be frozen, however complete its log is.
       freshMs: this.#nowMs() - 2 * this.#options.limits.heartbeatMs,
     });
@@ -343,6 +338,7 @@ export class Node {
     this.#writes.close();
     this.#reads.close();
     this.#clusterRequests.close();
+    this.#upkeep.close();
   }
 
   // ------------------------------------------------------------------ the loop
@@ -397,9 +393,7 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#router.route();
-      if (this.#raft.leaderId !== null && this.#reads.isDue(this.#nowMs())) {
-        this.#askFor(this.#reads.ask(this.#nowMs()));
-      }
+      if (this.#raft.leaderId !== null) this.#askForReads();
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
       this.#clusterRequests.settle();
@@ -408,6 +402,11 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
+  }
+
+  #askForReads(): void {
+    const nowMs = this.#nowMs();
+    if (this.#reads.isDue(nowMs)) this.#askFor(this.#reads.ask(nowMs));
   }
 
   #askFor(requestId: number): void {
@@ -561,17 +560,6 @@ export class Node {
 
   // ------------------------------------------------------------------ who leads, and who belongs to it
 
-  #currentLeadership(): Leadership {
-    const { role, term, leaderId } = this.#raft;
-    return { role: this.#publicRole(role.kind), term, leaderId };
-  }
-
-  #publicRole(kind: Raft["role"]["kind"]): NodeRole {
-    if (kind === "leader") return "leader";
-    if (kind === "candidate" || kind === "preCandidate") return "candidate";
-    return this.#raft.isLearner ? "learner" : "follower";
-  }
-
   #noteConfigurations(): void {
     const { current, committed } = this.#raft.configurations.newest;
     const before = this.#configurations;
@@ -582,7 +570,7 @@ export class Node {
 
   #noteLeadership(): void {
     const before = this.#leadership;
-    const now = this.#currentLeadership();
+    const now = leadershipOf(this.#raft);
     const isSame =
       before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
     if (isSame) return;

@@ -15,12 +15,6 @@ interface WaitingRead {
   readonly done: (answer: ReadAnswer) => void;
 }
 
-/**
- * A question without an answer is waited for so long before the next one goes out: it may be lost, and
- * its reads are then asked for again by and by.
- */
-const patienceMs = 10;
-
 /** By the monotonic clock, and how long a read may wait: for a leader, and altogether. */
 export interface ReadTimes {
   readonly nowMs: number;
@@ -28,6 +22,12 @@ export interface ReadTimes {
   readonly deadlineMs: number;
   readonly hasLeader: boolean;
 }
+
+/**
+ * A question without an answer is waited for so long before the next one goes out: it may be lost, and
+ * its reads are then asked for again by and by.
+ */
+const patienceMs = 10;
 
 /** Reads that share one request for a read index. */
 interface Batch {

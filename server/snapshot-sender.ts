@@ -19,12 +19,21 @@ export interface SnapshotSenderOptions {
   readonly finished: (to: NodeId, arrived: boolean) => void;
   /** A sentence for the log. */
   readonly warn: (text: string) => void;
-  /**
-   * Others write, and there is time: so much of the way (0…1) from the state here to the one there is
-   * gone. Without it there is time for nothing.
-   */
-  readonly isAtLeisure: (gone: number) => boolean;
+  /** How fast to go on with so much of the way (0…1) gone, from the state here to the one there. */
+  readonly pace: (gone: number) => Pace;
 }
+
+/**
+ * - `full`: nobody writes, or the log behind the snapshot has no more room.
+ * - `brisk`: that is to come.
+ * - `leisure`: others write, and there is time.
+ * - `yielding`: and they wait.
+ */
+export type Pace = "full" | "brisk" | "leisure" | "yielding";
+
+/** Pieces in a tick; at leisure one, and while it yields, one in so many ticks. */
+const briskPieces = 2;
+const yieldedTicks = 4;
 
 /** Whoever had no room is asked again after `snapshotTimeoutMs`, and then twice as late each time. */
 const doublingsMax = 3;
@@ -54,8 +63,10 @@ export class SnapshotSender {
   readonly #refusals = new Map<NodeId, { readonly count: number; readonly untilMs: number }>();
   /** Bytes that may still be sent before the next tick. */
   #budget = 0;
-  /** In this tick the others come first. */
-  #isAtLeisure = false;
+  /** Pieces of work on what is made that this tick has time for. */
+  #steps = 0;
+  /** In which nothing was done, one after the other. */
+  #ticksYielded = 0;
 
   constructor(options: SnapshotSenderOptions) {
     this.#options = options;
@@ -129,13 +140,9 @@ export class SnapshotSender {
 
   /** Only while this node leads. */
   tick(nowMs: number): void {
-    const { isAtLeisure, limits } = this.#options;
-    const { snapshotTickBytes, snapshotLeisureBytes } = limits;
-    this.#isAtLeisure = isAtLeisure(this.#gone);
-    this.#budget = this.#isAtLeisure
-      ? Math.min(snapshotTickBytes, snapshotLeisureBytes)
-      : snapshotTickBytes;
-    this.#make(nowMs);
+    const { limits, pace } = this.#options;
+    this.#setPace(pace(this.#gone));
+    if (this.#steps > 0) this.#make(nowMs);
     for (const [to, transfer] of this.#transfers) {
       if (nowMs - transfer.heardMs >= limits.snapshotTimeoutMs) {
         this.#finish(to, false);
@@ -163,6 +170,18 @@ export class SnapshotSender {
     if (this.pinnedIndex !== null) this.#options.store.discard();
   }
 
+  #setPace(pace: Pace): void {
+    const { snapshotLeisureBytes, snapshotTickBytes, snapshotTickSteps } = this.#options.limits;
+    let pieces = pace === "brisk" ? briskPieces : 1;
+    if (pace === "yielding" && this.#ticksYielded < yieldedTicks - 1) pieces = 0;
+    this.#ticksYielded = pieces === 0 ? this.#ticksYielded + 1 : 0;
+    const isFull = pace === "full";
+    this.#steps = isFull ? snapshotTickSteps : Math.min(snapshotTickSteps, pieces);
+    this.#budget = isFull
+      ? snapshotTickBytes
+      : Math.min(snapshotTickBytes, pieces * snapshotLeisureBytes);
+  }
+
   /** Half of the way is making it, half is sending it to the one that has least of it. */
   get #gone(): number {
     const { makingShare, newest } = this.#options.store;
@@ -187,8 +206,7 @@ export class SnapshotSender {
         return;
       }
     }
-    const steps = this.#isAtLeisure ? 1 : limits.snapshotTickSteps;
-    for (let step = 0; step < steps; step++) {
+    for (let step = 0; step < this.#steps; step++) {
       const result = store.work();
       if (result === "more") {
         if (clock.monotonicMs() - nowMs >= limits.snapshotTickMs) return;

@@ -19,7 +19,7 @@ import type { Snapshot } from "./raft/message.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { SnapshotToInstall } from "./raft/ready.ts";
 import { SnapshotReceiver } from "./snapshot-receiver.ts";
-import { SnapshotSender } from "./snapshot-sender.ts";
+import { SnapshotSender, type Pace } from "./snapshot-sender.ts";
 import type { StateMachine } from "./state-machine/port.ts";
 
 export interface UpkeepOptions {
@@ -52,6 +52,7 @@ const wantedMax = 64;
 export class Upkeep {
   readonly #options: UpkeepOptions;
   #wanted: Wanted[] = [];
+  #isClosed = false;
   readonly #sender: SnapshotSender;
   readonly #receiver: SnapshotReceiver;
   #syncedIndex = index(0);
@@ -76,7 +77,7 @@ export class Upkeep {
       ...transfers,
       warn,
       finished: (to, arrived) => options.raft().snapshotFinished(to, arrived),
-      isAtLeisure: (gone) => this.#isAtLeisure(gone),
+      pace: (gone) => this.#pace(gone),
     });
   }
 
@@ -153,8 +154,15 @@ export class Upkeep {
   giveUpLog(through: Index, done: () => void): void {
     const { clock, limits } = this.#options;
     const untilMs = this.#nowMs() + limits.requestDeadlineMs;
-    if (this.#wanted.length < wantedMax) this.#wanted.push({ through, untilMs, done });
+    if (!this.#isClosed && this.#wanted.length < wantedMax)
+      this.#wanted.push({ through, untilMs, done });
     else clock.soon(done);
+  }
+
+  /** The node ends: who waits is answered with what was reached. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { done } of this.#wanted.splice(0)) done();
   }
 
   leadershipLost(): void {
@@ -187,11 +195,16 @@ export class Upkeep {
     if (!isUseful) this.#receiver.decline(from, offer);
   }
 
-  #isAtLeisure(gone: number): boolean {
+  /** A transfer should end while the log behind it has room to spare for what was written meanwhile. */
+  #pace(gone: number): Pace {
     const { log, raft } = this.#options;
     const { role } = raft();
-    const isBusy = role.kind === "leader" && !role.catchUp.isQuiet;
-    return isBusy && isAheadOfLog(log, gone, this.#bounds());
+    if (role.kind !== "leader" || role.catchUp.isQuiet) return "full";
+    const bounds = this.#bounds();
+    if (isAheadOfLog(log, { gone, part: 3 / 4 }, bounds)) {
+      return role.catchUp.isStrained ? "yielding" : "leisure";
+    }
+    return isAheadOfLog(log, { gone, part: 1 }, bounds) ? "brisk" : "full";
   }
 
   #bounds(): CompactionBounds {

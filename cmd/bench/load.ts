@@ -158,6 +158,20 @@ export class Load {
     this.#free.delete(client);
   }
 
+  /** Forgets what was counted so far: it was the warm-up. Not of a fill. */
+  recount(): void {
+    for (const { latencies, errors, refusals } of [this.put, this.get]) {
+      latencies.clear();
+      errors.clear();
+      refusals.clear();
+    }
+    this.recent.clear();
+    this.notFound = 0;
+    this.missed = 0;
+    this.#came = 0;
+    this.#startedMs = this.options.clock.monotonicMs();
+  }
+
   /** Ends at once; requests that wait for their answers are not counted. */
   stop(): void {
     if (this.#endedMs !== null) return;

@@ -2,8 +2,12 @@
 
 import type { Index } from "./entry.ts";
 
-/** A follower gains on what is written by so much; the rest of the machine belongs to the writers. */
+/** So many times what is written; the rest of the machine belongs to the writers. */
 const share = 3;
+/** The same while they wait: what lags behind still gains on them. */
+const strainedShare = 1.5;
+/** And so much less at the least. */
+const strainedPart = 1 / 4;
 /** Over how many ticks the rate of the writes is taken. */
 const smoothingTicks = 16;
 /** Without a commit for so long nobody is held up, or only by those who lag: then they are fed at once. */
@@ -19,6 +23,9 @@ export class CatchUp {
   #appendedBytes = 0;
   #bytesPerTick = 0;
   #commitIndex = 0;
+  /** As of the last tick. */
+  #lastIndex = 0;
+  #isStrained = false;
   #ticksSinceCommit = quietTicks;
 
   /** Of a tick, however little is written. */
@@ -36,6 +43,11 @@ export class CatchUp {
     return this.#ticksSinceCommit >= quietTicks;
   }
 
+  /** What was proposed before the last tick is not committed yet: somebody waits for the disks, or for us. */
+  get isStrained(): boolean {
+    return this.#isStrained;
+  }
+
   appended(bytes: number): void {
     this.#appendedBytes += bytes;
   }
@@ -44,11 +56,19 @@ export class CatchUp {
     this.#budget -= bytes;
   }
 
-  tick(commitIndex: Index): void {
+  tick(commitIndex: Index, lastIndex: Index): void {
     this.#bytesPerTick += (this.#appendedBytes - this.#bytesPerTick) / smoothingTicks;
     this.#appendedBytes = 0;
     this.#ticksSinceCommit = commitIndex > this.#commitIndex ? 0 : this.#ticksSinceCommit + 1;
     this.#commitIndex = commitIndex;
-    this.#budget = this.isQuiet ? Infinity : Math.max(this.#bytesMin, share * this.#bytesPerTick);
+    this.#isStrained = commitIndex < this.#lastIndex;
+    this.#lastIndex = lastIndex;
+    this.#budget = this.#nextBudget();
+  }
+
+  #nextBudget(): number {
+    if (this.isQuiet) return Infinity;
+    if (!this.#isStrained) return Math.max(this.#bytesMin, share * this.#bytesPerTick);
+    return Math.max(strainedPart * this.#bytesMin, strainedShare * this.#bytesPerTick);
   }
 }

@@ -96,7 +96,7 @@ export function proposeConfiguration(
 }
 
 export function tick(raft: Raft, leader: Leader): void {
-  leader.catchUp.tick(raft.log.commitIndex);
+  leader.catchUp.tick(raft.log.commitIndex, raft.log.lastIndex);
   leader.quorumCheckElapsed++;
   if (leader.quorumCheckElapsed >= raft.options.electionTicks) {
     leader.quorumCheckElapsed = 0;

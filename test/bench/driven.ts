@@ -9,6 +9,8 @@ import { cpuUs } from "./processor-time.ts";
 export interface Drive extends Partial<LoadOptions> {
   readonly clients: number;
   readonly seconds: number;
+  /** Before anything is counted. */
+  readonly warmUpSeconds?: number;
 }
 
 export interface Driven extends BenchReport {
@@ -38,6 +40,8 @@ export async function drive(cluster: BenchCluster, node: Running, of: Drive): Pr
   const load = new Load({ ...common, endpoints: endpointsOf(node), ...of });
   load.start();
   await load.begun;
+  await pause(1_000 * (of.warmUpSeconds ?? 0.5));
+  load.recount();
   const before = cpuUs(processIds);
   await pause(1_000 * of.seconds);
   load.stop();

@@ -25,7 +25,10 @@ const valueBytes = Number(flags.size);
 
 async function ask(node: Running, clients: number, perSecond: number | null): Promise<Driven> {
   const readPercent = operation === "get" ? 100 : 0;
+  // By then a limit is found, and everybody was refused who is.
+  const warmUpSeconds = 2;
   const driven = await drive(cluster, node, {
+    warmUpSeconds,
     clients,
     perSecond,
     readPercent,

@@ -22,7 +22,7 @@ const { values: flags } = parseArgs({
   options: {
     /** Of each measurement: one of puts and one of gets for every line of a table. */
     seconds: { type: "string", default: "3" },
-    /** 10 million keys besides, which takes some minutes more. */
+    /** 10 million keys besides, which takes a quarter of an hour more. */
     large: { type: "boolean", default: false },
     /** Only these series, by a part of their names. */
     only: { type: "string", default: "" },
@@ -168,7 +168,7 @@ async function settled(cluster: BenchCluster): Promise<void> {
     await cluster.until(async () => {
       const { appliedIndex, snapshotIndex } = await cluster.status(node);
       return snapshotIndex >= appliedIndex ? true : null;
-    }, 60_000);
+    }, 300_000);
   }
 }
 

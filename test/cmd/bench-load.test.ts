@@ -231,6 +231,22 @@ test("a client that is refused for now comes again when it was told to", async (
   assert.match(renderReport(benchReport(load)), /puts refused for now 1, in p50/);
 });
 
+test("what was counted before a recount is forgotten", async () => {
+  const { address, requests, close } = await server(() => ok);
+  const load = loadOf([address], { perSecond: 500, clients: 50 });
+  load.start();
+  await until("some were answered", 10_000, () => load.put.latencies.count > 100);
+  const [elapsedMs, before] = [load.elapsedMs, requests.length];
+  load.recount();
+  assert.equal([load.put.latencies.count, load.missed, load.errorCount], [0, 0, 0]);
+  assert.ok(load.elapsedMs < elapsedMs);
+  await until("more were answered", 10_000, () => load.put.latencies.count > 20);
+  load.stop();
+  close();
+  const sent = requests.length - before;
+  assert.ok(sent < 200, `${sent} came, not those of the time before again`);
+});
+
 test("a stopped load counts nothing more", async () => {
   const { address, close } = await server(() => ok);
   const load = loadOf([address]);

@@ -9,14 +9,14 @@ import { index } from "../../server/raft/entry.ts";
 function written(catchUp: CatchUp, bytes: number, { from = 1, ticks = 200 } = {}): number {
   for (let at = from; at < from + ticks; at++) {
     catchUp.appended(bytes);
-    catchUp.tick(index(at));
+    catchUp.tick(index(at), index(at));
   }
   return from + ticks;
 }
 
 test("while nobody writes nobody is held up", () => {
   const catchUp = new CatchUp(1_000);
-  catchUp.tick(index(0));
+  catchUp.tick(index(0), index(0));
   assert.is(catchUp.budget, Infinity);
 });
 
@@ -35,9 +35,23 @@ test("who is needed for the next commit gets all at once", () => {
   const next = written(catchUp, 10);
   for (let tick = 0; tick < 20; tick++) {
     catchUp.appended(10);
-    catchUp.tick(index(next - 1));
+    catchUp.tick(index(next - 1), index(next + tick));
   }
   assert.is(catchUp.budget, Infinity);
+});
+
+test("while writers wait it is half as much, and more than they write", () => {
+  const catchUp = new CatchUp(1_000);
+  let at = 1;
+  for (; at < 200; at++) {
+    catchUp.appended(5_000);
+    catchUp.tick(index(at), index(at + 3));
+  }
+  assert.ok(catchUp.isStrained);
+  assert.ok(catchUp.budget > 5_000 && catchUp.budget < 2 * 5_000, `${catchUp.budget}`);
+  catchUp.tick(index(at + 3), index(at + 3));
+  assert.not(catchUp.isStrained);
+  assert.ok(catchUp.budget > 2 * 5_000);
 });
 
 test.run();

@@ -46,7 +46,7 @@ test("what comes behind a snapshot on its way stays, within bounds", () => {
 
 test("a transfer takes its time until the log behind it has taken more of its room than it has gone", () => {
   const isAhead = (gone: number, stateBytes: number, pinned = 500): boolean =>
-    isAheadOfLog(log, gone, { pinnedIndex: index(pinned), stateBytes, limits });
+    isAheadOfLog(log, { gone, part: 3 / 4 }, { pinnedIndex: index(pinned), stateBytes, limits });
   // 5,000 bytes have come since.
   assert.not(isAhead(0, 10_000));
   assert.not(isAhead(0.6, 10_000));

@@ -1,7 +1,7 @@
 /** Whom a node has heard of since when, by its own ticks: a leader without a majority has to go. */
 
 import type { Limits } from "../../server/limits.ts";
-import type { Leadership } from "../../server/node.ts";
+import type { Leadership } from "../../server/leadership.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
 import { majority } from "../../server/raft/quorum.ts";
 import { claim } from "./trace.ts";

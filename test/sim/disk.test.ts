@@ -34,4 +34,26 @@ test("a name that survives names the file that was renamed, whatever is back at 
   assert.equal([...seen].sort(), ["none", "second"]);
 });
 
+test("a file that was moved away before its name was durable does not come back", () => {
+  const disk = new SimDisk(new Random(1));
+  for (const directory of ["a", "b"]) disk.makeDirectory(directory);
+  write(disk, "a/file", "it");
+  disk.rename("a/file", "b/file");
+  disk.syncDirectory("b");
+  disk.syncDirectory("a");
+  disk.losePower(0);
+  assert.equal(disk.files, ["b/file"]);
+});
+
+test("the sync of the directory that a file leaves makes its new name durable", () => {
+  const disk = new SimDisk(new Random(1));
+  for (const directory of ["a", "b"]) disk.makeDirectory(directory);
+  write(disk, "a/file", "it");
+  disk.syncDirectory("a");
+  disk.rename("a/file", "b/file");
+  disk.syncDirectory("a");
+  disk.losePower(0);
+  assert.equal(disk.files, ["b/file"]);
+});
+
 test.run();

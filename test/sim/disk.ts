@@ -152,11 +152,14 @@ export class SimDisk implements Disk {
 
   syncDirectory(path: string): void {
     this.#before("syncDirectory", path);
-    const kept: NameChange[] = [];
+    let kept: NameChange[] = [];
     for (const change of this.#nameChanges) {
-      const name = change.kind === "rename" ? change.to : change.name;
-      if (parent(name) === path) applyChange(this.#durableNames, change);
-      else kept.push(change);
+      if (!directoriesOf(change).includes(path)) {
+        kept.push(change);
+        continue;
+      }
+      applyChange(this.#durableNames, change);
+      kept = withoutEarlier(kept, change);
     }
     this.#nameChanges = kept;
   }
@@ -454,6 +457,20 @@ function coverDamage(inode: Inode, start: number, end: number): void {
 }
 
 const parent = (name: string): string => name.slice(0, name.lastIndexOf("/"));
+
+/** A rename is one change of both: the sync of either makes it durable as a whole. */
+const directoriesOf = (change: NameChange): string[] =>
+  change.kind === "rename" ? [parent(change.from), parent(change.to)] : [parent(change.name)];
+
+/** What was to become of the same names in the other directory is over with `change`. */
+function withoutEarlier(changes: readonly NameChange[], change: NameChange): NameChange[] {
+  if (change.kind !== "rename") return [...changes];
+  return changes.flatMap((earlier): NameChange[] => {
+    const name = earlier.kind === "rename" ? earlier.to : earlier.name;
+    if (name !== change.from && name !== change.to) return [earlier];
+    return earlier.kind === "rename" ? [{ kind: "remove", name: earlier.from }] : [];
+  });
+}
 
 const fullDisk = (path: string, operation: string): DiskError =>
   new DiskError(path, operation, "ENOSPC", "the disk is full");

@@ -70,4 +70,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1264640090,
     found: "a directory that waited was left out of the last majority, and went on waiting",
   },
+  {
+    seed: 1982926072,
+    found: "a file that was moved away before its name was durable came back to its old directory",
+  },
 ];
