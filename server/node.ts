@@ -298,7 +298,10 @@ export class Node {
     return appliedIndex < Math.min(this.#lastIndexBefore, lastIndex);
   }
 
-  /** Leader: hands over. Returns whom it asked, null where there is nobody, or nothing to hand over. */
+  /**
+   * Leader: hands over to the voter that has most of the log. Returns whom it asked, null where
+   * there is nothing to hand over or nobody to take it.
+   */
   handOver(): NodeId | null {
     const best = fittestSuccessor(this.#raft, {
       isConnected: (id) => this.#options.network.isConnected(id),
@@ -390,9 +393,7 @@ export class Node {
     this.#guarded(() => {
       this.#stepInbox();
       this.#router.route();
-      if (this.#raft.leaderId !== null && this.#reads.isDue(this.#nowMs())) {
-        this.#askFor(this.#reads.ask(this.#nowMs()));
-      }
+      if (this.#raft.leaderId !== null) this.#askForReads();
       this.#handleReady();
       // First the answer: who has asked to be removed is cut off by what follows.
       this.#clusterRequests.settle();
@@ -401,6 +402,11 @@ export class Node {
       this.#apply();
       this.#lossNote.update();
     });
+  }
+
+  #askForReads(): void {
+    const nowMs = this.#nowMs();
+    if (this.#reads.isDue(nowMs)) this.#askFor(this.#reads.ask(nowMs));
   }
 
   #askFor(requestId: number): void {
