@@ -85,6 +85,7 @@ export class BackupWriter {
   /** "lost": the state was replaced while it was read. After anything but "more" there is no more. */
   step(bytesMax: number): "more" | "done" | "full" | "lost" {
     if (this.#view.isClosed) return this.#end("lost");
+    if (this.#writeBack.isBehind) return "more";
     try {
       const batch = this.#view.read(bytesMax);
       if (batch === null) return this.#finish();

@@ -27,6 +27,11 @@ export class ChunkWriter {
     return this.#offset;
   }
 
+  /** See `DiskFile`. */
+  get isBehind(): boolean {
+    return this.#file.isBehind;
+  }
+
   write(kind: ChunkKind, body: Uint8Array): void {
     const { bytes, chain } = encodeChunk(kind, body, { number: this.#number, chain: this.#chain });
     writeFully(this.#file, this.#offset, bytes);

@@ -39,6 +39,8 @@ export interface DiskFile {
    * would otherwise be written at once. Promises nothing.
    */
   writeBack(): void;
+  /** So much waits to be written back that it is better to write nothing more for now. */
+  readonly isBehind: boolean;
   /** Cuts or extends (with zeros) to `bytes`. */
   truncate(bytes: number): void;
   close(): void;

@@ -31,7 +31,7 @@ import { RowTable } from "./row-table.ts";
 import { SqliteError, type SqliteDatabase, type SqliteDriver } from "./sqlite/port.ts";
 import { hex32, StateHash } from "./state-hash.ts";
 import { StateShrinking } from "./state-shrinking.ts";
-import { StateSync } from "./state-sync.ts";
+import { StateSync, systemSyncs, type FileSyncs } from "./state-sync.ts";
 import { incomingPath, removeIncoming, SqliteStateRecovery } from "./state-recovery.ts";
 import {
   asDamage,
@@ -51,6 +51,16 @@ import { configure, prepareStatements, type Statements } from "./state-statement
 import { scratchPath, SqliteStateView } from "./state-view.ts";
 
 export { StateDamaged } from "./state-schema.ts";
+
+interface Engine {
+  readonly driver: SqliteDriver;
+  readonly syncs: FileSyncs;
+}
+
+export interface OpenOptions extends Partial<Engine> {
+  readonly driver: SqliteDriver;
+  readonly path: string;
+}
 
 export type OpenResult =
   | { readonly ok: true; readonly store: KeyValueStore; readonly isNew: boolean }
@@ -79,6 +89,7 @@ interface Bookkeeping {
 
 export class KeyValueStore implements StateMachine {
   readonly #driver: SqliteDriver;
+  readonly #syncs: FileSyncs;
   #database: SqliteDatabase;
   #statements: Statements;
   #applied: AppliedState;
@@ -113,13 +124,14 @@ export class KeyValueStore implements StateMachine {
   #view: StateView | null = null;
   #recovery: StateRecovery | null = null;
 
-  private constructor(driver: SqliteDriver, database: SqliteDatabase, meta: StateMeta) {
-    this.#driver = driver;
+  private constructor(engine: Engine, database: SqliteDatabase, meta: StateMeta) {
+    this.#driver = engine.driver;
+    this.#syncs = engine.syncs;
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.#rows = new RowTable(database, this.#statements, rowsHash(meta));
     this.#requests = new RequestTable(database, bookHash(meta));
-    this.#sync = new StateSync(database, this.#statements);
+    this.#sync = new StateSync(database, this.#statements, engine.syncs);
     this.#shrinking = new StateShrinking(database);
     this.#watched = this.#rows;
     this.#configuration = meta.configuration;
@@ -135,7 +147,7 @@ export class KeyValueStore implements StateMachine {
    * Opens the database, or creates it in a directory that is there. What is looked at does not grow
    * with the data. Throws `SqliteError` where the file cannot be reached.
    */
-  static open({ driver, path }: { driver: SqliteDriver; path: string }): OpenResult {
+  static open({ driver, path, syncs = systemSyncs }: OpenOptions): OpenResult {
     let database: SqliteDatabase | null = null;
     try {
       // Of no meaning after a crash.
@@ -145,7 +157,8 @@ export class KeyValueStore implements StateMachine {
       if (isCutShort(path)) throw new StateDamaged(path, "its end is missing");
       database = driver.open(path);
       configure(database);
-      return { ok: true, store: new KeyValueStore(driver, database, openSchema(database)), isNew };
+      const meta = openSchema(database);
+      return { ok: true, store: new KeyValueStore({ driver, syncs }, database, meta), isNew };
     } catch (error) {
       database?.close();
       const cause = asDamage(path, error);
@@ -384,6 +397,8 @@ export class KeyValueStore implements StateMachine {
     this.#recovery?.abandon();
     try {
       this.commit();
+      // SQLite removes the log as it closes, and relies on what was copied from it.
+      this.#sync.settle();
     } finally {
       this.#database.close();
       this.#sync.close();
@@ -413,7 +428,7 @@ export class KeyValueStore implements StateMachine {
     this.#statements = prepareStatements(this.#database);
     this.#rows = new RowTable(this.#database, this.#statements, rowsHash(meta));
     this.#requests = new RequestTable(this.#database, bookHash(meta));
-    this.#sync = new StateSync(this.#database, this.#statements);
+    this.#sync = new StateSync(this.#database, this.#statements, this.#syncs);
     this.#shrinking = new StateShrinking(this.#database);
     this.#configuration = meta.configuration;
     this.#applied = appliedState(meta);

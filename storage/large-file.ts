@@ -26,7 +26,8 @@ export function replaceLarge(path: string, replace: () => void): void {
 export function giveBack(fd: number): void {
   const finish = (): void => close(fd, () => {});
   fstat(fd, (error, stats) => {
-    if (error === null) cut(fd, stats.size, finish);
+    // Whoever has made another name for it keeps it.
+    if (error === null && stats.nlink === 0) cut(fd, stats.size, finish);
     else finish();
   });
 }

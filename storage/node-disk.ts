@@ -72,6 +72,10 @@ class NodeDiskFile implements DiskFile {
     this.#writeBack ??= new WriteBack(this.#fd);
   }
 
+  get isBehind(): boolean {
+    return this.#writeBack?.isBehind ?? false;
+  }
+
   sync(): void {
     call(this.path, "fdatasync", () => fdatasyncSync(this.#fd));
   }

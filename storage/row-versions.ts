@@ -10,11 +10,14 @@ import type { RowVersion } from "./state-verification.ts";
  * costs 3 us, a third of what it takes to apply a put.
  */
 const halfMax = 1 << 16;
+/** Of the keys' text, in a half: theirs may be long. */
+const halfKeyLengthMax = 2 << 20;
 
 export class RowVersions {
   #young = new Map<string, RowVersion | null>();
   /** What was young before; whoever is not asked for again goes with it. */
   #old = new Map<string, RowVersion | null>();
+  #youngKeyLength = 0;
 
   /** Null: there is no such row. Undefined: the database knows. */
   get(key: string): RowVersion | null | undefined {
@@ -24,12 +27,15 @@ export class RowVersions {
 
   set(key: string, version: RowVersion | null): void {
     this.#young.set(key, version);
-    if (this.#young.size < halfMax) return;
+    this.#youngKeyLength += key.length;
+    if (this.#young.size < halfMax && this.#youngKeyLength < halfKeyLengthMax) return;
     this.#old = this.#young;
     this.#young = new Map();
+    this.#youngKeyLength = 0;
   }
 
   clear(): void {
+    this.#youngKeyLength = 0;
     this.#young = new Map();
     this.#old = new Map();
   }

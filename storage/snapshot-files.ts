@@ -258,6 +258,7 @@ export class SnapshotFiles implements SnapshotStore {
       incoming.recovery = this.#options.machine.beginRecovery(head.applied, head.digest);
       return null;
     }
+    if (recovery.isBehind === true) return null;
     const step = reader.next();
     switch (step.kind) {
       case "waiting":

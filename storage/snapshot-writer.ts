@@ -41,6 +41,7 @@ export class SnapshotWriter {
       this.#state = "rows";
       return "more";
     }
+    if (this.#chunks.isBehind) return "more";
     const batch = this.#view.read(chunkBytes);
     if (batch) {
       this.#rows += batch.rows.length;

@@ -3,7 +3,7 @@
  * is whole and synced nobody looks at it, and what a crash leaves of it is removed at the next start.
  */
 
-import { openSync } from "node:fs";
+import { closeSync, fdatasyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { assert } from "../server/raft/assert.ts";
 import type { RowBatch, StateRecovery } from "../server/state-machine/port.ts";
@@ -53,7 +53,12 @@ export class SqliteStateRecovery implements StateRecovery {
   readonly #options: StateRecoveryOptions;
   readonly #database: SqliteDatabase;
   readonly #inserts: ReadonlyMap<string, { columns: number; statement: SqliteStatement }>;
-  readonly #file: WriteBack;
+  readonly #written: WriteBack;
+  /**
+   * For the last sync. The system tells each descriptor once that writing back has failed, and the other
+   * thread may be told, of what it had under way, when it is too late.
+   */
+  readonly #file: number;
   #state: "open" | "finished" | "ended" = "open";
 
   constructor(options: StateRecoveryOptions) {
@@ -75,7 +80,12 @@ export class SqliteStateRecovery implements StateRecovery {
         return [name, { columns: columns.length, statement: database.prepare(sql) }];
       }),
     );
-    this.#file = new WriteBack(openSync(incomingPath(path), "r+"));
+    this.#file = openSync(incomingPath(path), "r+");
+    this.#written = new WriteBack(openSync(incomingPath(path), "r+"));
+  }
+
+  get isBehind(): boolean {
+    return this.#written.isBehind;
   }
 
   add({ table, rows }: RowBatch): string | null {
@@ -97,7 +107,7 @@ export class SqliteStateRecovery implements StateRecovery {
       for (const value of row) bytes += sizeOf(value);
     }
     this.#database.exec("COMMIT");
-    this.#file.wrote(bytes);
+    this.#written.wrote(bytes);
     return null;
   }
 
@@ -106,11 +116,16 @@ export class SqliteStateRecovery implements StateRecovery {
     const contradiction = this.#options.contradiction();
     if (contradiction !== null) return contradiction;
     this.#database.close();
-    this.#file.sync();
-    this.#file.close();
+    fdatasyncSync(this.#file);
+    this.#closeFiles();
     syncDirectory(dirname(this.#options.path));
     this.#state = "finished";
     return null;
+  }
+
+  #closeFiles(): void {
+    closeSync(this.#file);
+    this.#written.close();
   }
 
   install(): void {
@@ -123,7 +138,7 @@ export class SqliteStateRecovery implements StateRecovery {
   abandon(): void {
     if (this.#state === "ended") return;
     if (this.#state === "open") {
-      this.#file.close();
+      this.#closeFiles();
       this.#database.close();
     }
     this.#state = "ended";

@@ -11,6 +11,16 @@ import { walBytes } from "./state-schema.ts";
 import { SqliteError, type SqliteDatabase } from "./sqlite/port.ts";
 import type { Statements } from "./state-statements.ts";
 
+/** How a file is brought to the disk. */
+export interface FileSyncs {
+  /** On another thread. */
+  readonly begin: (file: number, done: (error: Error | null) => void) => void;
+  /** Throws where it, or an earlier one that this descriptor was not told of, has failed. */
+  readonly now: (file: number) => void;
+}
+
+export const systemSyncs: FileSyncs = { begin: fdatasync, now: fdatasyncSync };
+
 /** What is being synced, and how the thread says that it is. */
 type Step =
   | { readonly name: "log"; readonly flush: Flush }
@@ -28,13 +38,23 @@ export class StateSync {
    * has on it (https://www.sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
    */
   readonly #file: number;
+  /**
+   * For syncs that are waited for. The system tells each descriptor once that writing back has failed: one
+   * that the other thread's is told of is not told by it again.
+   */
+  readonly #own: number;
+  readonly #syncs: FileSyncs;
   #isClosed = false;
   #step: Step | null = null;
+  /** The last one of the database file. */
+  #flush: Flush | null = null;
 
-  constructor(database: SqliteDatabase, statements: Statements) {
+  constructor(database: SqliteDatabase, statements: Statements, syncs: FileSyncs) {
     this.#database = database;
     this.#statements = statements;
+    this.#syncs = syncs;
     this.#file = openSync(database.path, "r+");
+    this.#own = openSync(database.path, "r+");
   }
 
   get isUnderWay(): boolean {
@@ -51,7 +71,8 @@ export class StateSync {
     if (step === null) {
       if (walBytes(this.#database.path) === 0) return "done";
       const file = openSync(`${this.#database.path}-wal`, "r+");
-      this.#step = { name: "log", flush: new Flush(file, () => closeSync(file)) };
+      const flush = new Flush(this.#syncs, file, () => closeSync(file));
+      this.#step = { name: "log", flush };
       return "more";
     }
     if (!step.flush.isDone) return "more";
@@ -60,7 +81,8 @@ export class StateSync {
         // What is copied here is in the log, whatever happens; without room the log just stays.
         this.#step = null;
         this.#copy();
-        this.#step = { name: "database", flush: new Flush(this.#file) };
+        this.#flush = new Flush(this.#syncs, this.#file);
+        this.#step = { name: "database", flush: this.#flush };
         return "more";
       case "database":
         this.#step = null;
@@ -72,20 +94,18 @@ export class StateSync {
     }
   }
 
-  /** A transaction is to be committed: waits where it has to. */
+  /** A transaction is to be committed, or the database closed: waits where it has to. */
   settle(): void {
-    const step = this.#step;
-    if (step === null) return;
-    if (step.name === "database") {
-      fdatasyncSync(this.#file);
-      this.run();
-    }
+    if (this.#step?.name === "database") this.run();
     this.#step = null;
   }
 
   /** Syncs, copies and cuts at once. Throws where the disk has no room for it. */
   run(): void {
+    const step = this.#step;
     this.#step = null;
+    // What was copied without a sync SQLite takes for done: it would cut the log and sync nothing.
+    if (step?.name === "database") this.#syncs.now(this.#own);
     expectAll(this.#database.path, this.#statements.cutLog.get());
     if (walBytes(this.#database.path) !== 0) throw incomplete(this.#database.path);
   }
@@ -94,9 +114,12 @@ export class StateSync {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    const close = (): void => closeSync(this.#file);
-    if (this.#step?.name === "database") this.#step.flush.whenDone(close);
-    else close();
+    const close = (): void => {
+      closeSync(this.#file);
+      closeSync(this.#own);
+    };
+    if (this.#flush === null) close();
+    else this.#flush.whenDone(close);
     this.#step = null;
   }
 
@@ -125,9 +148,9 @@ class Flush {
   #isDone = false;
   #whenDone: () => void;
 
-  constructor(file: number, whenDone = (): void => {}) {
+  constructor(syncs: FileSyncs, file: number, whenDone = (): void => {}) {
     this.#whenDone = whenDone;
-    fdatasync(file, (error) => {
+    syncs.begin(file, (error) => {
       this.#error = error;
       this.#isDone = true;
       this.#whenDone();

@@ -131,6 +131,8 @@ class UntouchedFile implements DiskFile {
 
   writeBack(): void {}
 
+  readonly isBehind = false;
+
   truncate(bytes: number): void {
     const copy = this.#own();
     const next = new Uint8Array(bytes);

@@ -3,12 +3,12 @@
  * of it at once, whenever the system or somebody's sync thinks of it, keeps the log waiting meanwhile.
  */
 
-import { close, fdatasync, fdatasyncSync } from "node:fs";
+import { close, fdatasync } from "node:fs";
 
 /** Not synced, before a sync is begun. */
 const stepBytes = 1 << 20;
-/** Not synced, before whoever writes waits for it. */
-const waitingBytesMax = 16 << 20;
+/** Not synced, while whoever can wait does. */
+const behindBytes = 16 << 20;
 
 export class WriteBack {
   readonly #fd: number;
@@ -24,18 +24,15 @@ export class WriteBack {
 
   /** Throws what an earlier sync failed with: the system says so once. */
   wrote(bytes: number): void {
-    this.#throwFailure();
+    if (this.#error !== null) throw this.#error;
     this.#bytes += bytes;
-    if (this.#bytes < stepBytes) return;
-    if (!this.#isUnderWay) this.#begin();
-    else if (this.#bytes >= waitingBytesMax) this.sync();
+    // A disk that is slower than that gathers more: nobody waits for it here but the other thread.
+    if (this.#bytes >= stepBytes && !this.#isUnderWay) this.#begin();
   }
 
-  /** All that was written is on the disk when it returns. */
-  sync(): void {
-    this.#throwFailure();
-    this.#bytes = 0;
-    fdatasyncSync(this.#fd);
+  /** The disk is slower than whoever writes. */
+  get isBehind(): boolean {
+    return this.#bytes >= behindBytes;
   }
 
   close(): void {
@@ -52,9 +49,5 @@ export class WriteBack {
       this.#error ??= error;
       if (this.#isClosed) close(this.#fd, () => {});
     });
-  }
-
-  #throwFailure(): void {
-    if (this.#error !== null) throw this.#error;
   }
 }

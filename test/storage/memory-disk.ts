@@ -161,6 +161,7 @@ export class MemoryDisk implements Disk {
         inode.bytes = resized(inode.bytes, bytes);
       },
       writeBack: () => {},
+      isBehind: false,
       close: () => {},
       closeLarge: () => {},
     };

@@ -25,6 +25,7 @@ import type {
 } from "../../server/state-machine/command.ts";
 import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { KeyValueStore, type OpenResult } from "../../storage/key-value-store.ts";
+import { systemSyncs, type FileSyncs } from "../../storage/state-sync.ts";
 import { loadSqlite } from "../../storage/sqlite/open.ts";
 import {
   SqliteError,
@@ -70,9 +71,9 @@ export class Scene {
   store: KeyValueStore;
   #lastIndex = 0;
 
-  constructor(path: string) {
+  constructor(path: string, syncs: FileSyncs = systemSyncs) {
     this.path = path;
-    this.store = opened(path);
+    this.store = opened(path, syncs);
   }
 
   entry(kind: EntryKind, data: Uint8Array): Entry {
@@ -219,8 +220,8 @@ export function framed(command: Parameters<typeof encodeCommand>[0]): Uint8Array
   return frameCommand(header, encodeCommand(command));
 }
 
-export function opened(path: string): KeyValueStore {
-  const result = KeyValueStore.open({ driver, path });
+export function opened(path: string, syncs: FileSyncs = systemSyncs): KeyValueStore {
+  const result = KeyValueStore.open({ driver, path, syncs });
   if (!result.ok) throw new Error(result.damage.detail);
   return result.store;
 }
