@@ -215,8 +215,8 @@ export class NodeClient implements ClientPort {
   }
 
   /**
-   * At one instant, but where very many of the rows have just gone: then in steps, as a count. What is
-   * written between them is behind the revision that is given.
+   * At one instant. Where very many of the rows have just gone it takes several steps, between which the
+   * node does its other work; once something was applied in between, it is done again, in one.
    */
   async #list(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
     const { listGoneMax: goneMax } = this.#options.limits;
@@ -234,6 +234,7 @@ export class NodeClient implements ClientPort {
       const next = await this.#read(asked, { level: "local" });
       if (!next.ok) return next;
       assert(next.answer.type === "list", "a list is answered as a list");
+      if (next.revision !== first.revision) return this.#listAtOnce(query, options);
       rows.push(...next.answer.rows);
       prefixes.push(...next.answer.prefixes);
       bytesLeft -= bytesOf(next.answer.rows);
@@ -241,6 +242,14 @@ export class NodeClient implements ClientPort {
       last = next.answer.last ?? last;
     }
     return { ok: true, ...first.meta, rows, prefixes, more, last, revision: first.revision };
+  }
+
+  async #listAtOnce(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
+    const found = await this.#read(query, options);
+    if (!found.ok) return found;
+    assert(found.answer.type === "list", "a list is answered as a list");
+    const { rows, prefixes, more, last } = found.answer;
+    return { ok: true, ...found.meta, rows, prefixes, more, last, revision: found.revision };
   }
 
   /** Lets the node do its other work. */

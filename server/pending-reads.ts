@@ -32,7 +32,7 @@ const patienceMs = 10;
 /** Reads that share one request for a read index. */
 interface Batch {
   readonly requestId: number;
-  readonly reads: WaitingRead[];
+  reads: WaitingRead[];
   askedMs: number;
 }
 
@@ -139,11 +139,10 @@ export class PendingReads {
     for (const batch of this.#asked.values()) {
       const left = this.#drop(batch.reads, isLate(leaderlessMs), "noLeader");
       if (left.length === 0) this.#asked.delete(batch.requestId);
-      else if (left.length < batch.reads.length) batch.reads.splice(0, Infinity, ...left);
+      else batch.reads = left;
     }
-    for (const { reads } of this.#confirmed) {
-      const left = this.#drop(reads, isLate(deadlineMs), "stale");
-      if (left.length < reads.length) reads.splice(0, Infinity, ...left);
+    for (const waiting of this.#confirmed) {
+      waiting.reads = this.#drop(waiting.reads, isLate(deadlineMs), "stale");
     }
     this.#confirmed = this.#confirmed.filter(({ reads }) => reads.length > 0);
   }

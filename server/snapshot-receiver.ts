@@ -110,7 +110,7 @@ export class SnapshotReceiver {
 
   #build(incoming: Incoming, nowMs: number): { from: NodeId; message: Snapshot } | null {
     const { clock, limits, store } = this.#options;
-    if (nowMs - incoming.toldMs >= limits.snapshotRetryMs) this.#tell(incoming, nowMs);
+    if (nowMs - incoming.toldMs >= limits.snapshotRetryMs) this.#sayBusy(incoming, nowMs);
     for (let step = 0; step < limits.snapshotTickSteps; step++) {
       const result = store.build();
       if (result === "more") {
@@ -131,6 +131,14 @@ export class SnapshotReceiver {
       return null;
     }
     return null;
+  }
+
+  /** A sign of life that asks for nothing more: what has come is in memory until it is built. */
+  #sayBusy(incoming: Incoming, nowMs: number): void {
+    const { from, info, toldOffset } = incoming;
+    const offset = incoming.offset === info.bytes ? info.bytes : toldOffset;
+    incoming.toldMs = nowMs;
+    this.#options.send(from, { type: "snapshotProgress", id: info.id, offset, phase: "building" });
   }
 
   #tell(incoming: Incoming, nowMs: number): void {

@@ -131,8 +131,13 @@ export class SnapshotSender {
         // The file is not what it was: nobody gets it.
         this.abandon();
         return;
-      case "receiving":
       case "building":
+        // What was sent has arrived, and nothing has to be sent again.
+        transfer.movedMs = nowMs;
+        this.#acknowledge(transfer, message.offset, nowMs);
+        this.#fill(from, transfer);
+        return;
+      case "receiving":
         this.#acknowledge(transfer, message.offset, nowMs);
         this.#fill(from, transfer);
     }

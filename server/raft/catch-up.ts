@@ -63,7 +63,8 @@ export class CatchUp {
     this.#commitIndex = commitIndex;
     this.#isStrained = commitIndex < this.#lastIndex;
     this.#lastIndex = lastIndex;
-    this.#budget = this.#nextBudget();
+    // A large entry goes whole, and what comes behind it waits for it.
+    this.#budget = Math.min(0, this.#budget) + this.#nextBudget();
   }
 
   #nextBudget(): number {

@@ -222,6 +222,11 @@ export function fillMessages(raft: Raft, leader: Leader): void {
     if (id !== raft.self) sendAppends(raft, leader, { id, progress });
   }
   for (const [id, { progress, through }] of leader.parting) {
+    // A snapshot is not worth its while.
+    if (raft.log.term(index(progress.next - 1)) === null) {
+      leader.parting.delete(id);
+      continue;
+    }
     // It is waited for, and will soon be cut off.
     progress.commitWait = 0;
     sendAppends(raft, leader, { id, progress });

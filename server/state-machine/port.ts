@@ -56,6 +56,8 @@ export interface StateView {
 
 /** A state in the making, from a snapshot. Nothing of it counts before `install`. */
 export interface StateRecovery {
+  /** The disk has not taken yet what was added: better nothing more is added for now. Default false. */
+  readonly isBehind?: boolean;
   /** Returns what is wrong with the rows, null where nothing is. */
   add(batch: RowBatch): string | null;
   /**

@@ -420,6 +420,8 @@ class SimFile implements DiskFile {
 
   writeBack(): void {}
 
+  readonly isBehind = false;
+
   close(): void {}
 
   closeLarge(): void {}
