@@ -205,7 +205,7 @@ export const defaultLimits: Limits = {
   pendingReadsMax: 65_536,
   watchersMax: 1_000,
   watchChangesMax: 65_536,
-  watchBytesMax: 16 << 20,
+  watchBytesMax: 8 << 20,
   watchProgressMs: 5_000,
   changeWaitMsMax: waitMsMax,
   recencyWaitMsMax: 60_000,

@@ -39,7 +39,7 @@ export interface RaftLogOptions {
   readonly segmentEntries?: number;
   /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
   readonly preallocateBytes?: number;
-  /** Entry bytes kept in memory, newest first. Default 4 MiB. */
+  /** Entry bytes kept in memory, newest first; small entries take several times as much. Default 2 MiB. */
   readonly cacheBytes?: number;
   /**
    * Entries from here on are needed at once: their segments are verified at the start. All before were
@@ -58,7 +58,7 @@ const defaults = {
   segmentBytes: 4 << 20,
   segmentEntries: 1 << 16,
   preallocateBytes: 1 << 20,
-  cacheBytes: 4 << 20,
+  cacheBytes: 2 << 20,
   verifiesAll: false,
 };
 

@@ -6,10 +6,10 @@
 import type { RowVersion } from "./state-verification.ts";
 
 /**
- * Keys in each of the two halves; with keys of 20 bytes a half takes some 10 MB. To look into the database
+ * Keys in each of the two halves; with keys of 20 bytes a half takes some 5 MB. To look into the database
  * costs 3 us, a third of what it takes to apply a put.
  */
-const halfMax = 1 << 16;
+const halfMax = 1 << 15;
 /** Of the keys' text, in a half: theirs may be long. */
 const halfKeyLengthMax = 2 << 20;
 

@@ -28,7 +28,7 @@ export interface HistoryBounds {
 }
 
 /** What a change takes besides its key and values, roughly. */
-const changeBytes = 300;
+const changeBytes = 700;
 
 /** The front is cut off in pieces, so that each change is moved less than once. */
 const cutMin = 1_024;
