@@ -18,6 +18,12 @@ const failure: Failure = {
   detail: "more is asked of this node than it can do; nothing was done, try again later",
 };
 
+/**
+ * Whoever is told to come later is left alone no longer than this, whatever he was told: what he asks for
+ * over that connection meanwhile, a lease that is kept alive for one, has to wait.
+ */
+const deafMsMax = 500;
+
 export interface Refused {
   readonly answer: Answer;
   /** Until then nothing more of this client is listened to. */
@@ -77,7 +83,7 @@ export class Admission {
       answer = refusal({ ...failure, retryAfterSeconds: seconds }, { write: lane === "write" });
       answers.set(seconds, answer);
     }
-    return { answer, untilMs };
+    return { answer, untilMs: Math.min(untilMs, nowMs + deafMsMax) };
   }
 
   /** It goes to the store; `ended` follows. */

@@ -7,8 +7,7 @@
 const refusalsPerAnswer = 1 / 8;
 /** However little is answered. */
 const refusalsPerSecondMin = 100;
-/** Whoever rests is not heard in anything: a lease that is kept alive over that connection has to wait. */
-const restMsMax = 500;
+const restMsMax = 10_000;
 /** Answers are counted for so long before their rate is believed. */
 const rateMs = 250;
 
