@@ -9,6 +9,7 @@ import { index, nodeId } from "../../server/raft/entry.ts";
 import { majority } from "../../server/raft/quorum.ts";
 import { nextStep } from "../../server/member-change.ts";
 import type { Raft } from "../../server/raft/raft.ts";
+import { afterPromotion } from "../sim/electorates.ts";
 import { Cluster, flightText, type TestNode } from "./cluster.ts";
 import { dataOf, memberOf, membersOf } from "./message-text.ts";
 import type { Random } from "./random.ts";
@@ -101,7 +102,9 @@ export class RandomWalk {
     const nodes = [...this.cluster.nodes.values()];
     return nodes.every(({ raft }) => {
       const { current, committed } = must(raft, "all are up").configurations.newest;
-      return [current, committed].every((config) => this.hasMajority(config));
+      // Whoever is promoted is a voter in a moment.
+      const all = [current, committed].flatMap((config) => [config, ...afterPromotion(config)]);
+      return all.every((config) => this.hasMajority(config));
     });
   }
 

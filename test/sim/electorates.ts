@@ -4,6 +4,7 @@
  */
 
 import {
+  configuration as checked,
   decodeConfiguration,
   type Configuration,
   type Member,
@@ -60,3 +61,12 @@ export const unheraldedVoter = (before: Configuration, after: Configuration): Me
     const member = before.members.find((other) => other.incarnation === incarnation);
     return member?.role !== "voter" && member?.role !== "promoted";
   });
+
+/** The entry that makes a promoted member a voter follows by itself, wherever its directory is by then. */
+export function afterPromotion(before: Configuration): Configuration[] {
+  if (before.members.every(({ role }) => role !== "promoted")) return [];
+  const members = before.members.map((member): Member => {
+    return member.role === "promoted" ? { ...member, role: "voter" } : member;
+  });
+  return [checked(members, before)];
+}

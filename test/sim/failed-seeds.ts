@@ -74,4 +74,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1982926072,
     found: "a file that was moved away before its name was durable came back to its old directory",
   },
+  {
+    seed: 1405,
+    found: "the simulator read a damaged log of one node in the middle of another's work",
+  },
 ];
