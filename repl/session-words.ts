@@ -63,7 +63,7 @@ interface Action {
 }
 
 /** The one that takes the flags of the command is the first. */
-export const sessionActions: Readonly<Record<SessionName, Readonly<Record<string, Action>>>> = {
+const sessionActions: Readonly<Record<SessionName, Readonly<Record<string, Action>>>> = {
   lease: {
     grant: { words: "TTL", meaning: "a new one; keys are put with it: put KEY VALUE --lease ID" },
     keepalive: { words: "ID", meaning: "it has all of its time again" },

@@ -31,6 +31,7 @@ import type { CompactAnswer, Compacted, MembersAnswer } from "./cluster-port.ts"
 import type { MemberChange } from "./member-change.ts";
 import type { NodeId } from "./raft/entry.ts";
 import {
+  jsonBody,
   type Attempt,
   type Call,
   exchange,
@@ -457,11 +458,6 @@ function transactionAnswerOf(
   if (found.some((result) => result === null)) return null;
   return { ok: true, succeeded, results: found.filter((result) => result !== null), revision };
 }
-
-const jsonBody = (value: unknown): Pick<Call, "body" | "contentType"> => ({
-  body: Buffer.from(JSON.stringify(value)),
-  contentType: "application/json",
-});
 
 function memberCall(change: MemberChange): Unsigned {
   const path = `/v1/members/${change.id}`;

@@ -23,6 +23,12 @@ export interface Call {
   readonly signal: AbortSignal;
 }
 
+/** Of a call whose body is JSON. */
+export const jsonBody = (value: object): Pick<Call, "body" | "contentType"> => ({
+  body: Buffer.from(JSON.stringify(value)),
+  contentType: "application/json",
+});
+
 /** One call to one endpoint. */
 export interface Attempt {
   readonly endpoint: URL;

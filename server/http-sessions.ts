@@ -1,11 +1,10 @@
 /** Leases, locks and elections as reached through other processes' HTTP ports. */
 
-import { Buffer } from "node:buffer";
 import type { Failure, Result } from "./client-port.ts";
 import { jsonOf, notOurs, revisionOf } from "./http-answers.ts";
-import type { Call, HttpAnswer } from "./http-exchange.ts";
+import { jsonBody, type Call, type HttpAnswer } from "./http-exchange.ts";
 import { leaderOfJson, watchLeadersOver } from "./http-leaders.ts";
-import { pathOfName } from "./key-path.ts";
+import { pathOfQueue } from "./key-path.ts";
 import { valueJson } from "./json-row.ts";
 import type {
   EnterAnswer,
@@ -13,7 +12,6 @@ import type {
   Holder,
   LeaderEvents,
   LeaseAnswer,
-  QueueKind,
   QueueName,
   RevisionAnswer,
   SessionPort,
@@ -26,11 +24,6 @@ export type AskSession = (
   call: Omit<Call, "signal">,
   options: { readonly signal?: AbortSignal | undefined; readonly waitMs?: number },
 ) => Promise<HttpAnswer | Failure>;
-
-const paths: Readonly<Record<QueueKind, string>> = {
-  lock: "/v1/locks/",
-  election: "/v1/elections/",
-};
 
 const unclear: Failure = { ...notOurs, outcome: "unknown" };
 
@@ -154,12 +147,7 @@ export class HttpSessions implements SessionPort {
   }
 }
 
-const pathOf = ({ kind, name }: QueueName): string => paths[kind] + pathOfName(name);
-
-const jsonBody = (value: object): Pick<Call, "body" | "contentType"> => ({
-  body: Buffer.from(JSON.stringify(value)),
-  contentType: "application/json",
-});
+const pathOf = ({ kind, name }: QueueName): string => pathOfQueue(kind, name);
 
 function revisionIn(answer: HttpAnswer | Failure): RevisionAnswer {
   if ("ok" in answer) return answer;

@@ -23,7 +23,7 @@ const notJson: Failure = {
 };
 
 /** Of a request that changes something: its query, with no parameters but those `taken`, and its key. */
-export function writeIn(
+function writeIn(
   { head, target, body }: JsonCall,
   taken: readonly string[] = [],
 ): Result<{ readonly parameters: Parameters; readonly once: Once; readonly bytes: Uint8Array }> {

@@ -6,6 +6,7 @@
 import { Buffer } from "node:buffer";
 import type { Failure, Result } from "./client-port.ts";
 import { badRequest } from "./problem.ts";
+import type { QueueKind } from "./session-port.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 
 export const keyPathPrefix = "/v1/kv/";
@@ -104,7 +105,17 @@ export const pathOfKey = (key: string): string => keyPathPrefix + pathOfName(key
  * Any text as the rest of a path. Slashes are escaped too, so that `a/../b` has no dot segment; `.` and
  * `..` are escaped for those who do not parse further, and survive in no URL object.
  */
-export function pathOfName(name: string): string {
+function pathOfName(name: string): string {
   const escaped = encodeURIComponent(name);
   return /^\.{1,2}$/.test(name) ? escaped.replaceAll(".", "%2E") : escaped;
 }
+
+/** Behind which the name of a lock, or of an election, stands. */
+export const queuePaths: Readonly<Record<QueueKind, string>> = {
+  lock: "/v1/locks/",
+  election: "/v1/elections/",
+};
+
+/** The path that names a lock or an election. */
+export const pathOfQueue = (kind: QueueKind, name: string): string =>
+  queuePaths[kind] + pathOfName(name);

@@ -218,8 +218,11 @@ export class NodeClient implements ClientPort {
    * At one instant. Where very many of the rows have just gone it takes several steps, between which the
    * node does its other work; once something was applied in between, it is done again, in one.
    */
-  async #list(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
-    const { listGoneMax: goneMax } = this.#options.limits;
+  async #list(
+    query: ListQuery,
+    options: ReadOptions,
+    goneMax = this.#options.limits.listGoneMax,
+  ): Promise<ListAnswer> {
     const first = await this.#read({ ...query, goneMax }, options);
     if (!first.ok) return first;
     assert(first.answer.type === "list", "a list is answered as a list");
@@ -234,7 +237,7 @@ export class NodeClient implements ClientPort {
       const next = await this.#read(asked, { level: "local" });
       if (!next.ok) return next;
       assert(next.answer.type === "list", "a list is answered as a list");
-      if (next.revision !== first.revision) return this.#listAtOnce(query, options);
+      if (next.revision !== first.revision) return this.#list(query, options, Infinity);
       rows.push(...next.answer.rows);
       prefixes.push(...next.answer.prefixes);
       bytesLeft -= bytesOf(next.answer.rows);
@@ -242,14 +245,6 @@ export class NodeClient implements ClientPort {
       last = next.answer.last ?? last;
     }
     return { ok: true, ...first.meta, rows, prefixes, more, last, revision: first.revision };
-  }
-
-  async #listAtOnce(query: ListQuery, options: ReadOptions): Promise<ListAnswer> {
-    const found = await this.#read(query, options);
-    if (!found.ok) return found;
-    assert(found.answer.type === "list", "a list is answered as a list");
-    const { rows, prefixes, more, last } = found.answer;
-    return { ok: true, ...found.meta, rows, prefixes, more, last, revision: found.revision };
   }
 
   /** Lets the node do its other work. */

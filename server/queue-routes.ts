@@ -10,7 +10,7 @@ import { leaderJson } from "./leader-json.ts";
 import { watchLeaders } from "./leader-watch.ts";
 import { Fields, reading } from "./json-fields.ts";
 import { bareIn, jsonAnswer, jsonIn, readAnswer, type JsonCall } from "./json-routes.ts";
-import { decodedPath, pathOf, queryOf } from "./key-path.ts";
+import { decodedPath, pathOf, queryOf, queuePaths } from "./key-path.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { defaultLimits } from "./limits.ts";
 import { badRequest, refusal } from "./problem.ts";
@@ -20,11 +20,6 @@ import type { Entering, QueueKind } from "./session-port.ts";
 import { queueNameProblem } from "./transaction-json.ts";
 
 const asWrite = { write: true };
-
-const queuePaths: Readonly<Record<QueueKind, string>> = {
-  lock: "/v1/locks/",
-  election: "/v1/elections/",
-};
 
 /** The request, and when its client has gone. */
 export interface QueueCall extends JsonCall {
