@@ -190,7 +190,10 @@ export class Node {
       if (message.type === "forward") this.#router.refuse(from, "notLeader", message.commands);
       return;
     }
-    if (this.#inbox.length >= this.#options.limits.inboxMessagesMax) return;
+    const { inboxMessagesMax } = this.#options.limits;
+    // A flood of chunks, which are sent again where they are missed, leaves room for heartbeats.
+    const isBulk = message.type === "snapshotChunk";
+    if (this.#inbox.length >= (isBulk ? inboxMessagesMax / 2 : inboxMessagesMax)) return;
     this.#inbox.push({ from, message, incarnation });
     this.#schedule();
   }
