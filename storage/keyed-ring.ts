@@ -25,6 +25,8 @@ const mostChunks = 1 << (placeBits - chunkShift);
 
 const slotsPerBucket = 8;
 const firstBuckets = 1 << 7;
+/** With more items than slots, buckets forget theirs. */
+const tableBytesMax = 1 << 20;
 
 /** The head of an item: its hash; what it consists of; and the words and numbers of its owner. */
 const hashWord = 0;
@@ -52,7 +54,7 @@ interface Chunk {
 }
 
 export interface KeyedRingOptions {
-  /** Besides the table, which takes some ten bytes an item. A multiple of 64 KiB, 16 MiB at most. */
+  /** Besides the table, which takes 1 MiB at most. A multiple of 64 KiB, 16 MiB at most. */
   readonly bytesMax: number;
 }
 
@@ -117,7 +119,8 @@ export class KeyedRing {
     words[2 * at + shapeWord] =
       (unitBytes - 1) | (key.length << unitsShift) | (places << placesShift);
     writeKey(key, bytes, { at: 8 * at + keyByte, unitBytes });
-    if (this.#count >= this.#slots.length / 2) this.#growTable();
+    const isFull = this.#count >= this.#slots.length / 2;
+    if (isFull && this.#slots.byteLength < tableBytesMax) this.#growTable();
     this.#putInto(this.#slots, hash, place);
     return place;
   }
@@ -185,6 +188,19 @@ export class KeyedRing {
     const { words } = this.#chunkOf(place);
     const shape = words[2 * (place & (chunkPlaces - 1)) + shapeWord] as number;
     return 8 * (shape >>> placesShift) - bytesByte(shape);
+  }
+
+  /** In the last eight bytes of the room. */
+  lastNumber(place: Place): number {
+    const { numbers, words } = this.#chunkOf(place);
+    const at = place & (chunkPlaces - 1);
+    return numbers[at + ((words[2 * at + shapeWord] as number) >>> placesShift) - 1] as number;
+  }
+
+  setLastNumber(place: Place, number: number): void {
+    const { numbers, words } = this.#chunkOf(place);
+    const at = place & (chunkPlaces - 1);
+    numbers[at + ((words[2 * at + shapeWord] as number) >>> placesShift) - 1] = number;
   }
 
   #chunkOf(place: Place): Chunk {

@@ -17,6 +17,7 @@ import {
   type ScanOptions,
 } from "../server/state-machine/rows.ts";
 import { RowBuffer, type WaitingRow } from "./row-buffer.ts";
+import { RowCache } from "./row-cache.ts";
 import { RowVersions } from "./row-versions.ts";
 import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
 import { rowChecksum, type StateHash } from "./state-hash.ts";
@@ -42,6 +43,7 @@ export class RowTable implements Rows {
   /** Those of `#frozen` that are to be written still; null before the first. */
   #unwritten: Iterator<[string, WaitingRow]> | null = null;
   readonly #versions = new RowVersions();
+  readonly #cache = new RowCache();
   readonly #verification: StateVerification;
   #hash: StateHash;
   readonly #deadlines = new Deadlines();
@@ -181,8 +183,16 @@ export class RowTable implements Rows {
   get(key: string): Row | null {
     const waiting = this.#buffer.get(key) ?? this.#frozen?.get(key);
     if (waiting !== undefined) return waiting.row && withTtl(waiting.row, this.timeMs);
+    const row = this.#cache.get(key) ?? this.#storedRow(key);
+    return row && withTtl(row, this.timeMs);
+  }
+
+  #storedRow(key: string): Row | null {
     const found = this.#statements.get.get(key);
-    return found && withTtl(this.#checkedRow(found), this.timeMs);
+    if (found === null) return null;
+    const row = this.#checkedRow(found);
+    this.#cache.add(row);
+    return row;
   }
 
   /** Without their values, rows cannot be checked: a scan of keys alone takes them as they are. */
@@ -284,6 +294,7 @@ export class RowTable implements Rows {
     }
     const version = waitingVersion(waiting);
     this.#versions.set(key, version);
+    this.#cache.written(key, row);
     this.#verification.changed(key, stored, version);
   }
 
@@ -297,6 +308,7 @@ export class RowTable implements Rows {
   unwritten(): void {
     this.#unwritten = null;
     this.#versions.clear();
+    this.#cache.clear();
     this.#verification.restart();
   }
 

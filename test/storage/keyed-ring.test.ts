@@ -77,6 +77,17 @@ test("the oldest make room for the newest, in no more bytes than there may be", 
   assert.is(ring.count, keys.filter((key) => ring.find(key) !== 0).length);
 });
 
+test("items that are smaller than was expected take no more than 1 MiB for their places", () => {
+  const bytesMax = 16 << 20;
+  const ring = new KeyedRing({ bytesMax });
+  for (let i = 0; i < 400_000; i++) {
+    ring.add(i.toString(36), 0);
+    if (ring.find(i.toString(36)) === 0) throw new Error(`${i} is forgotten at once`);
+  }
+  assert.ok(ring.byteLength <= bytesMax + (1 << 20), `${ring.byteLength}`);
+  assert.ok(ring.count > 200_000, `${ring.count}`);
+});
+
 test("what is longer than an item may be is not kept, and what is as long is", () => {
   const ring = new KeyedRing({ bytesMax: 2 * chunkBytes });
   const headBytes = 32;
@@ -160,7 +171,7 @@ test("of many thousands of keys none is taken for another", () => {
       assert.ok(number === null || number === i, keyOf(i));
       if (number !== null) known++;
     }
-    assert.ok(known > 0.98 * count, `${known}`);
+    assert.ok(known > 0.97 * count, `${known}`);
     for (let i = count; i < 2 * count; i++) assert.is(ring.find(keyOf(i)), 0);
     ring.clear();
   }
