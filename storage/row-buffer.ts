@@ -1,7 +1,6 @@
 /**
  * Rows that were applied and have not been written to the database yet. A key that is written many
- * times between two transactions costs one row, and the rows go in by the order of their keys, so that
- * neighbours are written together. The Raft log holds all of it: a crash loses nothing.
+ * times between two transactions costs one row, and neighbours are written together. The Raft log holds all of it: a crash loses nothing.
  */
 
 import { must } from "../server/raft/assert.ts";
@@ -12,6 +11,8 @@ import type { RowVersion } from "./state-verification.ts";
 export interface WaitingRow {
   /** What stands in the table when this is written; null: nothing. */
   readonly stored: RowVersion | null;
+  /** Where that stands; 0: not known, or nowhere. */
+  rowid: number;
   /** Null: the row is to go. Whoever reads it gets this very row, and keeps it as it is. */
   row: Row | null;
   /** Of `row`; of no meaning where there is none. */
@@ -41,6 +42,11 @@ export class RowBuffer {
     this.#rows.set(key, waiting);
     this.#recent.push(key);
     if (this.#recent.length === recentMax) this.#arrange();
+  }
+
+  /** In no order that matters. */
+  all(): IterableIterator<WaitingRow> {
+    return this.#rows.values();
   }
 
   /** In the order of a scan; nothing may be added while it is read. */

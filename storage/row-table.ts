@@ -5,7 +5,7 @@ import { assert, must } from "../server/raft/assert.ts";
 import type { Index } from "../server/raft/entry.ts";
 import type { Row } from "../server/state-machine/command.ts";
 import { Deadlines } from "../server/state-machine/deadlines.ts";
-import { afterEveryKey, type KeyRange } from "../server/state-machine/key-range.ts";
+import type { KeyRange } from "../server/state-machine/key-range.ts";
 import { LeasedKeys } from "../server/state-machine/leased-keys.ts";
 import {
   mergeRows,
@@ -18,13 +18,14 @@ import {
 } from "../server/state-machine/rows.ts";
 import { RowBuffer, type WaitingRow } from "./row-buffer.ts";
 import { RowCache } from "./row-cache.ts";
-import { RowVersions } from "./row-versions.ts";
-import type { SqliteDatabase, SqliteRow } from "./sqlite/port.ts";
+import { RowVersions, usableRowid, type StoredVersion } from "./row-versions.ts";
+import { SqliteError, type SqliteDatabase, type SqliteRow } from "./sqlite/port.ts";
 import { rowChecksum, type StateHash } from "./state-hash.ts";
 import { contradictionIn, readRow } from "./state-row.ts";
 import { StateDamaged } from "./state-schema.ts";
 import type { Statements } from "./state-statements.ts";
 import { StateVerification, type RowVersion } from "./state-verification.ts";
+import { writeOrder } from "./write-order.ts";
 
 /** Rows fetched at once while scanning: a value may have a megabyte, a key two kilobytes. */
 const valuesPerScan = 16;
@@ -105,8 +106,10 @@ export class RowTable implements Rows {
       this.#hash.add(checksum, revision, createRevision);
       this.writtenBytes += value.byteLength;
     }
-    if (waiting === undefined) this.#buffer.add(key, { stored: before, row: after, checksum });
-    else {
+    if (waiting === undefined) {
+      const rowid = before === null ? 0 : before.rowid;
+      this.#buffer.add(key, { stored: before, rowid, row: after, checksum });
+    } else {
       waiting.row = after;
       waiting.checksum = checksum;
     }
@@ -157,27 +160,31 @@ export class RowTable implements Rows {
   }
 
   /** `waiting`: what the key was changed to since the last `freeze`. */
-  #before(key: string, waiting: WaitingRow | undefined): RowVersion | null {
+  #before(key: string, waiting: WaitingRow | undefined): StoredVersion | null {
     return waiting === undefined ? this.#below(key) : waitingVersion(waiting);
   }
 
   /** What is under the rows changed since the last `freeze`. */
-  #below(key: string): RowVersion | null {
+  #below(key: string): StoredVersion | null {
     const frozen = this.#frozen?.get(key);
     if (frozen !== undefined) return waitingVersion(frozen);
     const version = this.#versions.get(key);
     return version === undefined ? this.#storedVersion(key) : version;
   }
 
-  #storedVersion(key: string): RowVersion | null {
+  #storedVersion(key: string): StoredVersion | null {
     const stored = this.#statements.getVersion.get(key);
     if (stored === null) return null;
     const { checksum, revision, create_revision: createRevision } = stored;
     if (![checksum, revision, createRevision].every(Number.isSafeInteger)) {
-      const detail = `the row of key ${JSON.stringify(key)} has a column of another type`;
-      throw new StateDamaged(this.#path, detail);
+      throw this.#damaged(key, "has a column of another type");
     }
-    return { checksum, revision, createRevision } as RowVersion;
+    const rowid = usableRowid(stored["rowid"] as number);
+    return { checksum, revision, createRevision, rowid } as StoredVersion;
+  }
+
+  #damaged(key: string, how: string): StateDamaged {
+    return new StateDamaged(this.#path, `the row of key ${JSON.stringify(key)} ${how}`);
   }
 
   get(key: string): Row | null {
@@ -270,7 +277,7 @@ export class RowTable implements Rows {
   /** Goes on with writing what is frozen, inside of a transaction that the caller has begun. */
   writeSome(rowsMax: number, bytesMax: number): "more" | "done" {
     const frozen = must(this.#frozen, "rows are frozen before they are written");
-    this.#unwritten ??= frozen.within(allKeys, false);
+    this.#unwritten ??= writeOrder(frozen, (key) => this.#versions.get(key)?.rowid ?? 0);
     let bytes = 0;
     for (let count = 0; count < rowsMax && bytes < bytesMax; count++) {
       const next = this.#unwritten.next();
@@ -283,19 +290,37 @@ export class RowTable implements Rows {
   }
 
   #write(key: string, waiting: WaitingRow): void {
-    const { stored, row, checksum } = waiting;
-    if (row !== null) {
-      const { value, contentType, createRevision, revision } = row;
-      const { expiresMs = null, lease = null } = row;
-      const columns = [contentType, createRevision, revision, checksum, expiresMs, lease] as const;
-      this.#statements.put.run(key, value, ...columns);
-    } else if (stored !== null) {
-      this.#statements.delete.run(key);
-    }
+    const { stored, row } = waiting;
+    let rowid = 0;
+    if (row !== null) rowid = this.#writeRow(row, waiting);
+    else if (stored !== null) this.#statements.delete.run(key);
     const version = waitingVersion(waiting);
-    this.#versions.set(key, version);
+    this.#versions.set(key, version, rowid);
     this.#cache.written(key, row);
     this.#verification.changed(key, stored, version);
+  }
+
+  /** Returns where it stands from now on; 0: not known. */
+  #writeRow(row: Row, { stored, rowid, checksum }: WaitingRow): number {
+    const { key, value, contentType, createRevision, revision } = row;
+    const { expiresMs = null, lease = null } = row;
+    const { insert, update, updateByRowid } = this.#statements;
+    const columns = [contentType, createRevision, revision, checksum, expiresMs, lease] as const;
+    if (stored === null) {
+      try {
+        const { lastInsertRowid } = insert.run(value, ...columns, key);
+        return updateByRowid === null ? 0 : lastInsertRowid;
+      } catch (error) {
+        if (!(error instanceof SqliteError && error.isConstraint)) throw error;
+        throw this.#damaged(key, "is there, and was not found");
+      }
+    }
+    const { changes } =
+      updateByRowid === null || rowid === 0
+        ? update.run(value, ...columns, key)
+        : updateByRowid.run(value, ...columns, rowid, key);
+    if (changes === 0) throw this.#damaged(key, "is not where it was");
+    return rowid;
   }
 
   /** The transaction is committed: nothing that was frozen waits any more. */
@@ -336,21 +361,19 @@ export class RowTable implements Rows {
   }
 }
 
-const allKeys: KeyRange = { start: "", end: afterEveryKey };
-
 const noBytes = new Uint8Array();
 
 /** Of one key's row; null: there is none. */
 interface Change {
   readonly waiting: WaitingRow | undefined;
-  readonly before: RowVersion | null;
+  readonly before: StoredVersion | null;
   readonly after: Row | null;
 }
 
 /** Without the value, which is not to be kept for its sake. */
-function waitingVersion({ row, checksum }: WaitingRow): RowVersion | null {
+function waitingVersion({ row, checksum }: WaitingRow): StoredVersion | null {
   if (row === null) return null;
-  return { checksum, revision: row.revision, createRevision: row.createRevision };
+  return { checksum, revision: row.revision, createRevision: row.createRevision, rowid: 0 };
 }
 
 function* changesOf(

@@ -1,6 +1,6 @@
 /** How the state's database is set up, and every statement that is run on it again and again. */
 
-import { makeShrinkable, prepareSaveMeta } from "./state-schema.ts";
+import { isIndexed, makeShrinkable, prepareSaveMeta } from "./state-schema.ts";
 import type { SqliteDatabase } from "./sqlite/port.ts";
 
 /**
@@ -30,6 +30,9 @@ export function configure(database: SqliteDatabase): void {
 
 export function prepareStatements(database: SqliteDatabase) {
   const columns = "content_type, create_revision, revision, checksum, expires_ms, lease";
+  // All of them: a row that went and came again in one transaction has another creation.
+  const update = `UPDATE kv SET value = ?, ${columns.replaceAll(",", " = ?,")} = ?`;
+  const hasRowids = isIndexed(database);
   // Forward it goes on behind the key in the middle, and backward below the one at the end.
   const scan = (value: string) => ({
     forward: database.prepare(
@@ -48,16 +51,15 @@ export function prepareStatements(database: SqliteDatabase) {
     saveMeta: prepareSaveMeta(database),
     get: database.prepare(`SELECT key, value, ${columns} FROM kv WHERE key = ?`),
     getVersion: database.prepare(
-      "SELECT create_revision, revision, checksum FROM kv WHERE key = ?",
+      `SELECT create_revision, revision, checksum, ${hasRowids ? "rowid" : "0"} AS rowid
+       FROM kv WHERE key = ?`,
     ),
-    put: database.prepare(
-      // All columns: a row that went and came again in one transaction has another creation.
-      `INSERT INTO kv (key, value, ${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-       ON CONFLICT (key) DO UPDATE SET value = excluded.value,
-         content_type = excluded.content_type, create_revision = excluded.create_revision,
-         revision = excluded.revision, checksum = excluded.checksum,
-         expires_ms = excluded.expires_ms, lease = excluded.lease`,
+    insert: database.prepare(
+      `INSERT INTO kv (value, ${columns}, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
+    update: database.prepare(`${update} WHERE key = ?`),
+    // At less cost: the index need not be asked.
+    updateByRowid: hasRowids ? database.prepare(`${update} WHERE rowid = ? AND key = ?`) : null,
     delete: database.prepare("DELETE FROM kv WHERE key = ?"),
     deadlines: database.prepare(
       `SELECT key, expires_ms FROM kv WHERE expires_ms IS NOT NULL

@@ -7,6 +7,7 @@ import {
   asSqliteError,
   checkRow,
   SqliteError,
+  type SqliteChanges,
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
@@ -71,9 +72,10 @@ class BetterStatement implements SqliteStatement {
     this.#statement = statement;
   }
 
-  run(...values: SqliteValue[]): void {
+  run(...values: SqliteValue[]): SqliteChanges {
     try {
-      this.#statement.run(...values);
+      // Numbers, as long as nobody asks for `bigint`.
+      return this.#statement.run(...values) as SqliteChanges;
     } catch (error) {
       throw asSqliteError(this.#path, error);
     }

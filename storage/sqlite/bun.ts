@@ -5,6 +5,7 @@ import { Database, type Statement } from "bun:sqlite";
 import {
   asSqliteError,
   checkRow,
+  type SqliteChanges,
   type SqliteDatabase,
   type SqliteDriver,
   type SqliteRow,
@@ -70,9 +71,10 @@ class BunStatement implements SqliteStatement {
     this.#siblings = siblings;
   }
 
-  run(...values: SqliteValue[]): void {
+  run(...values: SqliteValue[]): SqliteChanges {
     try {
-      this.#statement.run(...values);
+      // Numbers, as long as nobody asks for `bigint`.
+      return this.#statement.run(...values) as SqliteChanges;
     } catch (error) {
       throw asSqliteError(this.#path, error);
     }

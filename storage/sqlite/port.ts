@@ -47,9 +47,17 @@ export class SqliteError extends Error {
   }
 }
 
+/** Of an INSERT, UPDATE or DELETE. */
+export interface SqliteChanges {
+  /** 0 where no row was changed. What triggers changed may count, or not. */
+  readonly changes: number;
+  /** Of the row inserted last on the connection, into a table that has one. */
+  readonly lastInsertRowid: number;
+}
+
 /** All methods throw `SqliteError`. `run` is for statements without result rows. */
 export interface SqliteStatement {
-  run(...values: SqliteValue[]): void;
+  run(...values: SqliteValue[]): SqliteChanges;
   /** The first row; null where there is none. */
   get(...values: SqliteValue[]): SqliteRow | null;
   all(...values: SqliteValue[]): SqliteRow[];

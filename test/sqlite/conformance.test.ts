@@ -170,6 +170,46 @@ test("a statement is used again with other parameters, also after an error", () 
   });
 });
 
+test("a change tells whether there was anything to change, with and without a trigger", () => {
+  withDatabase((database) => {
+    database.exec("CREATE TABLE t (k TEXT PRIMARY KEY, v INTEGER); CREATE TABLE seen (v)");
+    const insert = database.prepare("INSERT INTO t VALUES (?, 1)");
+    const update = database.prepare("UPDATE t SET v = v + 1 WHERE rowid = ? AND k = ?");
+    const check = (): void => {
+      assert.is(update.run(9, "a").changes, 0);
+      assert.is(update.run(1, "other").changes, 0);
+      assert.ok(update.run(1, "a").changes > 0);
+      assert.is(update.run(9, "a").changes, 0);
+    };
+    insert.run("a");
+    check();
+    database.exec(
+      "CREATE TEMP TRIGGER told AFTER UPDATE ON main.t BEGIN INSERT INTO seen VALUES (NEW.v); END",
+    );
+    check();
+  });
+});
+
+test("an insert tells the rowid, whatever a trigger inserts elsewhere", () => {
+  withDatabase((database) => {
+    database.exec("CREATE TABLE t (k TEXT PRIMARY KEY); CREATE TABLE seen (k)");
+    database.exec("INSERT INTO seen VALUES (1), (2), (3)");
+    database.exec(
+      "CREATE TEMP TRIGGER told AFTER INSERT ON main.t BEGIN INSERT INTO seen VALUES (NEW.k); END",
+    );
+    const insert = database.prepare("INSERT INTO t VALUES (?)");
+    const select = database.prepare("SELECT rowid FROM t WHERE k = ?");
+    for (const key of ["a", "b"]) {
+      const { lastInsertRowid } = insert.run(key);
+      assert.is(lastInsertRowid, select.get(key)?.["rowid"]);
+    }
+    assert.throws(() => insert.run("a"));
+    database.exec("DELETE FROM t WHERE k = 'a'");
+    const { lastInsertRowid } = insert.run("a");
+    assert.is(lastInsertRowid, 3);
+  });
+});
+
 test("broken rules are told by their extended code, with the path", () => {
   withDatabase((database, path) => {
     database.exec("CREATE TABLE t (v TEXT NOT NULL CHECK (v <> 'bad'), u UNIQUE)");

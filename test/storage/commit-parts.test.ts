@@ -117,7 +117,8 @@ test("any writes between the parts of transactions leave what they leave on rows
         if (result?.op === "leaseGrant") granted.push(result.lease);
         if (result?.op === "join" && result.lease !== null) granted.push(result.lease);
         if (random.float() < 0.5) scene.store.commitSome(1 + random.below(3));
-        failing.sql = random.float() < 0.05 ? random.pick(["COMMIT", "DELETE", "INSERT"]) : null;
+        const failures = ["COMMIT", "DELETE", "INSERT", "UPDATE"];
+        failing.sql = random.float() < 0.05 ? random.pick(failures) : null;
         if (random.float() < 0.05) scene.store.commit();
         failing.sql = null;
         if (random.float() < 0.2) scene.store.verify(1 + random.below(100));

@@ -16,7 +16,7 @@ test("keys come in the order of a scan, of any range, in both directions, at any
   for (let i = 0; i < 6_000; i++) {
     const key = `${random.pick(odd)}${random.below(1_000_000)}`;
     if (buffer.get(key) === undefined) {
-      buffer.add(key, { stored: null, row: null, checksum: 0 });
+      buffer.add(key, { stored: null, rowid: 0, row: null, checksum: 0 });
       keys.push(key);
     }
     if (random.below(i < 50 ? 2 : 500) !== 0) continue;

@@ -177,7 +177,7 @@ function withFaults(real: SqliteDriver): SqliteDriver {
     return {
       run: (...values) => {
         failWhereAsked();
-        statement.run(...values);
+        return statement.run(...values);
       },
       get: (...values) => {
         failWhereAsked();
