@@ -161,14 +161,17 @@ async function stepsAlone(directory: string): Promise<void> {
   );
   steps.print(measuredPuts);
   steps.clear();
-  for (let at = 0; at < measuredPuts; at += batch) {
-    const keys = Array.from({ length: batch }, () => keyOf(random()));
-    steps.run("store: row looked up and checked", () =>
-      keys.forEach((key) => store.lookup({ type: "get", key })),
-    );
-  }
+  const gets = (name: string, next: () => number): void => {
+    for (let at = 0; at < keyCount; at += batch) {
+      const keys = Array.from({ length: batch }, () => keyOf(next()));
+      steps.run(name, () => keys.forEach((key) => store.lookup({ type: "get", key })));
+    }
+  };
+  gets("store: row looked up and checked", () => filled++ % keyCount);
+  gets("store: row read again", random);
+  gets("store: row read again, once more", random);
   console.log("a get");
-  steps.print(measuredPuts);
+  steps.print(keyCount);
   store.close();
   log.close();
 }
