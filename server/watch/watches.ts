@@ -10,7 +10,7 @@ import type { ChangeSink, RowChanged } from "../state-machine/changes.ts";
 import { ChangeHistory } from "./change-history.ts";
 import { historyOf, rememberedOf, type Remembered } from "./history-rows.ts";
 import { WatchIndex, type Watched } from "./watch-index.ts";
-import { Watcher, type WatchEnd } from "./watcher.ts";
+import { Watcher, type WatchEnd, type WatcherLimits } from "./watcher.ts";
 
 export interface WatchLimits {
   /** Watchers on this node, long polls among them. */
@@ -22,7 +22,11 @@ export interface WatchLimits {
   readonly watchProgressMs: number;
 }
 
-const watcherLimits = { queuedMax: 1_024, batchBytesMax: 256 << 10, scanMax: 4_096 };
+const defaultWatcherLimits: WatcherLimits = {
+  queuedMax: 1_024,
+  batchBytesMax: 256 << 10,
+  scanMax: 4_096,
+};
 
 /** How often those are looked for that the history has passed. */
 const checkMs = 1_000;
@@ -30,6 +34,8 @@ const checkMs = 1_000;
 export interface WatchesOptions {
   readonly clock: Clock;
   readonly limits: WatchLimits;
+  /** Of each watcher. */
+  readonly watcherLimits?: WatcherLimits;
   readonly appliedIndex: Index;
   /** What led there, as an earlier process has left it; without it the history begins there. */
   readonly remembered?: Remembered | null;
@@ -121,6 +127,7 @@ export class Watches implements ChangeSink {
     if (this.#all.size >= this.#options.limits.watchersMax) {
       return { ok: false, error: "overloaded" };
     }
+    const { watcherLimits = defaultWatcherLimits } = this.#options;
     const watcher = new Watcher({
       watched,
       wantsBefore,
