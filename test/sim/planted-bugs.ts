@@ -5,6 +5,7 @@
 
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
 import { plantedSessionBugs } from "./planted-session-bugs.ts";
+import { plantedWatchBugs } from "./planted-watch-bugs.ts";
 
 export interface PlantedBug {
   readonly name: string;
@@ -278,4 +279,5 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   ...plantedMemberBugs,
   ...plantedSessionBugs,
+  ...plantedWatchBugs,
 ];

@@ -127,7 +127,7 @@ export class Told {
   }
 
   #claim(condition: boolean, text: () => string): asserts condition {
-    claim(condition, () => `${this.#options.name} ${text()}`);
+    claim(condition, () => `${this.#options.name} ${text().replaceAll("\0", "\\0")}`);
   }
 }
 

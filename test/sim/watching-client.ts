@@ -53,7 +53,8 @@ export class WatchingClient {
   readonly #told: Told;
   #reader: WatchReader;
   #connection: Connection | null = null;
-  #lastLife: Life | null = null;
+  /** Where it was last told of anything. */
+  #lastProcess: SimProcess | null = null;
   #forgotten = 0;
   /** Where it comes to its end; null: it goes on. */
   #goal: { readonly revision: number; readonly processes: readonly SimProcess[] } | null = null;
@@ -111,15 +112,11 @@ export class WatchingClient {
     if (this.#connection !== null || this.isDone) return;
     const connection = this.#dial();
     if (connection === null) return this.#connectAfter(this.#pauseMs);
-    const { process, life } = connection;
+    const { process } = connection;
     const { since } = this.#reader;
-    const { trace, time, coverage, checks } = this.#world;
+    const { trace, time, checks } = this.#world;
     trace.note(time.nowMs, "is asked for changes behind", process.id, since ?? -1);
     if (since === undefined) this.#told.asksFromNow(checks.lastAcknowledged);
-    if (since !== undefined && this.#lastLife !== null && this.#lastLife !== life) {
-      coverage.add("a watch is resumed at another node");
-    }
-    this.#lastLife = life;
     this.#inProcess(connection, () => this.#open(connection, since));
   }
 
@@ -180,6 +177,10 @@ export class WatchingClient {
       const opened = openWatcher(watches, since === undefined ? asked : { ...asked, since });
       if (!opened.ok) return this.#send(connection, () => this.#refused(connection, opened));
       if ((since ?? Infinity) < startIndex) coverage.add("a watch goes on from an earlier life");
+      if (since !== undefined && this.#lastProcess !== connection.process) {
+        coverage.add("a watch is resumed at another node");
+      }
+      this.#lastProcess = connection.process;
       connection.watcher = opened.watcher;
       this.#pump(connection, opened.watcher);
     });
