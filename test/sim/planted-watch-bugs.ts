@@ -9,6 +9,18 @@ const ends = "server/watch/node-watch.ts";
 
 export const plantedWatchBugs: readonly PlantedBug[] = [
   {
+    name: "watch: a key is told of as often as an entry changes it",
+    file: hub,
+    find: "  if (changes.length === 1) return changes;\n",
+    replace: "  if (changes.length > 0) return [...changes];\n",
+  },
+  {
+    name: "watch: of a key that an entry changes twice what was in between is told",
+    file: hub,
+    find: "    else net.set(change.key, { ...change, revisionsBefore, rowBefore });",
+    replace: "    else net.set(change.key, change);",
+  },
+  {
     name: "watch: it goes on one revision late",
     file: hub,
     find: "place: since === null ? history.nextPlace : history.placeAfter(since),",

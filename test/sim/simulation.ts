@@ -233,6 +233,7 @@ class Simulation {
     this.#chooseMajority();
     this.#clients.stop();
     this.#sessions.stop();
+    this.#watchers.stop();
     this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",

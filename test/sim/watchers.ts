@@ -2,6 +2,7 @@
 
 import { index } from "../../server/raft/entry.ts";
 import type { Life, SimProcess } from "./process.ts";
+import { MixedWrites } from "./mixed-writes.ts";
 import { WatchingClient } from "./watching-client.ts";
 import type { SimWorld } from "./world.ts";
 
@@ -11,17 +12,27 @@ const keptMax = 30;
 export class Watchers {
   readonly #world: SimWorld;
   readonly #clients: readonly WatchingClient[];
+  readonly #writes: MixedWrites;
   #isOver = false;
 
   constructor(world: SimWorld) {
     this.#world = world;
+    this.#writes = new MixedWrites(world);
     const count = world.changes === null ? 0 : world.options.watchers;
     this.#clients = Array.from({ length: count }, (_, i) => new WatchingClient(world, i + 1));
   }
 
   start(): void {
+    if (this.#clients.length === 0) return;
     for (const client of this.#clients) client.start();
-    if (this.#clients.length > 0 && this.#world.options.forgetEveryMs > 0) this.#forgetLater();
+    if (this.#world.options.forgetEveryMs > 0) this.#forgetLater();
+    this.#writes.start();
+  }
+
+  /** Nothing more happens; who watches goes on. */
+  stop(): void {
+    this.#isOver = true;
+    this.#writes.stop();
   }
 
   died(life: Life): void {
@@ -30,7 +41,6 @@ export class Watchers {
 
   /** Each is to be told of all that is applied by now, at one of these. */
   finish(revision: number, processes: readonly SimProcess[]): void {
-    this.#isOver = true;
     for (const client of this.#clients) client.finish(revision, processes);
   }
 

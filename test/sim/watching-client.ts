@@ -30,6 +30,8 @@ const keysWatched: readonly WatchedKeys[] = [
   { key: "twin" },
   { prefix: "key-" },
   { prefix: "twin" },
+  { prefix: "net-" },
+  { key: "net-1" },
   { prefix: "mortal-" },
   { prefix: queuePrefix("lock/a") },
   { start: "key-1", end: "mortal-5" },
