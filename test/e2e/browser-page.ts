@@ -1,6 +1,6 @@
 /** What the pages of the browser's tests do. Which of it, and with which nodes, is in their address. */
 
-import { connect } from "../../client/client.ts";
+import { connect, KvError } from "../../client/client.ts";
 import { exercise } from "./client-exercise.ts";
 
 const asked = new URLSearchParams(location.search);
@@ -59,6 +59,10 @@ async function headers(): Promise<void> {
   console.log("head", ...names.map((name) => told.get(name)), Number(told.get("x-ttl")) > 3_000);
   const refused = await fetch(key, { method: "PUT", body: "w", headers: { "X-Lease": "1" } });
   console.log("lease", refused.status, (await refused.json()).code);
+  const error: unknown = await connect(nodes, { token: "token" })
+    .put("headers", new Uint8Array(2 << 20))
+    .catch((reason: unknown) => reason);
+  if (KvError.is(error)) console.log("large", error.status, error.code, error.outcome);
 }
 
 const parts: Readonly<Record<string, () => Promise<void>>> = {

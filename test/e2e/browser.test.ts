@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { connect } from "../../client/client.ts";
 import { skipped } from "../harness/skipped.ts";
 import { Browser, findBrowser, type Page, strangeHost } from "./browser.ts";
 import { Cluster, type ClusterNode, electionMs } from "./cluster.ts";
@@ -12,6 +13,7 @@ import { root } from "./executable.ts";
 import { freePorts } from "./ports.ts";
 import { aimed, readmePrograms } from "./readme-programs.ts";
 import { scenario, type Scope, shared } from "./scope.ts";
+import { until } from "./wait.ts";
 
 function output(program: string, ...words: string[]): string {
   const { status, stdout, stderr } = spawnSync(program, words, { cwd: root, encoding: "utf8" });
@@ -90,6 +92,7 @@ function scenarios(path: string): void {
       "put 201 true",
       "head image/png 1 linearizable true",
       "lease 404 not_found",
+      "large 413 too_large not_applied",
       "done",
     ]);
   });
@@ -113,23 +116,42 @@ function scenarios(path: string): void {
     assert.equal([text, headers["etag"]], ["5", `"${revision}"`]);
   });
 
+  scenario("a page that somebody has stored is shown, and runs no script", async (scope) => {
+    const { cluster, browser } = scene();
+    const [node] = cluster.nodes;
+    assert.ok(node);
+    // Of two titles the first one counts.
+    const html = "<script>document.write('<title>ran</title>')</script><title>shown</title>";
+    const put = await node.put("page.html", html, { headers: { "Content-Type": "text/html" } });
+    assert.is(put.status, 201);
+    const title = await browser.show(scope, `${originOf(node)}/v1/kv/page.html`);
+    await until("it is shown", 5_000, async () => (await title()) === "shown");
+  });
+
   scenario("a page that watches sees each change once while its node restarts", async (scope) => {
     const { cluster } = scene();
     const [node] = await cluster.followers();
     assert.ok(node);
     const since = await node.mustPut("begin", "");
+    const kv = connect(cluster.nodes.map(originOf));
+    scope.onEnd(() => kv.close());
     const written: string[] = [];
-    const write = async (key: string): Promise<void> => {
+    /** In one revision. */
+    const write = async (...keys: string[]): Promise<void> => {
       const value = String(written.length);
-      const revision = await (await cluster.leader()).mustPut(key, value);
-      written.push(`${revision} put ${key} ${value}`);
+      const puts = keys.map((key) => ({ op: "put", key, value }) as const);
+      const { revision } = await kv
+        .txn()
+        .do(...puts)
+        .commit();
+      for (const key of keys) written.push(`${revision} put ${key} ${value}`);
     };
     await write("w/1");
     const page = await opened(scope, "watches", { first: node, since });
     const seen = (kind: string): string[] =>
       page.lines.flatMap((line) => (line.startsWith(kind) ? [line.slice(kind.length)] : []));
     const seesAll = (): Promise<void> =>
-      page.until("sees all changes", electionMs, () =>
+      page.until("sees all changes", 3 * electionMs, () =>
         ["event ", "change "].every((kind) => seen(kind).includes(written.at(-1) ?? "")),
       );
     await write("w/2");
@@ -137,10 +159,10 @@ function scenarios(path: string): void {
     await node.stop();
     await page.says("event source cut off");
     await write("w/1");
-    await write("w/3");
+    await write("w/3", "w/4");
     node.start();
     await seesAll();
-    await write("w/4");
+    await write("w/5");
     await seesAll();
     assert.equal(seen("change "), written);
     assert.equal(

@@ -108,12 +108,22 @@ export class Browser {
     const page = new Page();
     const query = new URLSearchParams({ ...asked, page: String(this.#pages.length) });
     this.#pages.push(page);
-    const address = encodeURIComponent(`${origin}/${name}?${query.toString()}`);
-    const { id } = (await ask(this.#debuggingPort, "PUT", `/json/new?${address}`)).json();
-    scope.onEnd(
-      async () => void (await ask(this.#debuggingPort, "GET", `/json/close/${String(id)}`)),
-    );
+    await this.show(scope, `${origin}/${name}?${query.toString()}`);
     return page;
+  }
+
+  /** Any address, until `scope` ends. Returns how to ask what the title of its page is now. */
+  async show(scope: Scope, address: string): Promise<() => Promise<string | undefined>> {
+    const command = `/json/new?${encodeURIComponent(address)}`;
+    const { id } = (await ask(this.#debuggingPort, "PUT", command)).json();
+    scope.onEnd(async () => {
+      await ask(this.#debuggingPort, "GET", `/json/close/${String(id)}`);
+    });
+    return async () => {
+      const { text } = await ask(this.#debuggingPort, "GET", "/json/list");
+      const all = JSON.parse(text) as readonly { readonly id: string; readonly title: string }[];
+      return all.find((each) => each.id === id)?.title;
+    };
   }
 
   async #serve(port: number): Promise<void> {

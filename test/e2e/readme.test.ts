@@ -17,8 +17,9 @@ const runtimes = { node: [], bun: [], deno: ["run", "-A"] } as const;
 const programs = readmePrograms("ts");
 
 test("the README has programs that say what they print", () => {
-  assert.ok(programs.length >= 4);
-  for (const { name, prints } of programs) assert.ok(prints.length > 0, `program ${name}`);
+  const pages = readmePrograms("html");
+  assert.ok(programs.length >= 4 && pages.length >= 1);
+  for (const { name, prints } of [...programs, ...pages]) assert.ok(prints.length > 0, `program ${name}`);
 });
 
 for (const [runtime, words] of Object.entries(runtimes)) {
