@@ -132,7 +132,8 @@ export class NodeClient implements ClientPort {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
+    const hasLeader = (): boolean => node.leadership.leaderId !== null;
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered, hasLeader });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
@@ -287,8 +288,9 @@ export class NodeClient implements ClientPort {
     const watches = this.#watches;
     if (!node || !watches) return this.#noLeader();
     const { since } = options;
-    // What this node does not know of yet may have been acknowledged elsewhere.
-    if (since === undefined || since > watches.appliedIndex) {
+    // What this node does not know of yet may have been acknowledged elsewhere, and what comes may come
+    // to the others alone.
+    if (since === undefined || since > watches.appliedIndex || !this.isReady) {
       const answer = await new Promise<ReadAnswer>((resolve) => node.read(resolve));
       if (!answer.ok) return readFailure(answer, node);
     }
