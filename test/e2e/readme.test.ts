@@ -19,7 +19,8 @@ const programs = readmePrograms("ts");
 test("the README has programs that say what they print", () => {
   const pages = readmePrograms("html");
   assert.ok(programs.length >= 4 && pages.length >= 1);
-  for (const { name, prints } of [...programs, ...pages]) assert.ok(prints.length > 0, `program ${name}`);
+  for (const { name, prints } of [...programs, ...pages])
+    assert.ok(prints.length > 0, `program ${name}`);
 });
 
 for (const [runtime, words] of Object.entries(runtimes)) {
