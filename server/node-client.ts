@@ -132,7 +132,8 @@ export class NodeClient implements ClientPort {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
+    const hasLeader = (): boolean => node.leadership.leaderId !== null;
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered, hasLeader });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();

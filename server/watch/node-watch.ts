@@ -1,6 +1,7 @@
 /** Watching on the node in this process: from when, and what its end is called. */
 
 import type { Failure, Result } from "../client-port.ts";
+import type { Leadership } from "../leadership.ts";
 import type { ReadAnswer } from "../pending-reads.ts";
 import type { Clock, Timer } from "../ports.ts";
 import { badRequest } from "../problem.ts";
@@ -21,20 +22,24 @@ function watchedOf(options: WatchOptions): Watched {
 /** What a node has of its own, and how it learns whether that is the newest. */
 export interface WatchedNode {
   readonly watches: Watches;
-  readonly node: { read(done: (answer: ReadAnswer) => void): void };
+  readonly node: {
+    readonly leadership: Pick<Leadership, "leaderId">;
+    read(done: (answer: ReadAnswer) => void): void;
+  };
 }
 
 /**
  * Calls `done` once this node can be watched from behind `since`: what it does not know of yet may have
- * been acknowledged elsewhere.
+ * been acknowledged elsewhere, and while it knows no leader what comes may come to the others alone.
  */
 export function whenKnown(
   { watches, node }: WatchedNode,
   since: number | undefined,
   done: (answer: ReadAnswer) => void,
 ): void {
-  if (since === undefined || since > watches.appliedIndex) node.read(done);
-  else done({ ok: true });
+  const isCurrent = node.leadership.leaderId !== null;
+  if (since !== undefined && since <= watches.appliedIndex && isCurrent) done({ ok: true });
+  else node.read(done);
 }
 
 export function openWatcher(

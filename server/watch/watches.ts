@@ -37,6 +37,8 @@ export interface WatchesOptions {
   /** Of each watcher. */
   readonly watcherLimits?: WatcherLimits;
   readonly appliedIndex: Index;
+  /** Whether this node hears of what is acknowledged elsewhere; without it, it does. */
+  readonly hasLeader?: () => boolean;
   /** What led there, as an earlier process has left it; without it the history begins there. */
   readonly remembered?: Remembered | null;
 }
@@ -85,7 +87,7 @@ export class Watches implements ChangeSink {
     };
     this.#timers = [
       clock.every(checkMs, () => this.#all.forEach((watcher) => watcher.check())),
-      clock.every(limits.watchProgressMs, () => this.#all.forEach((watcher) => watcher.progress())),
+      clock.every(limits.watchProgressMs, () => this.#giveSigns()),
     ];
   }
 
@@ -196,6 +198,12 @@ export class Watches implements ChangeSink {
   }
 
   // ------------------------------------------------------------------ inside
+
+  /** Whoever watches a node that is cut off is to notice, and to watch another one. */
+  #giveSigns(): void {
+    if (this.#options.hasLeader?.() === false) return;
+    for (const watcher of this.#all) watcher.progress();
+  }
 
   #wake(watcher: Watcher): void {
     this.#woken.add(watcher);

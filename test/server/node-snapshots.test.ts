@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
-import { term, type NodeId } from "../../server/raft/entry.ts";
+import { index, term, type NodeId } from "../../server/raft/entry.ts";
 import { SqliteError } from "../../storage/sqlite/port.ts";
 import { awaitEqual, cluster, isLastChunk, lagging, other, write } from "./snapshot-scene.ts";
 
@@ -107,6 +107,26 @@ test("a follower down past compaction takes a snapshot in and goes on with the l
   nodes.crash(down);
   nodes.start(down);
   awaitEqual(nodes);
+});
+
+test("a flood of a snapshot's pieces leaves room for heartbeats", () => {
+  const nodes = cluster({ inboxMessagesMax: 20 });
+  const leader = nodes.awaitLeader();
+  const follower = other(nodes, leader);
+  let answers = 0;
+  nodes.onMessage = (from, _to, { type }) => {
+    if (from === follower && type === "heartbeatResponse") answers++;
+    return 1;
+  };
+  const data = new Uint8Array(10);
+  for (let i = 0; i < 100; i++) {
+    nodes.deliver(follower, leader, { type: "snapshotChunk", id: 1, offset: 10 * i, data });
+  }
+  const current = term(nodes.node(leader).leadership.term);
+  const times = { term: current, commitIndex: index(0), readRound: 0 };
+  const heartbeat = { type: "heartbeat", ...times } as const;
+  nodes.deliver(follower, leader, heartbeat);
+  nodes.time.until(() => answers > 0, 10);
 });
 
 test("reads and writes go on while a snapshot is made and sent", () => {

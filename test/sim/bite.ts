@@ -30,14 +30,17 @@ interface Found {
   readonly message: string;
 }
 
-function plant(directory: string, { file, find, replace, name }: PlantedBug): void {
-  const path = join(directory, file);
-  const text = readFileSync(path, "utf8");
-  if (text.split(find).length !== 2) throw new Error(`"${name}": not exactly once in ${file}`);
-  writeFileSync(
-    path,
-    text.replace(find, () => replace),
-  );
+function plant(directory: string, bug: PlantedBug): void {
+  for (const { file, find, replace } of bug.also ? [bug, bug.also] : [bug]) {
+    const path = join(directory, file);
+    const text = readFileSync(path, "utf8");
+    if (text.split(find).length !== 2)
+      throw new Error(`"${bug.name}": not exactly once in ${file}`);
+    writeFileSync(
+      path,
+      text.replace(find, () => replace),
+    );
+  }
 }
 
 function look(bug: PlantedBug): Found {

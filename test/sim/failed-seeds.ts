@@ -75,6 +75,10 @@ export const failedSeeds: readonly FailedSeed[] = [
     found: "a file that was moved away before its name was durable came back to its old directory",
   },
   {
+    seed: 145083502,
+    found: "the pieces of a snapshot left no room for heartbeats, and no leader stayed to send it",
+  },
+  {
     seed: 1405,
     found: "the simulator read a damaged log of one node in the middle of another's work",
   },

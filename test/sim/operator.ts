@@ -29,11 +29,13 @@ type Change = (ClusterRequest & { kind: "change" })["change"];
 
 /** A voter is not sent away before there are more than so many. */
 const votersMin = 1;
+/** Two people may be at it at once, and know nothing of each other. */
+const requestsMax = 2;
 
 export class Operator {
   readonly #world: OperatorOptions;
   #isOver = false;
-  #isWaiting = false;
+  #waiting = 0;
   /** What may come of changes whose outcome nobody knows yet. */
   #pending: Pending[] = [];
 
@@ -51,7 +53,7 @@ export class Operator {
 
   /** A change may still be made that was asked for. */
   get isBusy(): boolean {
-    return this.#isWaiting || this.pending.length > 0;
+    return this.#waiting > 0 || this.pending.length > 0;
   }
 
   get pending(): Configuration[] {
@@ -65,7 +67,9 @@ export class Operator {
 
   #next(): void {
     const { time, random, options } = this.#world;
-    const afterMs = -Math.log(1 - random.float()) * options.operatorEveryMs;
+    // One thing right after the other, as a script does it, or with thought in between.
+    const meanMs = random.float() < 0.3 ? options.latencyMs : options.operatorEveryMs;
+    const afterMs = -Math.log(1 - random.float()) * meanMs;
     time.at(time.nowMs + afterMs, () => {
       if (this.#isOver) return;
       this.#act();
@@ -84,18 +88,20 @@ export class Operator {
       process.start();
       return;
     }
-    if (this.#isWaiting) return;
+    if (this.#waiting >= requestsMax) return;
     const asked = random.pick(processes);
     if (!asked.life) return;
-    const { committed } = asked.life.node.configurations;
+    const { current, committed } = asked.life.node.configurations;
+    // One who follows the log of a node knows of a change before it is made for good.
+    const base = random.float() < 0.5 ? current : committed;
     if (random.float() < 0.2) {
-      const { id } = random.pick(committed.members);
-      this.#ask(asked, { kind: "transfer", to: id });
+      const { id } = random.pick(base.members);
+      this.#ask(asked, { kind: "transfer", to: id }, base);
       return;
     }
-    const change = this.#choose(committed);
+    const change = this.#choose(base);
     if (!change) return;
-    this.#ask(asked, { kind: "change", change, revision: committed.revision });
+    this.#ask(asked, { kind: "change", change, revision: base.revision }, base);
   }
 
   #choose(configuration: Configuration): Change | null {
@@ -117,28 +123,27 @@ export class Operator {
     return count >= votersMin && this.#world.couldLive(left);
   }
 
-  #ask(asked: SimProcess, request: ClusterRequest): void {
+  #ask(asked: SimProcess, request: ClusterRequest, base: Configuration): void {
     const { life } = asked;
     if (!life) return;
     const { time, options } = this.#world;
     const what = request.kind === "change" ? request.change.kind : "transfer";
     const whom = request.kind === "change" ? request.change.id : request.to;
     this.#note(what, whom);
-    const { committed } = life.node.configurations;
     // Whoever takes it on gives it up after the deadline, by his own clock.
     const untilMs = time.nowMs + 4 * options.limits.requestDeadlineMs;
     if (what === "remove" || what === "replace") {
-      const { revision } = committed;
-      this.#pending.push({ revision, configuration: without(committed, whom), untilMs });
+      const { revision } = base;
+      this.#pending.push({ revision, configuration: without(base, whom), untilMs });
     }
-    this.#isWaiting = true;
+    this.#waiting++;
     const wait = time.at(time.nowMs + 4 * options.limits.requestDeadlineMs, () => {
-      this.#isWaiting = false;
+      this.#waiting--;
     });
     asked.enter(life, () =>
       life.node.changeCluster(request, (answer) => {
+        if (wait.run) this.#waiting--;
         wait.run = null;
-        this.#isWaiting = false;
         asked.look();
         this.#answered(request, answer);
       }),

@@ -7,12 +7,17 @@ import { plantedMemberBugs } from "./planted-member-bugs.ts";
 import { plantedSessionBugs } from "./planted-session-bugs.ts";
 import { plantedWatchBugs } from "./planted-watch-bugs.ts";
 
-export interface PlantedBug {
-  readonly name: string;
+interface SourceChange {
   readonly file: string;
   /** Stands exactly once in the file. */
   readonly find: string;
   readonly replace: string;
+}
+
+export interface PlantedBug extends SourceChange {
+  readonly name: string;
+  /** Where a second line of defence would hide it. */
+  readonly also?: SourceChange;
 }
 
 export const plantedBugs: readonly PlantedBug[] = [

@@ -28,6 +28,11 @@ export const plantedMemberBugs: readonly PlantedBug[] = [
     file: "server/raft/leader.ts",
     find: "if (isPending || !hasCommittedInTerm(raft))",
     replace: "if ((isPending && raft.log.commitIndex === 0) || !hasCommittedInTerm(raft))",
+    also: {
+      file: "server/membership.ts",
+      find: 'if (current !== committed) return { kind: "later" };',
+      replace: "",
+    },
   },
   {
     name: "members: a change begins before an entry of the term is committed",

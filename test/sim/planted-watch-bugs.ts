@@ -95,14 +95,14 @@ export const plantedWatchBugs: readonly PlantedBug[] = [
   {
     name: "watch: what a node has not heard of is taken for the future",
     file: ends,
-    find: "if (since === undefined || since > watches.appliedIndex) node.read(done);",
-    replace: "if (since === undefined) node.read(done);",
+    find: "if (since !== undefined && since <= watches.appliedIndex && isCurrent) done",
+    replace: "if (since !== undefined && isCurrent) done",
   },
   {
     name: "watch: now is what the node happens to know",
     file: ends,
-    find: "if (since === undefined || since > watches.appliedIndex) node.read(done);",
-    replace: "if (since !== undefined && since > watches.appliedIndex) node.read(done);",
+    find: "if (since !== undefined && since <= watches.appliedIndex && isCurrent) done",
+    replace: "if ((since ?? 0) <= watches.appliedIndex && isCurrent) done",
   },
   {
     name: "watch: the end of a range is part of it",
