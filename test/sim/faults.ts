@@ -188,7 +188,7 @@ export class Faults {
         for (const each of processes) if (each.life) each.kill(true);
         break;
       case "shutDown":
-        process.end();
+        for (const each of random.float() < 0.3 ? processes : [process]) each.end();
         break;
       case "pause":
         process.pause(lastsMs);

@@ -41,6 +41,8 @@ const keysWatched: readonly WatchedKeys[] = [
 
 /** How often a connection breaks off in the middle of what it brings. */
 const breakRate = 0.02;
+/** How often a client does not come back at once. */
+const awayRate = 0.15;
 /** Nodes that are asked for changes that one has forgotten, before everything is listed. */
 const forgottenMax = 3;
 
@@ -163,7 +165,10 @@ export class WatchingClient {
   #lost(connection: Connection): void {
     if (connection.isOver) return;
     this.#drop(connection);
-    this.#connectAfter(this.#pauseMs);
+    const { random, options } = this.#world;
+    const isAway = this.#goal === null && random.float() < awayRate;
+    const awayMs = isAway ? options.limits.electionTimeoutMs * 6 * random.float() : 0;
+    this.#connectAfter(awayMs + this.#pauseMs);
   }
 
   // ------------------------------------------------------------------ at the node
