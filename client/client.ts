@@ -134,11 +134,13 @@ export class Client {
   /** As `connect`. */
   constructor(endpoints: string | readonly string[], options: ConnectOptions) {
     const { signal } = options;
+    const send: Fetch = options.fetch ?? ((url, init) => fetch(url, init));
     const all = signal === undefined ? [this.#closing.signal] : [this.#closing.signal, signal];
     this.#signal = AbortSignal.any(all);
     this.#idempotencyKeys = options.idempotencyKeys ?? true;
     this.#asker = new Asker({
-      fetch: options.fetch ?? ((url, init) => fetch(url, init)),
+      // A browser's own is a method of its window, and of no other object.
+      fetch: (url, init) => send(url, init),
       endpoints: new Endpoints(endpoints, () => performance.now()),
       timeoutMs: millisecondsOf(options.timeout ?? timeoutMsDefault, "timeout"),
       token: options.token ?? null,

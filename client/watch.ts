@@ -2,9 +2,10 @@
 
 import type { Asker } from "./asker.ts";
 import { strictTextOf, textOf } from "./bytes.ts";
-import { entryOfJson, isJsonRow, valueOfJson, type Entry, type JsonRow } from "./entry.ts";
+import { entryOfJson, isJsonRow, valueOfJson, type Entry } from "./entry.ts";
 import { KvError, objectIn } from "./error.ts";
 import { pause } from "./time.ts";
+import { WatchPlace, type ChangeJson } from "./watch-place.ts";
 
 export type WatchSelection = (
   | { readonly key: string }
@@ -54,13 +55,6 @@ export class Change {
   }
 }
 
-interface ChangeJson extends JsonRow {
-  readonly type: "put" | "delete" | "expire";
-  readonly prev?: unknown;
-  /** No more changes of this revision follow. */
-  readonly last?: boolean;
-}
-
 /**
  * Ends by itself only with an error: `compacted` where what lies behind `since` is gone, `aborted` when
  * `signal` or the client ends it. Breaking out of the loop over it closes its connection.
@@ -70,7 +64,7 @@ export async function* watch(
   selection: WatchSelection,
   signals: readonly AbortSignal[],
 ): AsyncGenerator<Change, never> {
-  const place = new Place(selection.since);
+  const place = new WatchPlace(selection.since);
   const wholeSignal = AbortSignal.any([...signals]);
   for (let isFirst = true; ; isFirst = false) {
     const given = new AbortController();
@@ -106,7 +100,7 @@ function mayResume(error: unknown, isFirst: boolean): boolean {
   return !isFirst && passing.includes(code);
 }
 
-function pathOf(selection: WatchSelection, place: Place): string {
+function pathOf(selection: WatchSelection, place: WatchPlace): string {
   const { since: _, prev, ...range } = selection;
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(range)) {
@@ -138,49 +132,5 @@ async function* linesOf(
       throw new KvError("protocol", "the server's line is longer than any of ours");
     }
     yield* lines;
-  }
-}
-
-/** How far we are, so that the next connection neither leaves out nor repeats a change. */
-class Place {
-  /** All changes up to here have been given; undefined: not even the beginning is known. */
-  revision: number | undefined;
-  /** The revision that is being given, of how many changes were given, and have come again. */
-  #partial = { revision: -1, given: 0, come: 0 };
-
-  constructor(since: number | undefined) {
-    this.revision = since;
-  }
-
-  /** The change in `json` where it is a new one. */
-  next(json: Readonly<Record<string, unknown>>): ChangeJson | null {
-    const { type, revision } = json;
-    if (typeof revision !== "number") return null;
-    if (type === "progress") {
-      this.#reach(revision);
-      return null;
-    }
-    const change = json as unknown as ChangeJson;
-    if (this.revision !== undefined && revision <= this.revision) return null;
-    const partial = this.#partial;
-    if (revision !== partial.revision) {
-      if (revision > partial.revision && partial.revision >= 0) this.#reach(partial.revision);
-      this.#partial = { revision, given: 1, come: 1 };
-    } else {
-      partial.come += 1;
-      if (partial.come <= partial.given) return null;
-      partial.given = partial.come;
-    }
-    if (change.last === true) this.#reach(revision);
-    return change;
-  }
-
-  /** A connection begins: what was given of an unfinished revision comes again. */
-  begin(): void {
-    this.#partial.come = 0;
-  }
-
-  #reach(revision: number): void {
-    if (this.revision === undefined || revision > this.revision) this.revision = revision;
   }
 }

@@ -18,6 +18,7 @@ import { Node } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
 import type { BackupStore } from "../server/ports.ts";
 import { RequestCounts } from "../server/request-counts.ts";
+import { admitted } from "../server/web-guard.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
 import { LogDamaged } from "../storage/log-damage.ts";
@@ -236,6 +237,7 @@ class Server {
     this.#listener = await listen({
       direct: createDirect(options),
       fetch: (request, env) => app.fetch(request, env),
+      readable: (head, refusal) => admitted(head, refusal, options),
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
       bodyBytesMax: this.#config.limits.valueBytesMax,
       clock: systemClock,

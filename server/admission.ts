@@ -38,10 +38,12 @@ type Asked = { readonly method: string; readonly target: string };
  * their own.
  */
 export function laneOf(asked: Asked): Lane | null {
-  const { target } = asked;
+  const { method, target } = asked;
+  // A browser that hears no to this tells its page nothing, not even that it is to come later.
+  if (method === "OPTIONS") return null;
   if (!target.startsWith("/v1/kv") && !target.startsWith("/v1/txn")) return null;
   if (target.includes("?") && waits.test(target)) return null;
-  return asked.method === "GET" || asked.method === "HEAD" ? "read" : "write";
+  return method === "GET" || method === "HEAD" ? "read" : "write";
 }
 
 /** Whether its delay says how long the queue is. Local reads stand in none, listings take long by themselves. */

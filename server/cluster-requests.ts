@@ -60,6 +60,10 @@ export class ClusterRequests {
     this.#lastRequestId = options.firstRequestId;
   }
 
+  get isEmpty(): boolean {
+    return this.#asked.length === 0 && this.#taken.length === 0;
+  }
+
   /** `done` is called exactly once, and not from within this call. */
   ask(request: ClusterRequest, done: (answer: ClusterAnswer) => void): void {
     if (this.#asked.length >= requestsMax) {
@@ -72,7 +76,7 @@ export class ClusterRequests {
 
   /** Once a tick: asks, tries again what had to wait, and gives up what is late. */
   tick(): void {
-    if (this.#asked.length === 0 && this.#taken.length === 0) return;
+    if (this.isEmpty) return;
     for (const asked of this.#asked) this.#pursue(asked);
     for (const taken of this.#taken) if (taken.place === null) this.#try(taken);
     const lateMs = this.#nowMs() - this.#options.limits.requestDeadlineMs;

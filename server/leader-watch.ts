@@ -1,19 +1,18 @@
 /** `GET /v1/elections/NAME?watch`: who leads, and everyone who comes to lead. */
 
-import type { Answer, RequestHead } from "./answer.ts";
+import type { RequestHead } from "./answer.ts";
 import { leaderEventFields, leaderEventJson } from "./leader-json.ts";
-import { refusal } from "./problem.ts";
 import type { LeaderEvent, LeaderEvents, SessionPort } from "./session-port.ts";
 import type { WatchOver } from "./watch/watch-port.ts";
-import { isByLine, streamed } from "./watch-routes.ts";
+import { isByLine, streamed, unstreamed } from "./watch-routes.ts";
 
 export async function watchLeaders(
   { head, name }: { readonly head: RequestHead; readonly name: string },
   sessions: SessionPort,
-): Promise<Answer | Response> {
+): Promise<Response> {
   const given = new AbortController();
   const watch = await sessions.watchLeaders(name, { signal: given.signal });
-  if (!watch.ok) return refusal(watch);
+  if (!watch.ok) return unstreamed(head, watch);
   const encode = isByLine(head) ? leaderLine : serverSentEvent;
   return streamed(head, textsOf(watch.events, encode), given);
 }

@@ -54,7 +54,7 @@ import {
 } from "./command-answers.ts";
 import { whenWithin } from "./read-bounds.ts";
 import { rangeOf } from "./selection.ts";
-import { openWatch } from "./watch/node-watch.ts";
+import { openWatch, whenKnown } from "./watch/node-watch.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 import type { Remembered } from "./watch/history-rows.ts";
 import { Watches } from "./watch/watches.ts";
@@ -132,7 +132,8 @@ export class NodeClient implements ClientPort {
     this.#watches?.close();
     const { clock, limits } = this.#options;
     const { appliedIndex } = node.machine.applied;
-    this.#watches = new Watches({ clock, limits, appliedIndex, remembered });
+    const hasLeader = (): boolean => node.leadership.leaderId !== null;
+    this.#watches = new Watches({ clock, limits, appliedIndex, remembered, hasLeader });
     node.machine.watch(this.#watches);
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
@@ -286,12 +287,10 @@ export class NodeClient implements ClientPort {
     const node = await this.#node();
     const watches = this.#watches;
     if (!node || !watches) return this.#noLeader();
-    const { since } = options;
-    // What this node does not know of yet may have been acknowledged elsewhere.
-    if (since === undefined || since > watches.appliedIndex) {
-      const answer = await new Promise<ReadAnswer>((resolve) => node.read(resolve));
-      if (!answer.ok) return readFailure(answer, node);
-    }
+    const answer = await new Promise<ReadAnswer>((resolve) =>
+      whenKnown({ watches, node }, options.since, resolve),
+    );
+    if (!answer.ok) return readFailure(answer, node);
     return openWatch({ watches, clock: this.#options.clock }, options);
   }
 

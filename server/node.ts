@@ -11,6 +11,7 @@ import type { PeerMessage, Room } from "./peer-message.ts";
 import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
 import { fittestSuccessor } from "./hand-over.ts";
+import { Inbox } from "./inbox.ts";
 import { leadershipOf, type Leadership } from "./leadership.ts";
 import { LogTime } from "./log-time.ts";
 import { raftLimits } from "./raft-limits.ts";
@@ -29,7 +30,6 @@ import type {
   Network,
   Random,
   SnapshotStore,
-  Timer,
 } from "./ports.ts";
 import { must } from "./raft/assert.ts";
 import type { Configuration, Configurations } from "./raft/configuration.ts";
@@ -40,6 +40,7 @@ import type { Ready } from "./raft/ready.ts";
 import { readCommandHeader } from "./state-machine/command-header.ts";
 import type { CommandResult } from "./state-machine/command.ts";
 import type { StateMachine } from "./state-machine/port.ts";
+import { Ticker } from "./ticker.ts";
 import { Upkeep } from "./upkeep.ts";
 import { WriteRouter } from "./write-router.ts";
 
@@ -83,7 +84,7 @@ export class Node {
   readonly #lossNote: LossNote;
   readonly #membership: Membership;
   readonly #clusterRequests: ClusterRequests;
-  readonly #inbox: { from: NodeId; message: PeerMessage; incarnation: string }[] = [];
+  readonly #inbox: Inbox;
   readonly #router: WriteRouter;
   readonly #logTime: LogTime;
   readonly #expiry: Expiry;
@@ -97,11 +98,17 @@ export class Node {
   #isWindingDown = false;
   /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
   readonly #lastIndexBefore: Index;
-  #ticker: Timer | null = null;
+  readonly #ticker: Ticker;
 
   constructor(options: NodeOptions) {
     const { limits, machine, random } = options;
     this.#options = options;
+    this.#inbox = new Inbox(limits.inboxMessagesMax);
+    this.#ticker = new Ticker({
+      ...{ clock: options.clock, tickMs: limits.tickMs },
+      tick: (count) => this.#tick(count),
+      restTicks: () => this.#restTicks,
+    });
     this.#upkeep = new Upkeep({
       ...options,
       raft: () => this.#raft,
@@ -180,7 +187,7 @@ export class Node {
   }
 
   start(): void {
-    this.#ticker = this.#options.clock.every(this.#options.limits.tickMs, () => this.#tick());
+    this.#ticker.start();
     this.#schedule();
   }
 
@@ -190,12 +197,7 @@ export class Node {
       if (message.type === "forward") this.#router.refuse(from, "notLeader", message.commands);
       return;
     }
-    const { inboxMessagesMax } = this.#options.limits;
-    // A flood of chunks, which are sent again where they are missed, leaves room for heartbeats.
-    const isBulk = message.type === "snapshotChunk";
-    if (this.#inbox.length >= (isBulk ? inboxMessagesMax / 2 : inboxMessagesMax)) return;
-    this.#inbox.push({ from, message, incarnation });
-    this.#schedule();
+    if (this.#inbox.add({ from, message, incarnation })) this.#schedule();
   }
 
   /** The connection to `peer` broke. */
@@ -337,7 +339,7 @@ export class Node {
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
-    this.#ticker?.cancel();
+    this.#ticker.cancel();
     this.#writes.close();
     this.#reads.close();
     this.#clusterRequests.close();
@@ -356,7 +358,14 @@ export class Node {
     this.#options.clock.soon(() => this.#drain());
   }
 
-  #tick(): void {
+  /** How many ticks nobody needs, this node nor others. */
+  get #restTicks(): number {
+    const isNeeded =
+      !this.#reads.isEmpty || this.#writes.count > 0 || !this.#clusterRequests.isEmpty;
+    return isNeeded || !this.#upkeep.isAtRest ? 1 : this.#raft.restTicks;
+  }
+
+  #tick(count: number): void {
     const { limits } = this.#options;
     const times = {
       nowMs: this.#nowMs(),
@@ -367,7 +376,7 @@ export class Node {
     // What has arrived is older than this tick: a node that stalled hears its leader first.
     this.#guarded(() => {
       this.#stepInbox();
-      this.#raft.tick();
+      for (let tick = 0; tick < count; tick++) this.#raft.tick();
       this.#router.tick();
       this.#writes.expire(times);
       this.#reads.tick(times);
@@ -404,6 +413,7 @@ export class Node {
       this.#noteLeadership();
       this.#apply();
       this.#lossNote.update();
+      if (this.#restTicks === 1) this.#ticker.wake();
     });
   }
 
@@ -424,14 +434,13 @@ export class Node {
       run();
     } catch (error) {
       this.#isStopped = true;
-      this.#ticker?.cancel();
+      this.#ticker.cancel();
       this.#options.fatal(error);
     }
   }
 
   #stepInbox(): void {
-    if (this.#inbox.length === 0) return;
-    for (const { from, message, incarnation } of this.#inbox.splice(0)) {
+    for (const { from, message, incarnation } of this.#inbox.takeAll()) {
       if ("term" in message && message.term > this.#raft.term + termLeapMax) continue;
       switch (message.type) {
         case "forward":

@@ -247,7 +247,8 @@ const watching: Described = {
   description:
     "Server-sent events whose id is the revision, so that an EventSource resumes by itself, or, " +
     "with `Accept: application/x-ndjson`, one a line. Word that nothing happened comes every five " +
-    "seconds.",
+    "seconds. Where no leader is known, `Accept: text/event-stream` is answered by a stream that " +
+    "ends at once: an EventSource comes back after it, and not after a 503.",
   parameters: [
     query("key", text, "Of this key alone."),
     ...selection,

@@ -40,6 +40,10 @@ export class SnapshotReceiver {
     this.#options = options;
   }
 
+  get isIdle(): boolean {
+    return this.#incoming === null;
+  }
+
   /** Takes the place of whatever comes in, unless it is the same file: then that goes on. */
   offer(from: NodeId, offer: SnapshotOffer, nowMs: number): void {
     const { term, lastIndex, lastTerm, configuration, id, bytes } = offer;

@@ -78,6 +78,10 @@ export class SnapshotSender {
     return store.newest?.lastIndex ?? store.makingIndex;
   }
 
+  get isIdle(): boolean {
+    return !this.#isWanted && this.#transfers.size === 0 && this.pinnedIndex === null;
+  }
+
   /**
    * The follower `to` needs a snapshot that ends at `firstNeeded` or later: gives it, or sees to it that
    * there will be one.

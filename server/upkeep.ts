@@ -86,6 +86,12 @@ export class Upkeep {
     return this.#syncedIndex;
   }
 
+  /** All that there is in the log is durable in the state as well, and nobody is sent a snapshot. */
+  get isAtRest(): boolean {
+    if (this.#wanted.length > 0 || this.#syncedIndex < this.#options.log.lastIndex) return false;
+    return this.#sender.isIdle && this.#receiver.isIdle;
+  }
+
   /** For the core: a snapshot to send, or null until there is one. */
   latestSnapshot(to: NodeId): Omit<Snapshot, "type" | "term"> | null {
     return this.#sender.want(to, index(this.#options.log.firstIndex - 1), this.#nowMs());

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { responseOf, type RequestHead } from "./answer.ts";
-import type { ClientPort, Result } from "./client-port.ts";
+import type { ClientPort, Failure, FailureCode, Result } from "./client-port.ts";
 import { keyBytesMax } from "./state-machine/command.ts";
 import { methodNotAllowed } from "./key-routes.ts";
 import { badRequest, problem } from "./problem.ts";
@@ -32,7 +32,7 @@ export async function answerWatch(
   if (!asked.ok) return problem(asked);
   const given = new AbortController();
   const answer = await store.watch({ ...asked.options, signal: given.signal });
-  if (!answer.ok) return problem(answer);
+  if (!answer.ok) return unstreamed(head, answer);
   const withBefore = asked.options.before === true;
   const encode = isByLine(head) ? eventLines : serverSentEvents;
   const batches = textsOf(answer.batches, (events) => encode(events, withBefore));
@@ -59,31 +59,54 @@ export function streamed(
   texts: AsyncGenerator<string | WatchOver>,
   given: AbortController,
 ): Response {
-  return new Response(bodyOf(texts, given), {
-    headers: {
-      "Content-Type": isByLine(head) ? "application/x-ndjson" : "text/event-stream",
-      "X-Content-Type-Options": "nosniff",
-      "Cross-Origin-Resource-Policy": "same-origin",
-      "Cache-Control": "no-store",
-      // A proxy that gathers answers would keep the changes to itself.
-      "X-Accel-Buffering": "no",
-    },
-  });
+  const isLines = isByLine(head);
+  const type = isLines ? "application/x-ndjson" : eventsType;
+  return new Response(bodyOf(texts, given, isLines ? "" : comeBack), { headers: headersOf(type) });
 }
 
-/** Nothing is read ahead of what the client takes. */
+/**
+ * Why there is no stream. An `EventSource` comes back by itself after every stream that has ended, and
+ * after an answer that is none it never does, nor tells its page why (HTML §9.2.2). So where another
+ * try may succeed, it is given a stream that ends at once.
+ */
+export function unstreamed(head: RequestHead, failure: Failure): Response {
+  const isEventSource = head.headers.get("accept")?.includes(eventsType) === true;
+  if (!isEventSource || !passing.has(failure.code)) return problem(failure);
+  const text = `${comeBack}: ${failure.code}: ${failure.detail}\n\n`;
+  return new Response(text, { headers: headersOf(eventsType) });
+}
+
+const eventsType = "text/event-stream";
+/** The milliseconds after which an `EventSource` that was cut off tries again. */
+const comeBack = "retry: 1000\n";
+const passing: ReadonlySet<FailureCode> = new Set(["no_leader", "stale", "timeout"]);
+
+const headersOf = (contentType: string): Record<string, string> => ({
+  "Content-Type": contentType,
+  "X-Content-Type-Options": "nosniff",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Cache-Control": "no-store",
+  // A proxy that gathers answers would keep the changes to itself.
+  "X-Accel-Buffering": "no",
+});
+
+/** `opening` comes with the first text. Nothing is read ahead of what the client takes. */
 function bodyOf(
   source: AsyncGenerator<string | WatchOver>,
   given: AbortController,
+  opening: string,
 ): ReadableStream {
   const encoder = new TextEncoder();
+  let before = opening;
   return new ReadableStream(
     {
       async pull(controller) {
         const { value, done } = await source.next();
         if (done === true) controller.close();
-        else if (typeof value === "string") controller.enqueue(encoder.encode(value));
-        else if (value.failure.code === "no_leader") controller.close();
+        else if (typeof value === "string") {
+          controller.enqueue(encoder.encode(before + value));
+          before = "";
+        } else if (value.failure.code === "no_leader") controller.close();
         // Whoever lacks something is to see that the end is missing.
         else controller.error(new Error(value.failure.detail));
       },

@@ -3,7 +3,7 @@
  * requests here, under a name of its own (DNS rebinding) or with an `Origin` that is not ours.
  */
 
-import type { RequestHead } from "./answer.ts";
+import type { Answer, RequestHead } from "./answer.ts";
 import type { Failure } from "./client-port.ts";
 
 export interface WebGuardOptions {
@@ -57,18 +57,34 @@ export function refusalOf(request: RequestHead, options: WebGuardOptions): Failu
 const exposedHeaders =
   "ETag, X-KV-Revision, X-KV-Create-Revision, X-KV-Level, X-KV-Age, X-TTL, Retry-After";
 
+/** What lets the page of an allowed foreign origin read an answer; null where there is none. */
+function admissionOf(request: RequestHead, { origins }: WebGuardOptions) {
+  const origin = request.headers.get("origin");
+  if (origin === null || !origins.has(origin)) return null;
+  return {
+    "Access-Control-Allow-Origin": origin,
+    "Access-Control-Expose-Headers": exposedHeaders,
+    Vary: "Origin",
+  };
+}
+
 /** Lets the page of an allowed foreign origin read `response`; others get no such header. */
 export function admitOrigin(request: Request, response: Response, options: WebGuardOptions): void {
-  const origin = request.headers.get("origin");
-  if (origin === null || !options.origins.has(origin)) return;
-  response.headers.set("Access-Control-Allow-Origin", origin);
-  response.headers.set("Access-Control-Expose-Headers", exposedHeaders);
-  response.headers.append("Vary", "Origin");
+  const admission = admissionOf(request, options);
+  if (admission === null) return;
+  for (const [name, value] of Object.entries(admission)) response.headers.append(name, value);
+}
+
+/** The same for what is answered before anybody has looked at the request. */
+export function admitted(request: RequestHead, answer: Answer, options: WebGuardOptions): Answer {
+  const admission = admissionOf(request, options);
+  if (admission === null) return answer;
+  return { ...answer, headers: { ...answer.headers, ...admission } };
 }
 
 /** `Authorization` is asked for here and never needed for the question itself, which carries none. */
 const allowedHeaders =
-  "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-TTL";
+  "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Lease, X-TTL";
 
 /** The answer to a browser's question before it sends what is not a simple request. */
 export function preflight(methods: string): Response {

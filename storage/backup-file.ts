@@ -68,7 +68,7 @@ export class BackupWriter {
     this.#database = driver.open(path);
     const database = this.#database;
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
-    database.prepare("PRAGMA journal_mode = OFF").get();
+    database.prepare("PRAGMA journal_mode = MEMORY").get();
     database.exec("PRAGMA synchronous = OFF");
     database.exec(`PRAGMA cache_size = -${cacheKib}; PRAGMA application_id = ${applicationId}`);
     database.exec(`${headTable}; ${stateTablesSql}`);

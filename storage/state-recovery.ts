@@ -69,7 +69,13 @@ export class SqliteStateRecovery implements StateRecovery {
     this.#database = database;
     makeShrinkable(database);
     database.exec("PRAGMA locking_mode = EXCLUSIVE");
-    database.prepare("PRAGMA journal_mode = OFF").get();
+    // Of a file that is of no meaning before its end. "OFF" is refused where SQLite is built to be defensive,
+    // and then every batch would make a journal file of its own and remove it.
+    const journal = database.prepare("PRAGMA journal_mode = MEMORY").get();
+    assert(
+      journal?.["journal_mode"] === "memory",
+      "what is recovered keeps no journal on the disk",
+    );
     database.exec("PRAGMA synchronous = OFF");
     database.exec(`PRAGMA cache_size = -${cacheKib}`);
     createSchema(database, meta);

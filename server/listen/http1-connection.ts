@@ -44,6 +44,8 @@ export interface Http1Host {
     body: Uint8Array | Failure,
     client: Pick<Http1Connection, "gone">,
   ): Answer | Response | Promise<Answer | Response>;
+  /** The refusal as the page that asked can read it, where a page did. */
+  readable(head: Head, refusal: Answer): Answer;
   /** Milliseconds that never go back. */
   nowMs(): number;
   /** The answer begins; `head` is null where there was none that could be understood. */
@@ -345,7 +347,7 @@ export class Http1Connection implements SocketEvents {
     this.#askedMs = this.#host.nowMs();
     assert(this.#head !== null, "a request has a head");
     if (this.#isRefused && this.#lane !== null) {
-      this.#turnAway(this.#lane);
+      this.#turnAway(this.#head, this.#lane);
       return;
     }
     if (this.#lane !== null) {
@@ -358,12 +360,12 @@ export class Http1Connection implements SocketEvents {
   }
 
   /** The node cannot keep up. */
-  #turnAway(lane: Lane): void {
+  #turnAway(head: Head, lane: Lane): void {
     const { admission } = this.#host;
     assert(admission !== null, "somebody has refused it");
     const { answer, untilMs } = admission.refused(lane, this.#askedMs);
     this.#restsUntilMs = untilMs;
-    this.#send(answer);
+    this.#send(this.#host.readable(head, answer));
   }
 
   /** The request cannot be understood, so neither can anything behind it. */

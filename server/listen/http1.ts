@@ -118,6 +118,10 @@ class Http1Server implements Http1Host, Listener {
     return this.#options.clock.monotonicMs();
   }
 
+  readable(head: Head, refused: Answer): Answer {
+    return this.#options.readable?.(head, refused) ?? refused;
+  }
+
   answered(head: Head | null, status: number, askedMs: number): void {
     this.#options.answered?.(head ?? unread, status, this.nowMs() - askedMs);
   }

@@ -15,6 +15,8 @@ export interface ListenOptions {
    */
   direct(head: Head, body: Uint8Array | Failure): Answer | Promise<Answer> | null;
   fetch(request: Request, env: HttpEnv): Response | Promise<Response>;
+  /** Gives a refusal that comes from here what a page needs to read it; without it, nothing. */
+  readable?(head: Head, refusal: Answer): Answer;
   /** Is told of every answer as it begins, `ms` after the request was there. */
   answered?(
     asked: { readonly method: string; readonly target: string },

@@ -95,6 +95,13 @@ export function proposeConfiguration(
   return { ok: true, firstIndex, term: raft.term };
 }
 
+/** Ticks to the next heartbeats, where everybody has everything; otherwise 1. */
+export function restTicks(raft: Raft, leader: Leader): number {
+  if (leader.transfer !== null || leader.parting.size > 0) return 1;
+  for (const { match } of leader.progress.values()) if (match < raft.log.lastIndex) return 1;
+  return Math.max(1, raft.options.heartbeatTicks - leader.heartbeatElapsed);
+}
+
 export function tick(raft: Raft, leader: Leader): void {
   leader.catchUp.tick(raft.log.commitIndex, raft.log.lastIndex);
   leader.quorumCheckElapsed++;

@@ -208,6 +208,16 @@ export class Raft {
     return this.role.kind === "follower" ? this.role.leaderId : null;
   }
 
+  /** How many ticks may pass in one go, since none before the last of them has anything to do; or 1. */
+  get restTicks(): number {
+    const { log, role } = this;
+    if (this.recovery !== null || log.commitIndex < log.lastIndex) return 1;
+    if (role.kind === "leader") return leading.restTicks(this, role);
+    if (this.leaderId === null) return 1;
+    const left = role.electionTimeout - role.electionElapsed;
+    return Math.max(1, Math.min(left - 1, this.options.heartbeatTicks));
+  }
+
   // ---------------------------------------------------------------- what comes in
 
   /** One unit of time has passed. */

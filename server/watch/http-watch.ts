@@ -9,11 +9,11 @@ import { must } from "../raft/assert.ts";
 import { connectTo, isPassing, pause, pauseMs, type OpenedStream } from "./http-stream.ts";
 import { eventOfJson } from "./watch-json.ts";
 import type { WatchAnswer, WatchBatches, WatchEvent, WatchOptions } from "./watch-port.ts";
+import { WholeRevisions } from "./whole-revisions.ts";
 
 /** Rounds in which those that may remember are waited for. */
 const forgottenRoundsMax = 20;
 
-type Batch = readonly WatchEvent[];
 type Opened = OpenedStream<WatchEvent>;
 
 export class HttpWatch {
@@ -21,17 +21,14 @@ export class HttpWatch {
   readonly #options: WatchOptions;
   readonly #given = new AbortController();
   #at = 0;
-  /** Everything up to here was given. */
-  #since: number | undefined;
-  /** Of a revision whose last change has not come yet. */
-  #pending: WatchEvent[] = [];
+  readonly #revisions: WholeRevisions;
   /** Of the last round: somebody did not answer who may remember what others do not. */
   #mayRemember = false;
 
   constructor(endpoints: readonly URL[], options: WatchOptions) {
     this.#endpoints = endpoints;
     this.#options = options;
-    this.#since = options.since;
+    this.#revisions = new WholeRevisions(options.since);
     const { signal, forMs } = options;
     const giveUp = (): void => this.#given.abort();
     signal?.addEventListener("abort", giveUp, { once: true });
@@ -51,7 +48,7 @@ export class HttpWatch {
     let { connection, batch } = first;
     try {
       for (;;) {
-        const given = this.#whole(batch);
+        const given = this.#revisions.take(batch);
         if (given.length > 0) yield given;
         const next = await connection.batches.next().catch(() => null);
         if (next !== null && next.done !== true) {
@@ -59,7 +56,7 @@ export class HttpWatch {
           continue;
         }
         connection.end();
-        this.#pending = [];
+        this.#revisions.brokenOff();
         const again = await this.#reconnect();
         if (again === null) return;
         if ("ok" in again) {
@@ -71,21 +68,6 @@ export class HttpWatch {
     } finally {
       connection.end();
     }
-  }
-
-  // ------------------------------------------------------------------ whole revisions
-
-  #whole(batch: Batch): WatchEvent[] {
-    const given: WatchEvent[] = [];
-    for (const event of batch) {
-      if (event.revision <= (this.#since ?? -1) && event.type !== "progress") continue;
-      this.#pending.push(event);
-      if (event.type !== "progress" && !event.isLast) continue;
-      this.#since = Math.max(this.#since ?? 0, event.revision);
-      given.push(...this.#pending);
-      this.#pending = [];
-    }
-    return given;
   }
 
   // ------------------------------------------------------------------ connections
@@ -137,7 +119,7 @@ export class HttpWatch {
   get #path(): string {
     const { key, prefix, start, end, before } = this.#options;
     const parameters = new URLSearchParams();
-    const since = this.#since?.toString();
+    const since = this.#revisions.since?.toString();
     const given = { key, prefix, start, end, since };
     for (const [name, value] of Object.entries(given)) {
       if (value !== undefined) parameters.set(name, value);

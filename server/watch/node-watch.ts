@@ -1,6 +1,8 @@
 /** Watching on the node in this process: from when, and what its end is called. */
 
-import type { Failure } from "../client-port.ts";
+import type { Failure, Result } from "../client-port.ts";
+import type { Leadership } from "../leadership.ts";
+import type { ReadAnswer } from "../pending-reads.ts";
 import type { Clock, Timer } from "../ports.ts";
 import { badRequest } from "../problem.ts";
 import { unreachable } from "../raft/assert.ts";
@@ -17,13 +19,45 @@ function watchedOf(options: WatchOptions): Watched {
   return { kind: "range", range: rangeOf(options) };
 }
 
+/** What a node has of its own, and how it learns whether that is the newest. */
+export interface WatchedNode {
+  readonly watches: Watches;
+  readonly node: {
+    readonly leadership: Pick<Leadership, "leaderId">;
+    read(done: (answer: ReadAnswer) => void): void;
+  };
+}
+
+/**
+ * Calls `done` once this node can be watched from behind `since`: what it does not know of yet may have
+ * been acknowledged elsewhere, and while it knows no leader what comes may come to the others alone.
+ */
+export function whenKnown(
+  { watches, node }: WatchedNode,
+  since: number | undefined,
+  done: (answer: ReadAnswer) => void,
+): void {
+  const isCurrent = node.leadership.leaderId !== null;
+  if (since !== undefined && since <= watches.appliedIndex && isCurrent) done({ ok: true });
+  else node.read(done);
+}
+
+export function openWatcher(
+  watches: Watches,
+  options: WatchOptions,
+): Result<{ readonly watcher: Watcher }> {
+  const { since, before = false } = options;
+  const opened = watches.open(watchedOf(options), since ?? null, before);
+  return opened.ok ? opened : refusalOf(opened.error, watches);
+}
+
 export function openWatch(
   { watches, clock }: { readonly watches: Watches; readonly clock: Clock },
   options: WatchOptions,
 ): WatchAnswer {
-  const { since, before = false, forMs, signal } = options;
-  const opened = watches.open(watchedOf(options), since ?? null, before);
-  if (!opened.ok) return refusalOf(opened.error, watches);
+  const { forMs, signal } = options;
+  const opened = openWatcher(watches, options);
+  if (!opened.ok) return opened;
   const { watcher } = opened;
   const given = { isOver: signal?.aborted ?? false };
   const giveUp = (): void => {
@@ -83,7 +117,7 @@ function refusalOf(error: Exclude<Opened, { ok: true }>["error"], watches: Watch
   }
 }
 
-function overOf(end: WatchEnd): Failure {
+export function overOf(end: WatchEnd): Failure {
   switch (end) {
     case "behind": {
       const detail = "what was not read yet is gone: read faster, or watch less";

@@ -64,12 +64,14 @@ export class Watcher {
     return this.#end;
   }
 
-  /** What came since, as soon as there is something. To be asked again after the answer only. */
+  /** Calls `done` with what came since, as soon as there is something. To be asked again after that only. */
+  take(done: (batch: WatchBatch) => void): void {
+    this.#waiting = done;
+    this.give();
+  }
+
   next(): Promise<WatchBatch> {
-    return new Promise((resolve) => {
-      this.#waiting = resolve;
-      this.give();
-    });
+    return new Promise((resolve) => this.take(resolve));
   }
 
   /** The change at `place` is for this watcher. Says whether somebody waits for it. */

@@ -10,7 +10,7 @@ import type { ChangeSink, RowChanged } from "../state-machine/changes.ts";
 import { ChangeHistory } from "./change-history.ts";
 import { historyOf, rememberedOf, type Remembered } from "./history-rows.ts";
 import { WatchIndex, type Watched } from "./watch-index.ts";
-import { Watcher, type WatchEnd } from "./watcher.ts";
+import { Watcher, type WatchEnd, type WatcherLimits } from "./watcher.ts";
 
 export interface WatchLimits {
   /** Watchers on this node, long polls among them. */
@@ -22,7 +22,11 @@ export interface WatchLimits {
   readonly watchProgressMs: number;
 }
 
-const watcherLimits = { queuedMax: 1_024, batchBytesMax: 256 << 10, scanMax: 4_096 };
+const defaultWatcherLimits: WatcherLimits = {
+  queuedMax: 1_024,
+  batchBytesMax: 256 << 10,
+  scanMax: 4_096,
+};
 
 /** How often those are looked for that the history has passed. */
 const checkMs = 1_000;
@@ -30,7 +34,11 @@ const checkMs = 1_000;
 export interface WatchesOptions {
   readonly clock: Clock;
   readonly limits: WatchLimits;
+  /** Of each watcher. */
+  readonly watcherLimits?: WatcherLimits;
   readonly appliedIndex: Index;
+  /** Whether this node hears of what is acknowledged elsewhere; without it, it does. */
+  readonly hasLeader?: () => boolean;
   /** What led there, as an earlier process has left it; without it the history begins there. */
   readonly remembered?: Remembered | null;
 }
@@ -79,7 +87,7 @@ export class Watches implements ChangeSink {
     };
     this.#timers = [
       clock.every(checkMs, () => this.#all.forEach((watcher) => watcher.check())),
-      clock.every(limits.watchProgressMs, () => this.#all.forEach((watcher) => watcher.progress())),
+      clock.every(limits.watchProgressMs, () => this.#giveSigns()),
     ];
   }
 
@@ -121,6 +129,7 @@ export class Watches implements ChangeSink {
     if (this.#all.size >= this.#options.limits.watchersMax) {
       return { ok: false, error: "overloaded" };
     }
+    const { watcherLimits = defaultWatcherLimits } = this.#options;
     const watcher = new Watcher({
       watched,
       wantsBefore,
@@ -189,6 +198,12 @@ export class Watches implements ChangeSink {
   }
 
   // ------------------------------------------------------------------ inside
+
+  /** Whoever watches a node that is cut off is to notice, and to watch another one. */
+  #giveSigns(): void {
+    if (this.#options.hasLeader?.() === false) return;
+    for (const watcher of this.#all) watcher.progress();
+  }
 
   #wake(watcher: Watcher): void {
     this.#woken.add(watcher);

@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { KvError } from "../../client/client.ts";
+import { connect, KvError } from "../../client/client.ts";
 import { fakeClient, problem, written } from "./fake-server.ts";
 
 async function failureOf(promise: Promise<unknown>): Promise<KvError> {
@@ -85,6 +85,18 @@ test("a success that is not the store's is told, and leaves a write's outcome op
   const error = await failureOf(kv.put("k", "v"));
   assert.equal([error.code, error.outcome], ["protocol", "unknown"]);
   assert.is((await failureOf(kv.get("k"))).outcome, undefined);
+});
+
+test("a browser's own fetch may be given: it is a method of nothing but its window", async () => {
+  const receivers = new Set<unknown>();
+  const kv = connect("one:1", {
+    async fetch(this: unknown) {
+      receivers.add(this);
+      return written(7);
+    },
+  });
+  await kv.put("k", "v");
+  assert.equal([...receivers], [undefined]);
 });
 
 test("the token goes with every request", async () => {

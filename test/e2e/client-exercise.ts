@@ -1,10 +1,7 @@
-/**
- * A program that uses the client, run on each runtime against real nodes: the endpoints are its
- * argument, `done` is its last word, and it has to end by itself.
- */
+/** All that the client does, tried against real nodes; it runs where the client runs, in browsers too. */
 
-import { deepStrictEqual as same } from "node:assert";
-import { bytes, connect, json, KvError, text } from "../../client/client.ts";
+import { equal as same } from "uvu/assert";
+import { bytes, type Client, connect, json, KvError, text } from "../../client/client.ts";
 
 async function errorOf(promise: Promise<unknown>): Promise<KvError> {
   const error: unknown = await promise.then(
@@ -15,10 +12,7 @@ async function errorOf(promise: Promise<unknown>): Promise<KvError> {
   return error;
 }
 
-const [endpoints = "", prefix = ""] = process.argv.slice(2);
-const kv = connect(endpoints.split(","));
-
-async function keys(): Promise<void> {
+async function keys(kv: Client, prefix: string): Promise<void> {
   for (const key of ["plain", "a/b c", "ä😀", "a/../b", "..", ".", "+", "%2F", "end/:", "?#&="]) {
     const { revision } = await kv.put(prefix + key, key);
     const entry = await kv.get(prefix + key);
@@ -34,7 +28,7 @@ async function keys(): Promise<void> {
 }
 
 /** Names that a URL cannot end in, whole and without a prefix. */
-async function dotKeys(): Promise<void> {
+async function dotKeys(kv: Client): Promise<void> {
   for (const key of [".", ".."]) {
     await kv.delete(key);
     await kv.put(key, new Uint8Array([0, 255]), { ifNoneMatch: "*" });
@@ -48,7 +42,7 @@ async function dotKeys(): Promise<void> {
   }
 }
 
-async function conditions(): Promise<void> {
+async function conditions(kv: Client, prefix: string): Promise<void> {
   const key = `${prefix}condition`;
   const { revision } = await kv.put(key, "one", { ifNoneMatch: "*" });
   const failed = await errorOf(kv.put(key, "two", { ifNoneMatch: "*" }));
@@ -63,7 +57,7 @@ async function conditions(): Promise<void> {
   same([odd.code, odd.field], ["bad_request", "ttl"], "ttl");
 }
 
-async function ranges(): Promise<void> {
+async function ranges(kv: Client, prefix: string): Promise<void> {
   const names = Array.from(
     { length: 25 },
     (_, at) => `${prefix}range/${String(at).padStart(2, "0")}`,
@@ -86,13 +80,13 @@ async function ranges(): Promise<void> {
   same(deleted, 25, "deleteRange");
 }
 
-async function counters(): Promise<void> {
+async function counters(kv: Client, prefix: string): Promise<void> {
   const key = `${prefix}counter`;
   same((await kv.incr(key)).value, 1, "incr");
   same((await kv.incr(key, 2n ** 60n)).value, 2n ** 60n + 1n, "bigint");
 }
 
-async function transactions(): Promise<void> {
+async function transactions(kv: Client, prefix: string): Promise<void> {
   const key = `${prefix}order`;
   const run = () =>
     kv
@@ -109,7 +103,7 @@ async function transactions(): Promise<void> {
   same(got?.op === "get" ? [...(got.entry?.value ?? [])] : null, [255], "its result");
 }
 
-async function types(): Promise<void> {
+async function types(kv: Client, prefix: string): Promise<void> {
   const users = kv.typed(json<{ name: string }>(), `${prefix}user/`);
   await users.put("1", { name: "Ada" });
   same((await users.get("1"))?.value.name, "Ada", "json");
@@ -120,7 +114,7 @@ async function types(): Promise<void> {
   same((await kv.typed(bytes).get(`${prefix}text`))?.value.length, 2, "bytes");
 }
 
-async function watches(): Promise<void> {
+async function watches(kv: Client, prefix: string): Promise<void> {
   const start = await kv.put(`${prefix}watched/0`, "0");
   const ending = new AbortController();
   const changes = kv.watch(
@@ -153,7 +147,7 @@ async function watches(): Promise<void> {
   same((await failed).code, "aborted", "a signal ends a watch");
 }
 
-async function locks(): Promise<void> {
+async function locks(kv: Client, prefix: string): Promise<void> {
   const name = `${prefix}lock/ä`;
   const first = await kv.lock(name, { ttl: "5s" });
   const taken = await errorOf(kv.lock(name, { wait: 0 }));
@@ -194,5 +188,9 @@ async function locks(): Promise<void> {
 }
 
 const parts = [keys, dotKeys, conditions, ranges, counters, transactions, types, watches, locks];
-for (const part of parts) await part();
-console.log("done");
+
+/** Rejects with the first thing that is not as it should be. The keys it writes begin with `prefix`. */
+export async function exercise(endpoints: string, prefix: string): Promise<void> {
+  const kv = connect(endpoints.split(","));
+  for (const part of parts) await part(kv, prefix);
+}

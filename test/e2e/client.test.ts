@@ -46,7 +46,7 @@ const runtimes = {
 
 scenario("the same program runs on Node, Bun and Deno, and ends by itself", async (scope) => {
   const cluster = await Cluster.start(scope);
-  const program = join(root, "test/e2e/client-exercise.ts");
+  const program = join(root, "test/e2e/client-program.ts");
   for (const [runtime, words] of Object.entries(runtimes)) {
     const child = new KvProcess(scope, {
       name: `client on ${runtime}`,

@@ -1,50 +1,26 @@
 /** The README's programs do what their comments say, on every runtime. */
 
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import packageJson from "../../package.json" with { type: "json" };
-import { Cluster, type ClusterNode } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
 import { root } from "./executable.ts";
 import { freePorts } from "./ports.ts";
 import { KvProcess } from "./process.ts";
+import { aimed, readmePrograms } from "./readme-programs.ts";
 import { scenario, shared } from "./scope.ts";
 
 const runtimes = { node: [], bun: [], deno: ["run", "-A"] } as const;
 
-interface Program {
-  readonly name: string;
-  readonly code: string;
-  /** The comments behind `console.log`, or on the lines after it. */
-  readonly prints: readonly string[];
-}
-
-function programsOf(markdown: string): Program[] {
-  const blocks = [...markdown.matchAll(/^```ts\n([\s\S]*?)^```$/gm)];
-  return blocks.map(({ 1: code = "" }, at) => ({
-    name: `${at + 1}`,
-    code,
-    prints: code.split("\n").flatMap((line) => {
-      const [, said] = /^(?:.*console\.log\(.*\); )?\/\/ (.*)$/.exec(line) ?? [];
-      return said === undefined ? [] : [said];
-    }),
-  }));
-}
-
-/** The code with the built-in cluster's addresses replaced by those of `nodes`. */
-function aimed(code: string, nodes: readonly ClusterNode[]): string {
-  return nodes.reduce(
-    (text, { id, httpPort }) => text.replaceAll(`localhost:800${id}`, `127.0.0.1:${httpPort}`),
-    code,
-  );
-}
-
-const programs = programsOf(readFileSync(join(root, "README.md"), "utf8"));
+const programs = readmePrograms("ts");
 
 test("the README has programs that say what they print", () => {
-  assert.ok(programs.length >= 4);
-  for (const { name, prints } of programs) assert.ok(prints.length > 0, `program ${name}`);
+  const pages = readmePrograms("html");
+  assert.ok(programs.length >= 4 && pages.length >= 1);
+  for (const { name, prints } of [...programs, ...pages])
+    assert.ok(prints.length > 0, `program ${name}`);
 });
 
 for (const [runtime, words] of Object.entries(runtimes)) {

@@ -93,6 +93,22 @@ test("whoever waits by his own wish, holds a session or watches is always let in
   assert.is(laneOf({ method: "POST", target: "/v1/txn" }), "write");
 });
 
+const friend = "Origin: https://friend.example\r\n";
+
+test("a page of an allowed origin may read that it was refused, and asks first as ever", () =>
+  scene(async ({ port }) => {
+    const refused = await exchange(port, requestText("PUT", "/v1/kv/k", friend, "v"));
+    assert.is(statusIn(refused), 429);
+    assert.match(refused, /\r\nAccess-Control-Allow-Origin: https:\/\/friend\.example\r\n/);
+    assert.match(refused, /\r\nAccess-Control-Expose-Headers: [^\r]*Retry-After/);
+    assert.match(refused, /\r\nVary: Origin\r\n/);
+    const question = `${friend}Access-Control-Request-Method: PUT\r\n`;
+    assert.is(statusIn(await exchange(port, requestText("OPTIONS", "/v1/kv/k", question))), 204);
+    const stranger = requestText("PUT", "/v1/kv/k", "Origin: https://other.example\r\n", "v");
+    assert.not.match(await exchange(port, stranger), /Access-Control/);
+    assert.not.match(await exchange(port, requestText("PUT", "/v1/kv/k", "", "v")), /Vary|Access/);
+  }));
+
 test("the connection stays open, its body is passed over, and it is served when there is room", () =>
   scene(async ({ port, store, relieve }) => {
     const connection = new RawConnection(port);

@@ -6,6 +6,7 @@ import { defaultLimits } from "../../server/limits.ts";
 import { NodeClient } from "../../server/node-client.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
+import type { WatchBatches } from "../../server/watch/watch-port.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 function clientOf(nodes: SimulatedNodes, id: NodeId): NodeClient {
@@ -93,6 +94,46 @@ async function answered<T>(nodes: SimulatedNodes, promise: Promise<T>): Promise<
   }
   return must(answers[0], "it is answered");
 }
+
+/** Everything that a watch gives, as it comes. */
+function watched(batches: WatchBatches): string[] {
+  const events: string[] = [];
+  const read = async (): Promise<void> => {
+    for await (const batch of batches) events.push(...batch.map(({ type }) => type));
+  };
+  void read();
+  return events;
+}
+
+test("a node that hears of no leader says so to who begins to watch, and no sign to who does", async () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const id = must(
+    nodes.ids.find((other) => other !== leader),
+    "there are followers",
+  );
+  const client = clientOf(nodes, id);
+  const watch = await client.watch({ prefix: "", since: client.remembered?.appliedIndex ?? 0 });
+  assert.ok(watch.ok);
+  const events = watched(watch.batches);
+  const run = async (seconds: number): Promise<void> => {
+    for (let passed = 0; passed < seconds * 100; passed++) {
+      nodes.time.run(10);
+      await Promise.resolve();
+    }
+  };
+  await run(11);
+  assert.equal(events, ["progress", "progress", "progress"]);
+  nodes.onMessage = (from, to) => (from === id || to === id ? 0 : 1);
+  put(nodes, leader, "elsewhere");
+  await run(20);
+  assert.equal(events, ["progress", "progress", "progress"]);
+  const other = await answered(nodes, client.watch({ prefix: "", since: 1 }));
+  assert.ok(!other.ok && other.code === "no_leader");
+  nodes.onMessage = () => 1;
+  await run(11);
+  assert.equal(events.slice(3, 5), ["put", "progress"]);
+});
 
 test("a log is given up as far as the state stands for it, and nobody needs it", async () => {
   const nodes = new SimulatedNodes({ count: 3 });

@@ -11,7 +11,7 @@ interface Operation {
   readonly operationId: string;
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
   readonly requestBody?: { readonly content: Readonly<Record<string, unknown>> };
-  readonly responses: Readonly<Record<string, unknown>>;
+  readonly responses: Readonly<Record<string, { readonly headers?: object }>>;
 }
 
 interface Document {
@@ -108,6 +108,27 @@ async function takes(method: string, path: string, name: string, byOp: boolean):
   }
   return false;
 }
+
+test("a page of an allowed origin may send every header in the document, and read every other", async () => {
+  const operations = Object.values((await documentOf()).paths).flatMap((item) =>
+    Object.values(item),
+  );
+  const headers = { origin: "https://friend.example", "access-control-request-method": "PUT" };
+  const { ask } = client();
+  const listIn = async (method: string, name: string): Promise<string[]> =>
+    ((await ask(method, "/v1/kv/k", { headers })).headers.get(name) ?? "").split(", ");
+  const sent = operations.flatMap(({ parameters = [] }) =>
+    parameters.filter((each) => each.in === "header").map(({ name }) => name),
+  );
+  const told = operations.flatMap(({ responses }) =>
+    Object.values(responses).flatMap((response) => Object.keys(response.headers ?? {})),
+  );
+  assert.ok(sent.includes("X-Lease") && told.includes("X-KV-Age"));
+  const allowed = await listIn("OPTIONS", "access-control-allow-headers");
+  const exposed = await listIn("GET", "access-control-expose-headers");
+  for (const name of sent) assert.ok(allowed.includes(name), `${name} may be sent`);
+  for (const name of told) assert.ok(exposed.includes(name), `${name} may be read`);
+});
 
 /** What each operation that changes something is asked with, so that its headers are looked at. */
 const changing = [

@@ -8,6 +8,7 @@ import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
 import type { Listener, ListenOptions } from "../../server/listen/listen.ts";
 import { valueBytesMax } from "../../server/state-machine/command.ts";
+import { admitted } from "../../server/web-guard.ts";
 import { systemClock } from "../../cmd/system.ts";
 import { MapStore } from "./map-store.ts";
 
@@ -52,6 +53,7 @@ export function listenOptions(store: MapStore, options: ServeOptions = {}): List
   return {
     direct: createDirect(given),
     fetch: (request, env) => app.fetch(request, env),
+    readable: (head, refusal) => admitted(head, refusal, given),
     bodyBytesMax: valueBytesMax,
     hostname: "127.0.0.1",
     port,

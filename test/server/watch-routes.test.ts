@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { FailureCode } from "../../server/client-port.ts";
 import { index } from "../../server/raft/entry.ts";
 import type { Row } from "../../server/state-machine/command.ts";
 import { eventOfJson } from "../../server/watch/watch-json.ts";
@@ -53,7 +54,7 @@ test("changes are events whose id is the revision", async () => {
   const { status, headers, text } = await ask("GET", "/v1/watch");
   assert.equal([status, headers.get("content-type")], [200, "text/event-stream"]);
   assert.equal(text.split("\n\n"), [
-    'id: 4\nevent: progress\ndata: {"revision":4}',
+    'retry: 1000\nid: 4\nevent: progress\ndata: {"revision":4}',
     'id: 5\nevent: put\ndata: {"type":"put","key":"k","value":"v","revision":5,"last":true}',
     'id: 6\nevent: delete\ndata: {"type":"delete","key":"k","revision":6,"last":true}',
     "",
@@ -135,6 +136,25 @@ test("history that is gone is 410, with the revision that is left", async () => 
   store.watched = async () => ({ ok: false, code: "compacted", detail, oldestRevision: 7 });
   const { status, json } = await ask("GET", "/v1/watch?since=1");
   assert.equal([status, json["code"], json["oldestRevision"]], [410, "compacted", 7]);
+});
+
+test("an EventSource is asked to come back where others are refused for now", async () => {
+  const { ask, store } = client();
+  const eventSource = { headers: { accept: "text/event-stream" } };
+  const refuseWith = (code: FailureCode): void => {
+    store.watched = async () => ({ ok: false, code, detail: "why" });
+  };
+  for (const code of ["no_leader", "stale", "timeout"] as const) {
+    refuseWith(code);
+    const { status, headers, text } = await ask("GET", "/v1/watch", eventSource);
+    assert.equal([status, headers.get("content-type")], [200, "text/event-stream"], code);
+    assert.is(text, `retry: 1000\n: ${code}: why\n\n`);
+    assert.is((await ask("GET", "/v1/watch")).json["code"], code);
+  }
+  for (const code of ["compacted", "bad_request", "overloaded"] as const) {
+    refuseWith(code);
+    assert.is((await ask("GET", "/v1/watch", eventSource)).json["code"], code);
+  }
 });
 
 test("a stream that was cut off is not whole", async () => {

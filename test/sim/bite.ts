@@ -46,7 +46,7 @@ function plant(directory: string, bug: PlantedBug): void {
 function look(bug: PlantedBug): Found {
   const directory = mkdtempSync(join(tmpdir(), "kv-planted-"));
   try {
-    for (const part of ["server", "storage", "test", "package.json"]) {
+    for (const part of ["client", "server", "storage", "test", "package.json"]) {
       cpSync(join(root, part), join(directory, part), { recursive: true });
     }
     symlinkSync(join(root, "node_modules"), join(directory, "node_modules"));

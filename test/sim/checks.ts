@@ -88,6 +88,8 @@ export class Checks {
   readonly #points: (AppliedPoint | undefined)[] = [];
   /** By the voter's incarnation and term. */
   readonly #votes = new Map<string, NodeId>();
+  /** The newest of which a client was told. */
+  lastAcknowledged = 0;
 
   /** `nodes` in the order of their ids, which count from 1. */
   constructor(
@@ -417,6 +419,7 @@ export class Checks {
 
   /** A client was told that its write is done. */
   acknowledged(id: NodeId, revision: Index): void {
+    this.lastAcknowledged = Math.max(this.lastAcknowledged, revision);
     const committed = this.#committed[revision];
     claim(committed !== undefined, () => `node ${id} acknowledges ${revision}, not committed`);
     const { term, trail } = committed;

@@ -89,7 +89,7 @@ export class Faults {
     this.#isOver = true;
     this.#world.network.heal();
     for (const process of this.#world.processes) {
-      process.clockRate = 1;
+      process.clock.rate = 1;
       process.resume();
       process.disk.capacityBytes = Infinity;
       process.machineFile.isFull = false;
@@ -187,6 +187,9 @@ export class Faults {
       case "powerLossOfAll":
         for (const each of processes) if (each.life) each.kill(true);
         break;
+      case "shutDown":
+        for (const each of random.float() < 0.3 ? processes : [process]) each.end();
+        break;
       case "pause":
         process.pause(lastsMs);
         break;
@@ -194,10 +197,10 @@ export class Faults {
         if (process.life) process.enter(process.life, () => process.life?.node.handOver());
         break;
       case "clockDrift":
-        process.clockRate = random.pick([0.5, 0.9, 1, 1.1, 2]);
+        process.clock.rate = random.pick([0.5, 0.9, 1, 1.1, 2]);
         break;
       case "wallClockJumps":
-        process.wallOffsetMs += random.pick([-7_200_000, -1_000, 1_000, 3_600_000]);
+        process.clock.wallOffsetMs += random.pick([-7_200_000, -1_000, 1_000, 3_600_000]);
         break;
       case "partition":
       case "oneWayPartition":

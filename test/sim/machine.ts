@@ -33,6 +33,7 @@ import { hex32, rowChecksum, StateHash } from "../../storage/state-hash.ts";
 import type { Random } from "../raft/random.ts";
 import { MapRequests, requestRows, requestsIn } from "../server/map-requests.ts";
 import { lastingOf, MapRows, type Lasting } from "../server/map-rows.ts";
+import type { CommittedChanges } from "./changes.ts";
 
 interface Bookkeeping {
   readonly applied: AppliedState;
@@ -153,10 +154,18 @@ export interface AppliedPoint {
   readonly members: number;
 }
 
+export interface MachineOptions {
+  /** What a state without a configuration stands for. */
+  readonly formed: Configuration;
+  readonly onApplied: (point: AppliedPoint) => void;
+  /** Is told what each entry does to the rows; null: nobody wants to know. */
+  readonly changes: CommittedChanges | null;
+}
+
 export class SimMachine implements StateMachine {
   readonly #file: MachineFile;
   readonly #onApplied: (point: AppliedPoint) => void;
-  /** What a state without a configuration stands for. */
+  readonly #told: CommittedChanges | null;
   readonly #formed: Configuration;
   #members: { readonly configuration: Configuration; readonly checksum: number } | null = null;
   #rows: Map<string, Row>;
@@ -181,14 +190,12 @@ export class SimMachine implements StateMachine {
   readonly reusableBytes = 0;
   readonly shrinkSome = (): number => 0;
 
-  constructor(
-    file: MachineFile,
-    { formed, onApplied }: { formed: Configuration; onApplied: (point: AppliedPoint) => void },
-  ) {
+  constructor(file: MachineFile, { formed, onApplied, changes }: MachineOptions) {
     const { rows, state } = file.read();
     this.#file = file;
     this.#formed = formed;
     this.#onApplied = onApplied;
+    this.#told = changes;
     this.#rows = rows;
     this.#hash = new StateHash(state.high, state.low);
     this.#history = state.history;
@@ -384,6 +391,7 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
+    this.#told?.applied(at, result?.op === "expired");
     this.#sink?.applied(at);
     this.#onApplied(this.point);
     return result;
@@ -431,6 +439,7 @@ export class SimMachine implements StateMachine {
       if (before) this.#hash.remove(checksumOf(before), before.revision, before.createRevision);
       if (row) this.#hash.add(checksumOf(row), row.revision, row.createRevision);
       this.#changes.push({ key, row });
+      this.#told?.changed(key, before, row);
     };
     return new MapRows(this.#rows, changed, this.#lasting);
   }

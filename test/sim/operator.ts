@@ -6,7 +6,8 @@
 import type { ClusterAnswer, ClusterRequest } from "../../server/membership.ts";
 import { memberOf, type Configuration } from "../../server/raft/configuration.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
-import { memberNamed, type SimProcess } from "./process.ts";
+import { memberNamed } from "./directories.ts";
+import type { SimProcess } from "./process.ts";
 import { claim } from "./trace.ts";
 import type { SimWorld } from "./world.ts";
 

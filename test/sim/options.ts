@@ -1,6 +1,7 @@
 /** What one seed decides: the cluster, its limits, the load, and which faults there are. */
 
 import { defaultLimits, type Limits } from "../../server/limits.ts";
+import type { WatcherLimits } from "../../server/watch/watcher.ts";
 import { Random } from "../raft/random.ts";
 
 export const faultKinds = [
@@ -35,6 +36,8 @@ export const faultKinds = [
   "otherAppends",
   "snapshotRot",
   "crashesAtNames",
+  // Only where somebody watches.
+  "shutDown",
 ] as const;
 
 export type FaultKind = (typeof faultKinds)[number];
@@ -66,6 +69,10 @@ export interface SimOptions {
   /** Clients that hold locks and write what lasts for a time, and for how long that is. */
   readonly sessions: number;
   readonly leaseMs: number;
+  /** Clients that watch, what each of them may cost a node, and how often one has to forget; 0: never. */
+  readonly watchers: number;
+  readonly watcherLimits: WatcherLimits;
+  readonly forgetEveryMs: number;
 }
 
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
@@ -79,9 +86,13 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const harsh = new Random(seed ^ 0x2c1b3c6d);
   const lasting = new Random(seed ^ 0x61c88647);
   const paced = new Random(seed ^ 0x7f4a7c15);
+  // Such that nobody watches in the seeds that have failed before: they still mean what they did.
+  const watching = new Random(seed ^ 0x42835165);
+  const watchers = watching.pick([0, 0, 0, 3, 6]);
   for (const [i, kind] of faultKinds.entries()) {
-    const chance = (i < drawnApart ? random : harsh).float();
-    if (chance < likelihood && !without.has(kind)) faults.add(kind);
+    if (kind === "shutDown" && watchers === 0) continue;
+    const drawing = kind === "shutDown" ? watching : i < drawnApart ? random : harsh;
+    if (drawing.float() < likelihood && !without.has(kind)) faults.add(kind);
   }
   const tickMs = random.pick([10, 25, 50]);
   const heartbeatMs = tickMs * random.pick([1, 2, 4]);
@@ -128,6 +139,10 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     takeInMs: electionTimeoutMs,
     catchUpTickBytes: paced.pick([1, 300, defaultLimits.catchUpTickBytes]),
     snapshotLeisureBytes: paced.pick([40, 1_000, defaultLimits.snapshotLeisureBytes]),
+    watchersMax: watching.pick([2, 1_000]),
+    watchChangesMax: watching.pick([4, 40, 65_536, 65_536]),
+    watchBytesMax: watching.pick([30_000, 8 << 20, 8 << 20]),
+    watchProgressMs: electionTimeoutMs * watching.pick([0.2, 3]),
   };
   return {
     seed,
@@ -151,6 +166,13 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     latencyMs: random.pick([0.1, 1, 5]),
     sessions: lasting.pick([0, 0, 2, 5]),
     leaseMs: electionTimeoutMs * lasting.pick([0.3, 1, 3, 10]),
+    watchers,
+    watcherLimits: {
+      queuedMax: watching.pick([1, 4, 1_024]),
+      batchBytesMax: watching.pick([1, 2_000, 256 << 10]),
+      scanMax: watching.pick([3, 50, 4_096]),
+    },
+    forgetEveryMs: electionTimeoutMs * watching.pick([0, 0, 10]),
   };
 }
 

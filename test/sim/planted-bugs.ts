@@ -5,6 +5,7 @@
 
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
 import { plantedSessionBugs } from "./planted-session-bugs.ts";
+import { plantedWatchBugs } from "./planted-watch-bugs.ts";
 
 interface SourceChange {
   readonly file: string;
@@ -283,4 +284,5 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   ...plantedMemberBugs,
   ...plantedSessionBugs,
+  ...plantedWatchBugs,
 ];

@@ -7,14 +7,13 @@ import { Formation, type Formed } from "../../server/formation.ts";
 import type { PeerIdentity } from "../../server/handshake.ts";
 import { Node } from "../../server/node.ts";
 import type { MendingNote } from "../../storage/mending-note.ts";
-import type { Clock, LogStore, MendingStore, Network, Timer } from "../../server/ports.ts";
+import type { Clock, LogStore, MendingStore, Network } from "../../server/ports.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import {
   configuration,
   hasOtherVoter,
   voters,
   type Configuration,
-  type Member,
 } from "../../server/raft/configuration.ts";
 import { index, type NodeId } from "../../server/raft/entry.ts";
 import { Roster } from "../../server/roster.ts";
@@ -31,7 +30,10 @@ import { readIdentity, writeIdentity, type Identity } from "../../storage/identi
 import { LogDamaged } from "../../storage/log-damage.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
+import type { CommittedChanges } from "./changes.ts";
 import type { Checks } from "./checks.ts";
+import { SimClock } from "./clock.ts";
+import { incarnationOf, memberNamed } from "./directories.ts";
 import { emptyShadow, type Shadow } from "./shadow.ts";
 import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
@@ -40,6 +42,7 @@ import type { SimOptions } from "./options.ts";
 import type { SimTime } from "./time.ts";
 import { claim, type Coverage, type Trace } from "./trace.ts";
 import { groupDirectory, WatchedHardState, WatchedLog } from "./watched.ts";
+import { Watching } from "./watching.ts";
 
 export interface Surroundings {
   readonly options: SimOptions;
@@ -47,6 +50,8 @@ export interface Surroundings {
   readonly trace: Trace;
   readonly coverage: Coverage;
   readonly checks: Checks;
+  /** Null where nobody watches. */
+  readonly changes: CommittedChanges | null;
   /** As the cluster was formed. */
   readonly formed: Configuration;
   readonly clusterId: string;
@@ -69,6 +74,8 @@ export interface Life {
   readonly log: LogStore;
   readonly contact: Contact;
   readonly roster: Roster;
+  /** Null where nobody watches. */
+  readonly watching: Watching | null;
 }
 
 const directory = "node";
@@ -99,14 +106,13 @@ export class SimProcess {
   #wakeMs = 0;
   /** How long the running event has kept the process busy so far. */
   #stallMs = 0;
-  #clockRate = 1;
-  #clockBase = { simMs: 0, localMs: 0 };
-  wallOffsetMs = 1_700_000_000_000;
+  readonly clock: SimClock;
 
   constructor(id: NodeId, world: Surroundings, seed: number) {
     this.id = id;
     this.#world = world;
     this.#random = new Random(seed);
+    this.clock = new SimClock({ time: world.time, nowMs: () => this.nowMs });
     this.disk = new SimDisk(this.#random);
     this.shadow = emptyShadow(this.#nextIncarnation());
   }
@@ -198,6 +204,24 @@ export class SimProcess {
     this.#ended(new SimulatedCrash("killed"));
   }
 
+  /** As SIGTERM ends it, though it hands nothing over: what watchers may come back for is saved. */
+  end(): void {
+    const { life } = this;
+    if (!life) return;
+    this.enter(life, () => {
+      try {
+        life.watching?.close();
+        life.node.stop();
+        life.watching?.save();
+        life.node.machine.sync();
+        this.#world.coverage.add("ended in order");
+        this.#ended(new SimulatedCrash("in order"));
+      } catch (error) {
+        this.#ended(error);
+      }
+    });
+  }
+
   /** The directory is gone; the next start makes another one. */
   wipe(): void {
     this.hadDamage ||= this.isDamaged;
@@ -277,8 +301,9 @@ export class SimProcess {
           return { ok: false, damage: { path, detail: "a page is damaged" } };
         const onApplied = (point: Parameters<Checks["applied"]>[1]): void =>
           checks.applied(this.id, point);
-        const { formed } = this.#world;
-        return { ok: true, store: new SimMachine(this.machineFile, { formed, onApplied }) };
+        const { formed, changes } = this.#world;
+        const options = { formed, onApplied, changes };
+        return { ok: true, store: new SimMachine(this.machineFile, options) };
       },
       setMachineAside: () => this.machineFile.wipe(),
       hasPeers: (newest) => hasOtherVoter(newest ?? configuration(identity.members), this.id),
@@ -320,6 +345,9 @@ export class SimProcess {
     this.#backlog = [];
     const watched = { id: this.id, checks, coverage, disk: this.disk };
     const watchedLog = new WatchedLog({ ...watched, machine, log });
+    const surroundings = { ...watched, machine, clock: this.#clock(), ...this.#world };
+    // Before the node applies anything.
+    const watching = this.#world.changes && new Watching(surroundings);
     const node = this.#createNode({ ...opened.files, watchedLog, identity });
     const { clusterId } = this.#world;
     const { incarnation } = identity;
@@ -330,6 +358,7 @@ export class SimProcess {
       number: this.#lives,
       log: watchedLog,
       contact: new Contact(this.id, this.#world.options.limits),
+      watching,
     };
     this.life = life;
     this.#world.metOthers();
@@ -354,8 +383,7 @@ export class SimProcess {
       log,
       formed,
     });
-    const number = this.#lives;
-    const isCurrent = (): boolean => this.life?.number === number;
+    const isCurrent = this.#inThisLife;
     return new Node({
       self: this.id,
       incarnation,
@@ -367,7 +395,7 @@ export class SimProcess {
       },
       formed,
       limits: options.limits,
-      clock: this.#clock(isCurrent),
+      clock: this.#nodeClock(),
       random: { fraction: () => this.#random.float(), bytes: (count) => new Uint8Array(count) },
       network: this.#network(isCurrent),
       log,
@@ -512,47 +540,28 @@ export class SimProcess {
 
   // ------------------------------------------------------------------ ports
 
-  set clockRate(rate: number) {
-    this.#clockBase = { simMs: this.#world.time.nowMs, localMs: this.#localMs() };
-    this.#clockRate = rate;
+  /** Whether the life that is beginning now is going on. */
+  get #inThisLife(): () => boolean {
+    const number = this.#lives;
+    return () => this.life?.number === number;
   }
 
-  #localMs(): number {
-    return this.#clockBase.localMs + (this.nowMs - this.#clockBase.simMs) * this.#clockRate;
+  #clock(): Clock {
+    const isCurrent = this.#inThisLife;
+    return this.clock.port((run) => {
+      if (isCurrent() && this.life) this.enter(this.life, run);
+    });
   }
 
-  #clock(isCurrent: () => boolean): Clock {
-    const { time } = this.#world;
-    const at = (ms: number, run: () => void): Timer => {
-      const task = time.at(time.nowMs + ms / this.#clockRate, () => {
-        if (isCurrent() && this.life) this.enter(this.life, run);
+  #nodeClock(): Clock {
+    const clock = this.#clock();
+    const every: Clock["every"] = (ms, tick) =>
+      clock.every(ms, () => {
+        const { life } = this;
+        tick();
+        if (life) life.contact.ticked(life.node.leadership, voters(life.node.configuration));
       });
-      return {
-        cancel: () => {
-          task.run = null;
-        },
-      };
-    };
-    const every = (ms: number, run: () => void): Timer => {
-      let timer: Timer | null = null;
-      const next = (): void => {
-        timer = at(ms, () => {
-          next();
-          const { life } = this;
-          run();
-          if (life) life.contact.ticked(life.node.leadership, voters(life.node.configuration));
-        });
-      };
-      next();
-      return { cancel: () => timer?.cancel() };
-    };
-    return {
-      monotonicMs: () => this.#localMs(),
-      wallMs: () => Math.max(0, Math.floor(this.#localMs() + this.wallOffsetMs)),
-      after: at,
-      every,
-      soon: (run) => void at(0, run),
-    };
+    return { ...clock, every };
   }
 
   #network(isCurrent: () => boolean): Network {
@@ -573,15 +582,3 @@ export class SimProcess {
     };
   }
 }
-
-/** Names one directory of one machine: 32 hex digits, as a real one has. */
-export const incarnationOf = (id: NodeId, number: number): string =>
-  `${String(number).padStart(16, "0")}${String(id).padStart(16, "0")}`;
-
-export const memberNamed = (id: NodeId, incarnation: string): Member => ({
-  id,
-  role: "voter",
-  raft: `raft-${id}:1`,
-  http: `http-${id}:1`,
-  incarnation,
-});

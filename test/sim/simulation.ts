@@ -15,6 +15,7 @@ import type { HistoryRecorder } from "../linearizability/history.ts";
 import type { Model } from "../linearizability/model.ts";
 import { compareAndSet, counter } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
+import { CommittedChanges } from "./changes.ts";
 import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import { afterPromotion, isMajority } from "./electorates.ts";
@@ -23,10 +24,12 @@ import { Meetings } from "./meetings.ts";
 import { SimNetwork } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { type FaultKind, type SimOptions } from "./options.ts";
-import { incarnationOf, memberNamed, SimProcess, type Life } from "./process.ts";
+import { incarnationOf, memberNamed } from "./directories.ts";
+import { SimProcess, type Life } from "./process.ts";
 import { Sessions } from "./sessions.ts";
 import { SimTime } from "./time.ts";
 import { claim, Coverage, Trace } from "./trace.ts";
+import { Watchers } from "./watchers.ts";
 
 export interface SimResult {
   readonly options: SimOptions;
@@ -72,6 +75,8 @@ class Simulation {
   readonly #checks: Checks;
   readonly #clients: Clients;
   readonly #sessions: Sessions;
+  readonly #watchers: Watchers;
+  readonly #changes: CommittedChanges | null;
   readonly #faults: Faults;
   readonly #meetings: Meetings;
   readonly #operator: Operator;
@@ -87,6 +92,7 @@ class Simulation {
     const ids = Array.from({ length: machineCount }, (_, i) => nodeId(i + 1));
     const first = ids.slice(0, options.nodeCount);
     this.#formed = configuration(first.map((id) => memberNamed(id, incarnationOf(id, 1))));
+    this.#changes = options.watchers > 0 ? new CommittedChanges() : null;
     this.#checks = new Checks(() => this.#processes, this.#formed);
     this.#network = new SimNetwork({
       time: this.#time,
@@ -118,12 +124,14 @@ class Simulation {
       coverage: this.#coverage,
       processes: this.#processes,
       checks: this.#checks,
+      changes: this.#changes,
     };
     this.#clients = new Clients(world);
     this.#sessions = new Sessions({
       ...world,
       random: new Random(options.seed ^ 0x2545f491),
     });
+    this.#watchers = new Watchers({ ...world, random: new Random(options.seed ^ 0x0e6546b6) });
     this.#meetings = new Meetings({
       ...world,
       network: this.#network,
@@ -177,6 +185,7 @@ class Simulation {
     this.#meetings.start();
     this.#clients.start();
     this.#sessions.start();
+    this.#watchers.start();
     this.#faults.start();
     this.#operator.start();
   }
@@ -224,6 +233,7 @@ class Simulation {
     this.#chooseMajority();
     this.#clients.stop();
     this.#sessions.stop();
+    this.#watchers.stop();
     this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",
@@ -242,6 +252,12 @@ class Simulation {
     this.#runUntil(
       () => this.#haveConverged(),
       () => this.#chosen.map((process) => describeNode(process)).join("; "),
+    );
+    const members = this.#chosen.filter((process) => this.#isMember(process));
+    this.#watchers.finish(this.#checks.lastCommitted, members);
+    this.#runUntil(
+      () => this.#watchers.areDone,
+      () => this.#watchers.description,
     );
   }
 
@@ -420,6 +436,7 @@ class Simulation {
       trace: this.#trace,
       coverage: this.#coverage,
       checks: this.#checks,
+      changes: this.#changes,
       formed: this.#formed,
       clusterId: clusterIdOf(this.#formed.members),
       metOthers: () => this.#meetings.changed(),
@@ -494,6 +511,7 @@ class Simulation {
     this.#faults.died(process);
     if (!life) return;
     this.#clients.died(life);
+    this.#watchers.died(life);
     for (const other of this.#processes) {
       if (other !== process) this.#disconnected(process, other);
     }

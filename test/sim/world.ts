@@ -1,6 +1,7 @@
 /** What everybody in a simulated world works with. */
 
 import type { Random } from "../raft/random.ts";
+import type { CommittedChanges } from "./changes.ts";
 import type { Checks } from "./checks.ts";
 import type { SimOptions } from "./options.ts";
 import type { SimProcess } from "./process.ts";
@@ -14,5 +15,7 @@ export interface SimWorld {
   readonly trace: Trace;
   readonly coverage: Coverage;
   readonly checks: Checks;
+  /** Null where nobody watches. */
+  readonly changes: CommittedChanges | null;
   readonly processes: readonly SimProcess[];
 }

@@ -1,0 +1,110 @@
+/** Ticks, one by one and several at once. */
+
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { Ticker } from "../../server/ticker.ts";
+import { VirtualTime } from "./simulated-nodes.ts";
+
+const tickMs = 25;
+
+interface Scene {
+  readonly time: VirtualTime;
+  readonly ticker: Ticker;
+  /** What each call came to, and when. */
+  readonly calls: [atMs: number, count: number][];
+  restTicks: number;
+  /** What a call does besides. */
+  onTick: () => void;
+}
+
+function started(restTicks: number): Scene {
+  const time = new VirtualTime();
+  const clock = time.clock();
+  const calls: Scene["calls"] = [];
+  const ticker = new Ticker({
+    ...{ clock, tickMs },
+    tick: (count) => {
+      calls.push([time.nowMs, count]);
+      scene.onTick();
+    },
+    restTicks: () => scene.restTicks,
+  });
+  const scene: Scene = { time, ticker, calls, restTicks, onTick: () => {} };
+  ticker.start();
+  return scene;
+}
+
+test("one tick comes after the other while there is something to do", () => {
+  const { time, calls } = started(1);
+  time.run(110);
+  assert.equal(
+    calls,
+    [25, 50, 75, 100].map((at) => [at, 1]),
+  );
+});
+
+test("several pass at once while there is nothing, and none is lost", () => {
+  const { time, calls } = started(4);
+  time.run(330);
+  assert.equal(calls, [
+    [25, 1],
+    [125, 4],
+    [225, 4],
+    [325, 4],
+  ]);
+});
+
+test("after a rest ticks come evenly again", () => {
+  const scene = started(3);
+  scene.time.run(30);
+  scene.restTicks = 1;
+  scene.time.run(125);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [100, 3],
+    [125, 1],
+    [150, 1],
+  ]);
+});
+
+test("who is woken makes up for what has passed, and goes on at once", () => {
+  const scene = started(8);
+  scene.time.run(85);
+  scene.restTicks = 1;
+  scene.ticker.wake();
+  scene.ticker.wake();
+  scene.time.run(55);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [110, 3],
+    [135, 1],
+  ]);
+});
+
+test("nothing comes once it is cancelled, from within a tick too", () => {
+  const resting = started(4);
+  resting.time.run(30);
+  resting.ticker.cancel();
+  resting.time.run(500);
+  assert.is(resting.calls.length, 1);
+  const busy = started(4);
+  busy.onTick = () => busy.ticker.cancel();
+  busy.time.run(500);
+  assert.is(busy.calls.length, 1);
+});
+
+test("to wake within a tick is no rest", () => {
+  const scene = started(4);
+  scene.time.run(130);
+  scene.onTick = () => scene.ticker.wake();
+  scene.restTicks = 1;
+  scene.time.run(125);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [125, 4],
+    [225, 4],
+    [250, 1],
+  ]);
+});
+
+test.run();

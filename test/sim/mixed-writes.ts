@@ -1,0 +1,71 @@
+/**
+ * Transactions that do several things to the same few keys, for those who watch: whatever happens to a
+ * key within an entry is told as one change, or as none.
+ */
+
+import { encodeCommand } from "../../server/state-machine/codec.ts";
+import { prefixRange } from "../../server/state-machine/key-range.ts";
+import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
+import type { SimWorld } from "./world.ts";
+
+const keys = ["net-0", "net-1", "net-2"];
+const operationsMax = 5;
+
+export class MixedWrites {
+  readonly #world: SimWorld;
+  #isOver = false;
+
+  constructor(world: SimWorld) {
+    this.#world = world;
+  }
+
+  start(): void {
+    const { time, random, options } = this.#world;
+    const meanMs = options.limits.electionTimeoutMs / 5;
+    time.at(time.nowMs - Math.log(1 - random.float()) * meanMs, () => {
+      if (this.#isOver) return;
+      this.#write();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#isOver = true;
+  }
+
+  #write(): void {
+    const { random, processes, checks } = this.#world;
+    const process = random.pick(processes);
+    const then = Array.from({ length: 1 + random.below(operationsMax) }, () => this.#operation());
+    const { life } = process;
+    if (!life) return;
+    const [first] = then;
+    const command = encodeCommand({ ...transactionOf([], first as Operation), then });
+    process.enter(life, () =>
+      life.node.write(command, (answer) => {
+        if (!answer.ok || !("revision" in answer.result)) return;
+        process.look();
+        checks.acknowledged(process.id, answer.result.revision);
+      }),
+    );
+  }
+
+  #operation(): Operation {
+    const { random, options } = this.#world;
+    const key = random.pick(keys);
+    const value = Uint8Array.of(random.below(256));
+    const put = { op: "put", key, value, contentType: null } as const;
+    const ttlMs = Math.ceil(options.leaseMs * (0.5 + random.float()));
+    return random.pick<Operation>([
+      put,
+      put,
+      { ...put, ttlMs },
+      { op: "touch", key, ttlMs },
+      { op: "append", key, value },
+      { op: "delete", key },
+      { op: "delete", key },
+      { op: "getdel", key },
+      { op: "deleteRange", range: prefixRange("net-"), limit: null },
+    ]);
+  }
+}
