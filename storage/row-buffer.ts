@@ -1,6 +1,7 @@
 /**
  * Rows that were applied and have not been written to the database yet. A key that is written many
- * times between two transactions costs one row, and neighbours are written together. The Raft log holds all of it: a crash loses nothing.
+ * times between two transactions costs one row, and neighbours are written together. The Raft log
+ * holds all of it: a crash loses nothing.
  */
 
 import { must } from "../server/raft/assert.ts";
