@@ -120,6 +120,8 @@ export class Membership implements Surroundings {
     const { current, committed } = raft.configurations.newest;
     if (current.revision !== revision) return answered(stale(current.revision));
     if (current !== committed) return { kind: "later" };
+    // A promotion ends by itself, wherever that directory is by then: what comes next is judged by its end.
+    if (current.members.some(({ role }) => role === "promoted")) return { kind: "later" };
     const { id, kind } = change;
     const isLeaving = kind === "remove" || kind === "replace";
     const step = changed(current, change, this.newcomers.find((knock) => knock.id === id) ?? null);

@@ -213,6 +213,23 @@ test("once a promotion is done, any one of three may be lost, whoever knew of it
   assert.is(get(nodes, wiped, "k"), "v");
 });
 
+test("between the two halves of a promotion nobody is sent away", () => {
+  const nodes = new SimulatedNodes({ count: 3 });
+  const leader = nodes.awaitLeader();
+  const [wiped, other] = nodes.ids.filter((id) => id !== leader) as [NodeId, NodeId];
+  nodes.wipe(wiped);
+  const isHalf = (): boolean =>
+    memberOf(nodes.node(leader).configurations.committed, wiped)?.role === "promoted";
+  nodes.time.until(isHalf, healMs);
+  // The new directory is lost as well: with two left who need each other, that would be the end.
+  nodes.crash(wiped);
+  const answer = change(nodes, leader, { kind: "remove", id: other });
+  assert.not.ok(answer.ok);
+  put(nodes, nodes.awaitLeader(), "k", "v");
+  nodes.wipe(wiped);
+  awaitVoter(nodes, wiped);
+});
+
 test("a retired directory does not come back", () => {
   const nodes = new SimulatedNodes({ count: 3 });
   const leader = nodes.awaitLeader();

@@ -79,6 +79,10 @@ export const failedSeeds: readonly FailedSeed[] = [
     found: "the pieces of a snapshot left no room for heartbeats, and no leader stayed to send it",
   },
   {
+    seed: 1475385039,
+    found: "a member was sent away between the halves of a promotion, whose directory was lost",
+  },
+  {
     seed: 1405,
     found: "the simulator read a damaged log of one node in the middle of another's work",
   },
