@@ -83,6 +83,10 @@ export const failedSeeds: readonly FailedSeed[] = [
     found: "a member was sent away between the halves of a promotion, whose directory was lost",
   },
   {
+    seed: 196647686,
+    found: "a disk hung twelve seconds longer than it was to, and an answer came after the end",
+  },
+  {
     seed: 1405,
     found: "the simulator read a damaged log of one node in the middle of another's work",
   },

@@ -17,6 +17,8 @@ interface DiskTrouble {
   /** The next operation of this kind fails. */
   failNext: "write" | "sync" | "syncDirectory" | "rename" | null;
   syncMs: number;
+  /** What a process does in one go may take longer than its disk is slow. */
+  slowUntilMs: number;
   misdirectNext: boolean;
   /** A bit changes in the write to a snapshot after so many; 0: in none. */
   rotSnapshotIn: number;
@@ -36,6 +38,7 @@ const noTrouble = (): DiskTrouble => ({
   crashAt: "any",
   failNext: null,
   syncMs: 0,
+  slowUntilMs: 0,
   misdirectNext: false,
   rotSnapshotIn: 0,
   crashesAtNames: false,
@@ -125,7 +128,10 @@ export class Faults {
       trouble.failNext = null;
       return { kind: "error", code: "EIO" };
     }
-    if (operation === "sync") process.stall(trouble.syncMs * (0.5 + random.float()));
+    if (operation === "sync") {
+      const takesMs = trouble.syncMs * (0.5 + random.float());
+      if (process.nowMs < trouble.slowUntilMs) process.stall(takesMs);
+    }
     if (trouble.crashesAtNames) this.#considerName(process, operation, path);
     if (operation === "write" && trouble.rotSnapshotIn > 0 && path.includes("/snapshots/")) {
       trouble.rotSnapshotIn--;
@@ -359,7 +365,7 @@ export class Faults {
   }
 
   #strikeDisk(kind: FaultKind, process: SimProcess, lastsMs: number): void {
-    const { random, options } = this.#world;
+    const { random, options, time } = this.#world;
     const trouble = must(this.#trouble.get(process.id), "every disk is known");
     const one = this.#victims.length > 0 ? random.pick(this.#victims) : null;
     const victim = one && this.#world.mayDamage(one) ? one : null;
@@ -397,6 +403,7 @@ export class Faults {
       case "hangingSyncs":
         trouble.syncMs =
           kind === "slowSyncs" ? options.latencyMs * 10 : options.limits.electionTimeoutMs * 3;
+        trouble.slowUntilMs = time.nowMs + lastsMs;
         this.#later(lastsMs, () => {
           trouble.syncMs = 0;
         });
