@@ -159,6 +159,9 @@ const keyPath: PathItem = {
   },
 };
 
+/** A line of a listing with `delimiter`. */
+const group = { type: "object", required: ["prefix"], properties: { prefix: text } };
+
 const rangePath: PathItem = {
   get: {
     operationId: "list",
@@ -189,7 +192,7 @@ const rangePath: PathItem = {
         headers: read,
         content: {
           "application/json": { schema: { oneOf: [ref("Listing"), ref("Count")] } },
-          "application/x-ndjson": { schema: ref("Row") },
+          "application/x-ndjson": { schema: { oneOf: [ref("Row"), group] } },
         },
       },
       ...refusals(),

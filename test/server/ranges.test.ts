@@ -103,6 +103,31 @@ test("lines of JSON are as many as there are rows, page after page", async () =>
   assert.equal(await lines("start=a&end=b&delimiter=/"), ["a", "a/…"]);
 });
 
+test("lines of rows and groups are in one order, that of their bytes, whatever the pages", async () => {
+  const { ask, store } = client();
+  const expected: string[] = [];
+  for (let at = 0; at < 9; at++) {
+    await ask("PUT", `/v1/kv/n/${at}${at % 2 === 0 ? "/x" : ""}`, { body: "v" });
+    expected.push(at % 2 === 0 ? `n/${at}/` : `n/${at}`);
+  }
+  const headers = { accept: "application/x-ndjson" };
+  for (const [query, order] of [
+    ["", expected],
+    ["&reverse", expected.toReversed()],
+  ] as const) {
+    for (const pageRowsMax of [4, 100]) {
+      store.pageRowsMax = pageRowsMax;
+      const { text } = await ask("GET", `/v1/kv?prefix=n/&delimiter=/&keys${query}`, { headers });
+      const lines = text.trimEnd().split("\n");
+      const found = lines.map((line) => JSON.parse(line) as { key?: string; prefix?: string });
+      assert.equal(
+        found.map(({ key, prefix }) => key ?? prefix),
+        order,
+      );
+    }
+  }
+});
+
 test("lines whose first page fails are a problem document", async () => {
   const { ask, store } = await filled();
   store.failure = { ok: false, code: "no_leader", detail: "there is none" };
