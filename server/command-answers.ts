@@ -135,10 +135,12 @@ export function transactionAnswer(executed: Executed): TransactionAnswer {
   return { ok: true, succeeded, results, revision };
 }
 
+/** Only a transaction has so much in it. */
 export const tooLarge = (detail: string): Failure => ({
   ok: false,
   code: "too_large",
   detail,
+  field: "body",
   outcome: "not_applied",
 });
 

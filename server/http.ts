@@ -8,6 +8,7 @@ import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { answerFolder } from "./folder-routes.ts";
 import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { answerLease, answerLeases } from "./lease-routes.ts";
+import { defaultLimits } from "./limits.ts";
 import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
@@ -153,6 +154,14 @@ function withQueue(options: HttpOptions, kind: "lock" | "election"): Answerer {
 
 const never = new AbortController().signal;
 
+/** Larger bodies are not read. Of what carries JSON, transactions alone carry many values. */
+export const bodyBytesMax = (target: string): number =>
+  pathOf(target) === transactionPath
+    ? defaultLimits.transactionBytesMax
+    : defaultLimits.valueBytesMax;
+
+const transactionPath = "/v1/txn";
+
 export type DirectAnswerer = (
   head: RequestHead & { readonly target: string },
   body: Uint8Array | Failure,
@@ -208,7 +217,7 @@ export function createApp(options: HttpOptions): HttpApp {
     }),
   );
   route("/v1/watch", (request, { target }) => answerWatch(request, queryOf(target), store));
-  route("/v1/txn", withBody(store, answerTransaction));
+  route(transactionPath, withBody(store, answerTransaction));
   route("/v1/leases", withBody(store, answerLeases));
   route("/v1/leases/*", withBody(store, answerLease));
   route("/v1/locks/*", withQueue(options, "lock"));

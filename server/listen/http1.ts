@@ -34,7 +34,6 @@ const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {}
 
 class Http1Server implements Http1Host, Listener {
   readonly limits: Http1Limits;
-  readonly bodyBytesMax: number;
   readonly admission: Admission | null;
   readonly #options: ListenOptions;
   readonly #connections = new Set<Http1Connection>();
@@ -55,7 +54,6 @@ class Http1Server implements Http1Host, Listener {
   constructor(options: ListenOptions) {
     this.#options = options;
     this.limits = { ...http1Limits, ...options.limits };
-    this.bodyBytesMax = options.bodyBytesMax;
     this.admission = options.admission ?? null;
     this.date = this.#dateText();
     this.#sweeper = options.clock.every(this.limits.sweepMs, () => this.#sweep());
@@ -103,6 +101,10 @@ class Http1Server implements Http1Host, Listener {
   }
 
   // ------------------------------------------------------------------ for the connections
+
+  bodyBytesMax({ target }: Head): number {
+    return this.#options.bodyBytesMax(target);
+  }
 
   reserve(bytes: number): boolean {
     if (this.#readingBytes + bytes > this.limits.readingBytesMax) return false;
