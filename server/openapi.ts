@@ -32,6 +32,10 @@ const read = {
     schema: { type: "integer" },
     description: "Of a local read: milliseconds since this node last knew it was current.",
   },
+  "X-KV-Min-Revision": {
+    schema: index,
+    description: "The `min_revision` that was asked for, and that the state has reached.",
+  },
 };
 
 const readRow = {
@@ -65,7 +69,6 @@ const contentType = header("Content-Type", "Kept with the value, whatever it is.
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
 const tooLarge = [413, "The value is too large."] as const;
 const noLease = [404, "The lease is gone."] as const;
-const missing = [404, "There is no such key."] as const;
 
 const integer64 = ref("Integer");
 const keyInPath = inPath(
@@ -95,8 +98,16 @@ const keyPath: PathItem = {
         headers: readRow,
         content: { "*/*": anyBytes },
       },
-      304: { description: "It has not changed." },
-      ...refusals(missing),
+      304: {
+        description: "It has not changed, or with `wait` not come; without a row there is no ETag.",
+        headers: readRow,
+      },
+      404: {
+        description: "There is no such key; `X-KV-Revision` is that of the state.",
+        headers: read,
+        content: problemBody,
+      },
+      ...refusals(),
     },
   },
   put: {

@@ -122,7 +122,7 @@ test("a body larger than a value holds its room until it is answered, though its
   };
   const first = new RawConnection(port).send(transactionText(3 << 20));
   await until("the store has it", () => held.length === 1);
-  first.close();
+  first.socket.resetAndDestroy();
   const put = `${head}Content-Length: ${1 << 20}\r\n\r\n${"x".repeat(1 << 20)}`;
   assert.is(await new RawConnection(port).send(put).status(), 201, "values find room");
   const second = await exchange(port, transactionText(3 << 20));
