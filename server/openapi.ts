@@ -289,11 +289,20 @@ const basedOn = {
 };
 const members = answer("The members now.", ref("Members"), { ETag: etagHeader });
 const changing = refusals(
+  [
+    400,
+    "A field is wrong, or there is an `Idempotency-Key`: `If-Match` lets a change happen once.",
+  ],
   [409, "It cannot be done as things stand."],
   [412, "The members have changed meanwhile."],
   mediaType,
   [428, "`If-Match` is missing."],
 );
+
+const keyless = [
+  400,
+  "A field is wrong, or there is an `Idempotency-Key`, which has no use here.",
+] as const;
 
 const clusterPaths: Paths = {
   "/v1/status": {
@@ -345,7 +354,10 @@ const clusterPaths: Paths = {
       operationId: "transfer",
       summary: "Hands over leadership; answered when that node leads",
       requestBody: bodyOf("Transfer"),
-      responses: { 200: answer("It leads.", ref("Transferred")), ...refusals(mediaType) },
+      responses: {
+        200: answer("It leads.", ref("Transferred")),
+        ...refusals(keyless, mediaType),
+      },
     },
   },
   "/v1/compact": {
@@ -353,7 +365,10 @@ const clusterPaths: Paths = {
       operationId: "compact",
       summary: "This node gives up its log and its history of changes, as far as nobody needs them",
       requestBody: bodyOf("Compact"),
-      responses: { 200: answer("What is left.", ref("Compacted")), ...refusals(mediaType) },
+      responses: {
+        200: answer("What is left.", ref("Compacted")),
+        ...refusals(keyless, mediaType),
+      },
     },
   },
   "/v1/backup": {

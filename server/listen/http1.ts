@@ -23,6 +23,8 @@ const plainHost = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 const notTaken = badRequest("the method is not one this server takes");
 
+const manyKeys = badRequest("`idempotency-key` is given twice", "idempotency-key");
+
 const full = refusal(
   { ok: false, code: "overloaded", detail: "too many connections are open; try again later" },
   { write: true, status: 503 },
@@ -144,6 +146,10 @@ class Http1Server implements Http1Host, Listener {
     body: Uint8Array | Failure,
     client: Pick<Http1Connection, "gone">,
   ): Answer | Response | Promise<Answer | Response> {
+    // Joined, as headers are from here on, two keys would look like a third.
+    if (head.headers.isRepeated("idempotency-key")) {
+      return this.readable(head, refusal(manyKeys, { write: true }));
+    }
     const direct = this.#options.direct(head, body);
     return direct ?? this.#answerResponse(head, body, () => client.gone());
   }

@@ -136,6 +136,23 @@ test("a body larger than a value holds its room until it is answered, though its
   await listener.close(0);
 });
 
+test("two idempotency keys are not taken for one", async () => {
+  const { store, port, listener } = await serve();
+  const keys = "Idempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Type: application/json\r\n";
+  for (const [method, target, body] of [
+    ["PUT", "/v1/kv/k", "v"],
+    ["POST", "/v1/txn", "{}"],
+  ] as const) {
+    const answer = await exchange(port, requestText(method, target, keys, body));
+    assert.is(statusIn(answer), 400);
+    assert.match(answer, '"field":"idempotency-key"');
+  }
+  assert.is(store.writes, 0);
+  const one = "Idempotency-Key: a, b\r\n";
+  assert.is(statusIn(await exchange(port, requestText("PUT", "/v1/kv/k", one, "v"))), 201);
+  await listener.close(0);
+});
+
 test("half a body and then a close changes nothing", async () => {
   const { store, port, listener } = await serve();
   const halves = [
