@@ -140,7 +140,7 @@ function fieldsIn(
   const value = body.byteLength > bodyBytesMax ? null : parsed(body);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const known = names.length === 0 ? `at the most ${optional.join(", ")}` : names.join(", ");
-    return badRequest(`the body is a JSON object with ${known}`);
+    return badRequest(`the body is a JSON object with ${known}`, "body");
   }
   const fields = value as Record<string, unknown>;
   const unknown = Object.keys(fields).find(

@@ -13,7 +13,7 @@ import type {
 } from "./client-port.ts";
 import { isConditional } from "./command-answers.ts";
 import { answerAtomic } from "./atomic-routes.ts";
-import { conditionsOf } from "./conditions.ts";
+import { conditionsOf, failedCondition, type Conditions } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
 import { onceOf } from "./idempotency.ts";
@@ -126,11 +126,18 @@ function put(
   if (once.once.idempotencyKey !== undefined) Object.assign(options, once.once);
   if (ttlMs !== undefined) Object.assign(options, { ttlMs });
   if (lease !== undefined) Object.assign(options, { lease });
-  return store.put(key, body, options).then((answer) => putAnswer(key, answer));
+  return store.put(key, body, options).then((answer) => putAnswer(key, answer, options));
 }
 
-function putAnswer(key: string, answer: PutAnswer): Answer {
-  if (!answer.ok) return refusal(answer, { write: true });
+/** A condition that did not hold is named. */
+function refusedWrite(failure: Failure, options: Conditions): Answer {
+  if (failure.code !== "condition_failed") return refusal(failure, { write: true });
+  const field = failedCondition(options, failure.revision);
+  return refusal(field === undefined ? failure : { ...failure, field }, { write: true });
+}
+
+function putAnswer(key: string, answer: PutAnswer, options: WriteOptions): Answer {
+  if (!answer.ok) return refusedWrite(answer, options);
   const { revision, created } = answer;
   return {
     status: created ? 201 : 200,
@@ -163,7 +170,7 @@ async function remove(
   const once = onceOf(head, { target, body });
   if (!once.ok) return refusal(once, { write: true });
   const answer = await store.delete(key, { ...asked.conditions, ...once.once });
-  if (!answer.ok) return refusal(answer, { write: true });
+  if (!answer.ok) return refusedWrite(answer, asked.conditions);
   return {
     status: 200,
     headers: { "Content-Type": "application/json", "X-KV-Revision": String(answer.revision) },

@@ -44,6 +44,7 @@ const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], late
 const rangeMethods = "GET, HEAD, DELETE";
 const unselected: Failure = badRequest(
   "name what to delete: `prefix`, `start` or `end`; only an empty `prefix=` stands for everything",
+  "prefix",
 );
 
 /** Answers every method on the range that the query of `target` selects. */

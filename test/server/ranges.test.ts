@@ -155,6 +155,7 @@ test("more than is deleted at once is refused without a limit", async () => {
   }
   const { status, json } = await ask("DELETE", "/v1/kv?prefix=k");
   assert.equal([status, json["code"], json["outcome"]], [413, "too_large", "not_applied"]);
+  assert.is(json["field"], "limit");
   assert.is(store.rows.size, rangeRowsMax + 1);
   const most = await ask("DELETE", `/v1/kv?prefix=k&limit=${rangeRowsMax}`);
   assert.is(most.json["deleted"], rangeRowsMax);
@@ -164,9 +165,9 @@ test("more than is deleted at once is refused without a limit", async () => {
 test("what is no selection is refused by name, and nothing is deleted", async () => {
   const { ask, store } = await filled();
   const { writes } = store;
-  const wrong: [string, string | undefined][] = [
-    ["", undefined],
-    ["limit=5", undefined],
+  const wrong: [string, string][] = [
+    ["", "prefix"],
+    ["limit=5", "prefix"],
     ["start=b&end=a", "end"],
     ["prefix=a&limit=0", "limit"],
     ["prefix=a&keys", "keys"],

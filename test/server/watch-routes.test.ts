@@ -179,6 +179,17 @@ test("whoever goes away ends the watch", async () => {
   await given.promise;
 });
 
+test("a revision of the future is blamed on what named it", async () => {
+  const { ask, store } = client();
+  const detail = "there is no such revision yet";
+  store.watched = async () => ({ ok: false, code: "bad_request", detail, field: "since" });
+  const fieldOf = async (headers: Record<string, string>): Promise<unknown> =>
+    (await ask("GET", "/v1/watch?since=99", { headers })).json["field"];
+  assert.is(await fieldOf({ "last-event-id": "99" }), "last-event-id");
+  assert.is(await fieldOf({ "last-event-id": "" }), "since");
+  assert.is(await fieldOf({}), "since");
+});
+
 test("a read that waits answers with what changed", async () => {
   const { ask, store, asked } = watching([progress(1)], [change(1)]);
   await ask("PUT", "/v1/kv/k", { body: "v" });
