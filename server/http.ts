@@ -76,7 +76,7 @@ function isWrite(method: string): boolean {
 /** An ordinary SQLite database. */
 async function answerBackup(method: string, backups: Backups): Promise<Response> {
   // Who asks for the head alone would have the whole of it made.
-  if (method === "HEAD") return responseOf(methodNotAllowed(method, "GET"));
+  if (method !== "GET") return responseOf(methodNotAllowed(method, "GET"));
   const made = await backups.make();
   if (!made.ok) return problem(made);
   const headers = {
@@ -249,10 +249,7 @@ export function createApp(options: HttpOptions): HttpApp {
     "/openapi.json",
     readOnly(() => json(openApi(options.version))),
   );
-  route(
-    "/v1/backup",
-    readOnly((request) => answerBackup(request.method, options.backups)),
-  );
+  route("/v1/backup", (request) => answerBackup(request.method, options.backups));
   const otherwise = guarded(options, (request) =>
     problem(noSuchPath, { write: isWrite(request.method) }),
   );

@@ -2,7 +2,7 @@
 
 import { defaultLimits } from "./limits.ts";
 import { atomicOperations } from "./atomic-routes.ts";
-import { duration, flag, index, ref, schemas, text } from "./openapi-schemas.ts";
+import { duration, flag, index, positive, ref, schemas, text } from "./openapi-schemas.ts";
 import {
   answer,
   bodyOf,
@@ -63,8 +63,8 @@ const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
 const ttl = query("ttl", duration, "The key goes after this time; in `X-TTL` as well.");
 const ttlHeader = header("X-TTL", "As `ttl`.", duration);
-const lease = query("lease", index, "The key goes with this lease; in `X-Lease` as well.");
-const leaseHeader = header("X-Lease", "As `lease`.", index);
+const lease = query("lease", positive, "The key goes with this lease; in `X-Lease` as well.");
+const leaseHeader = header("X-Lease", "As `lease`.", positive);
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
 const tooLarge = [413, "The value is too large."] as const;
@@ -442,7 +442,30 @@ const anyProblem =
   "Any request: 400 bad, 403 from a page of a foreign origin, 405, 414 key too long, 421 foreign " +
   "Host, 429 and 503 (not applied) with `Retry-After`, 500, 501, 504 (a write's outcome is unknown).";
 
-/** HEAD is answered wherever GET is, except for the backup; the document does not repeat it. */
+/** They are made, or go on, while they are answered: a head alone would tell nothing. */
+const headless: ReadonlySet<string> = new Set(["/v1/backup", "/v1/watch"]);
+
+/** HEAD is answered as GET is, without the body. */
+function withHead(path: string, item: PathItem): PathItem {
+  const { get } = item;
+  if (get === undefined || headless.has(path)) return item;
+  const responses = Object.entries(get.responses).map(([status, response]) => {
+    const { content: _, ...rest } = response as { readonly content?: object };
+    return [status, rest] as const;
+  });
+  const head: Described = {
+    ...get,
+    operationId: `${get.operationId}Head`,
+    summary: `${get.summary}: the headers alone`,
+    responses: Object.fromEntries(responses),
+  };
+  return { ...item, head };
+}
+
+const served: Paths = Object.fromEntries(
+  Object.entries(paths).map(([path, item]) => [path, withHead(path, item)]),
+);
+
 export function openApi(version: string): object {
   const description =
     "A strongly consistent, replicated key-value store. Every node answers; a follower asks the " +
@@ -451,7 +474,7 @@ export function openApi(version: string): object {
     openapi: "3.1.0",
     info: { title: "kv", version, description, license: { name: "MIT", identifier: "MIT" } },
     servers: [{ url: "/" }],
-    paths,
+    paths: served,
     components: {
       schemas,
       responses: { Problem: { description: anyProblem, content: problemBody } },
