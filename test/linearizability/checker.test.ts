@@ -6,7 +6,8 @@ import { checkHistory } from "./checker.ts";
 import { absent, at, conflict, count, get, getUnknown, incr } from "./examples.ts";
 import { put, putIf, remove } from "./examples.ts";
 import type { CounterOperation, RowOperation } from "./examples.ts";
-import { compareAndSet, counter, register } from "./models.ts";
+import type { Operation } from "./history.ts";
+import { compareAndSet, counter, extremes, register, type ExtremesInput } from "./models.ts";
 
 const good = (...history: RowOperation[]): void => {
   const verdict = checkHistory(compareAndSet, history);
@@ -298,6 +299,23 @@ test("increments answer with every value once", () => {
   goodCount(at(1, [0, 5], incr(1, 2)), at(2, [0, 5], incr(1, 1)), at(3, [6, 7], count(2)));
   badCount(at(1, [0, 5], incr(1, 1)), at(2, [0, 5], incr(1, 1)));
   badCount(at(1, [0, 5], incr(1, 1)), at(2, [6, 9], count(0)));
+});
+
+test("what raises and lowers a number answers with the value after it", () => {
+  const to = (kind: "max" | "min", value: number, output: number | null) => ({
+    input: { kind, value },
+    output,
+  });
+  const read = (output: number) => ({ input: { kind: "get" } as const, output });
+  const verdict = (...history: Operation<ExtremesInput, number>[]) =>
+    checkHistory(extremes, history).kind;
+  const first = at(1, [0, 1], to("min", 5, 5));
+  assert.is(verdict(first, at(1, [2, 3], to("max", 3, 5)), at(1, [4, 5], read(5))), "linearizable");
+  assert.is(verdict(first, at(1, [2, 3], to("max", 3, 3))), "violation");
+  assert.is(verdict(first, at(1, [2, 3], to("min", 3, 3)), at(1, [4, 5], read(5))), "violation");
+  const lost = at(2, [2], to("max", 9, null));
+  assert.is(verdict(first, lost, at(1, [4, 5], read(5)), at(1, [6, 7], read(9))), "linearizable");
+  assert.is(verdict(first, lost, at(1, [4, 5], read(9)), at(1, [6, 7], read(5))), "violation");
 });
 
 test("a retried increment is applied twice", () => {

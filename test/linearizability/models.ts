@@ -300,3 +300,35 @@ export const counter: Model<number, CounterInput, CounterOutput> = {
     return operations.map((operation) => (isGrowing ? (operation?.output ?? null) : null));
   },
 };
+
+export type ExtremesInput =
+  | { readonly kind: "max" | "min"; readonly value: number }
+  | { readonly kind: "get" };
+
+/** A number that `max` raises and `min` lowers, each to a value from 1 on; 0: nobody has written it. */
+export const extremes: Model<number, ExtremesInput, number> = {
+  initial: () => 0,
+
+  step(value, input, output) {
+    const after = afterExtreme(value, input);
+    return output === null || output === after ? after : null;
+  },
+
+  stateKey: String,
+
+  describe(input, output) {
+    const asked = input.kind === "get" ? "get" : `${input.kind} ${input.value}`;
+    return `${asked} → ${output ?? "unknown"}`;
+  },
+
+  isRead: (input) => input.kind === "get",
+
+  inputKey: (input) => (input.kind === "get" ? "get" : `${input.kind} ${input.value}`),
+};
+
+function afterExtreme(before: number, input: ExtremesInput): number {
+  if (input.kind === "get") return before;
+  const { kind, value } = input;
+  if (before === 0) return value;
+  return kind === "max" ? Math.max(before, value) : Math.min(before, value);
+}

@@ -2,9 +2,10 @@
 
 import type { WriteAnswer } from "../../server/pending-writes.ts";
 import type { CompareAndSetInput } from "../linearizability/models.ts";
+import { Random } from "../raft/random.ts";
 import { LocalReads } from "./local-reads.ts";
 import type { Life, SimProcess } from "./process.ts";
-import { ask, Counters, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
+import { ask, Counters, Extremes, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
 import type { SimWorld } from "./world.ts";
 
 type Begin = (client: number, nowMs: number) => Asked & { readonly id: number };
@@ -22,6 +23,9 @@ interface Call {
   /** An earlier try may have been executed. */
   readonly isDoubtful: boolean;
 }
+
+/** What extremes are raised and lowered to: few enough that many meet what is there already. */
+const extremesMax = 20;
 
 /** Of one call that is executed once, however often it is sent. */
 const triesMax = 6;
@@ -41,11 +45,14 @@ export class Clients {
   readonly #world: SimWorld;
   readonly registers = new Registers();
   readonly counters = new Counters();
+  readonly extremes = new Extremes();
   readonly twins = new Twins();
   readonly #clients: Client[];
   /** Each for one call, until it is answered. */
   readonly #askers = new Set<Client>();
   readonly #localReads: LocalReads;
+  /** Its own, so that all else stays as the seed drew it before there were extremes. */
+  readonly #extremesRandom: Random;
   #lastValue = 0;
   #isOver = false;
   /** Clients ever; one whose call was lost goes on under a new number. */
@@ -55,6 +62,7 @@ export class Clients {
 
   constructor(world: SimWorld) {
     this.#world = world;
+    this.#extremesRandom = new Random(world.options.seed ^ 0x1b873593);
     this.#localReads = new LocalReads({
       lastCommitted: () => world.checks.lastCommitted,
       comparesAges: !world.options.faults.has("clockDrift"),
@@ -150,7 +158,15 @@ export class Clients {
     const name = chance < 0.9 ? "counter" : "twin";
     const input = random.float() < 0.6 ? ({ kind: "incr", by: 1 } as const) : getInput;
     const isOnce = random.float() < 0.5;
+    if (name === "counter" && this.#extremesRandom.float() < 0.3) return this.#onExtremes(isOnce);
     return (client, nowMs) => ask(workload, { client, key: name, input, isOnce }, nowMs);
+  }
+
+  #onExtremes(isOnce: boolean): Begin {
+    const random = this.#extremesRandom;
+    const kind = random.pick(["max", "min", "get"] as const);
+    const input = kind === "get" ? getInput : { kind, value: 1 + random.below(extremesMax) };
+    return (client, nowMs) => ask(this.extremes, { client, key: "extreme", input, isOnce }, nowMs);
   }
 
   #onRegister(key: string, input: CompareAndSetInput): Begin {

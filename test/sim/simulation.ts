@@ -13,7 +13,7 @@ import { LogDamaged } from "../../storage/log-damage.ts";
 import { checkHistory } from "../linearizability/checker.ts";
 import type { HistoryRecorder } from "../linearizability/history.ts";
 import type { Model } from "../linearizability/model.ts";
-import { compareAndSet, counter } from "../linearizability/models.ts";
+import { compareAndSet, counter, extremes } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
 import { CommittedChanges } from "./changes.ts";
 import { Checks } from "./checks.ts";
@@ -406,9 +406,10 @@ class Simulation {
   }
 
   #checkHistory(): void {
-    const { registers, counters, twins } = this.#clients;
+    const { registers, counters, extremes: bounds, twins } = this.#clients;
     this.#checkOne(compareAndSet, registers.history);
     this.#checkOne(counter, counters.history);
+    this.#checkOne(extremes, bounds.history);
     this.#checkOne(counter, twins.history);
   }
 

@@ -1,4 +1,4 @@
-/** What clients ask for, as the histories that the checker reads tell it: registers, counters, twins. */
+/** What clients ask for, as the histories that the checker reads tell it: registers, counters, extremes, twins. */
 
 import { must, unreachable } from "../../server/raft/assert.ts";
 import { encodeCommand } from "../../server/state-machine/codec.ts";
@@ -22,6 +22,7 @@ import type {
   CompareAndSetOutput,
   CounterInput,
   CounterOutput,
+  ExtremesInput,
 } from "../linearizability/models.ts";
 import { claim } from "./trace.ts";
 
@@ -203,6 +204,25 @@ export class Counters extends Workload<CounterInput, CounterOutput> {
   }
 
   read(machine: StateMachine, key: string): CounterOutput {
+    return numberIn(rowIn(machine, key));
+  }
+}
+
+/** Numbers that are only ever raised and lowered to a value. */
+export class Extremes extends Workload<ExtremesInput, number> {
+  commandOf(key: string, input: ExtremesInput): PlainCommand | null {
+    if (input.kind === "get") return null;
+    return transactionOf([], { op: input.kind, key, value: BigInt(input.value) });
+  }
+
+  outputOf(result: CommandResult): number {
+    const [done] = resultsOf(result);
+    const isOne = done?.op === "max" || done?.op === "min";
+    claim(isOne, () => `a maximum or minimum is answered as ${done?.op}`);
+    return isOne ? Number(done.value) : NaN;
+  }
+
+  read(machine: StateMachine, key: string): number {
     return numberIn(rowIn(machine, key));
   }
 }
