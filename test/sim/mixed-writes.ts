@@ -10,6 +10,8 @@ import type { SimWorld } from "./world.ts";
 
 const keys = ["net-0", "net-1", "net-2"];
 const operationsMax = 5;
+/** Empty: none. */
+const contentTypes = ["", "text/plain", "application/json"];
 
 export class MixedWrites {
   readonly #world: SimWorld;
@@ -54,7 +56,8 @@ export class MixedWrites {
     const { random, options } = this.#world;
     const key = random.pick(keys);
     const value = Uint8Array.of(random.below(256));
-    const put = { op: "put", key, value, contentType: null } as const;
+    const contentType = random.pick(contentTypes) || null;
+    const put = { op: "put", key, value, contentType } as const;
     const ttlMs = Math.ceil(options.leaseMs * (0.5 + random.float()));
     return random.pick<Operation>([
       put,

@@ -140,4 +140,16 @@ export const plantedWatchBugs: readonly PlantedBug[] = [
     find: "    this.#partial.come = 0;\n",
     replace: "",
   },
+  {
+    name: "watch: every change is told with one content type",
+    file: "server/watch/watch-json.ts",
+    find: "contentType: row?.contentType ?? undefined,",
+    replace: 'contentType: row === null ? undefined : "text/plain",',
+  },
+  {
+    name: "watch: what stood there before is never told",
+    file: watcher,
+    find: "const before = this.wantsBefore ? this.#options.history.rowBefore(change) : null;",
+    replace: "const before = null;",
+  },
 ];

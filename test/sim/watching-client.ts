@@ -7,7 +7,7 @@ import { openWatcher, overOf, whenKnown } from "../../server/watch/node-watch.ts
 import type { WatchEvent } from "../../server/watch/watch-port.ts";
 import type { Watcher, WatchEnd } from "../../server/watch/watcher.ts";
 import type { Life, SimProcess } from "./process.ts";
-import { Told, type WatchedKeys } from "./told.ts";
+import { Told, type KnownBefore, type WatchedKeys } from "./told.ts";
 import { claim } from "./trace.ts";
 import { readerKinds, readerOf, type WatchReader } from "./watch-readers.ts";
 import type { SimWorld } from "./world.ts";
@@ -17,6 +17,8 @@ interface Connection {
   readonly life: Life;
   /** The node's end of it, once it is open. */
   watcher: Watcher | null;
+  /** What its node had applied then. */
+  openedAt: number;
   isOver: boolean;
   /** What is sent comes in order. */
   lastArrivalMs: number;
@@ -131,7 +133,7 @@ export class WatchingClient {
     const { life } = process;
     if (!life) return null;
     const { nowMs } = time;
-    const ends = { process, life, watcher: null };
+    const ends = { process, life, watcher: null, openedAt: Infinity };
     const connection = { ...ends, isOver: false, lastArrivalMs: nowMs, heardMs: nowMs };
     this.#connection = connection;
     this.#listen(connection);
@@ -189,6 +191,7 @@ export class WatchingClient {
       }
       this.#lastProcess = connection.process;
       connection.watcher = opened.watcher;
+      connection.openedAt = watches.appliedIndex;
       this.#pump(connection, opened.watcher);
     });
   }
@@ -200,8 +203,15 @@ export class WatchingClient {
       if (typeof batch === "string") return this.#ended(connection, batch);
       this.#checkApplied(connection, batch);
       const text = this.#reader.encode(batch, this.#wantsBefore);
-      this.#send(connection, () => this.#come(connection, text));
+      const known = this.#knownAt(connection);
+      this.#send(connection, () => this.#come(connection, text, known));
     });
+  }
+
+  /** Whoever wants to know what stood there has it read with every change from then on. */
+  #knownAt({ life, openedAt }: Connection): KnownBefore {
+    const { oldestRevision } = must(life.watching ?? undefined, "it can be watched").watches;
+    return { writtenAfter: oldestRevision, changedAfter: openedAt };
   }
 
   #ended(connection: Connection, end: WatchEnd): void {
@@ -227,14 +237,14 @@ export class WatchingClient {
 
   // ------------------------------------------------------------------ what comes of it
 
-  #come(connection: Connection, text: string): void {
+  #come(connection: Connection, text: string, known: KnownBefore): void {
     const { random, coverage } = this.#world;
     const { process, life, watcher } = connection;
     const isBroken = this.#goal === null && random.float() < breakRate;
     const part = isBroken ? text.slice(0, random.below(text.length + 1)) : text;
     for (const change of this.#reader.read(part)) {
       coverage.add("a watcher was told of a change");
-      this.#told.change(change);
+      this.#told.change(change, known);
     }
     if (this.#reader.since !== undefined) this.#told.upTo(this.#reader.since);
     this.#forgotten = 0;
