@@ -152,4 +152,10 @@ export const plantedWatchBugs: readonly PlantedBug[] = [
     find: "const before = this.wantsBefore ? this.#options.history.rowBefore(change) : null;",
     replace: "const before = null;",
   },
+  {
+    name: "watch: four changes are remembered, however many there is room for",
+    file: history,
+    find: "const isOver = this.nextPlace - this.firstPlace > changesMax ||",
+    replace: "const isOver = this.nextPlace - this.firstPlace > 4 + 0 * changesMax ||",
+  },
 ];

@@ -345,9 +345,10 @@ export class SimProcess {
     this.#backlog = [];
     const watched = { id: this.id, checks, coverage, disk: this.disk };
     const watchedLog = new WatchedLog({ ...watched, machine, log });
-    const surroundings = { ...watched, machine, clock: this.#clock(), ...this.#world };
+    const surroundings = { ...this.#world, ...watched, machine, clock: this.#clock() };
+    const { changes } = this.#world;
     // Before the node applies anything.
-    const watching = this.#world.changes && new Watching(surroundings);
+    const watching = changes && new Watching({ ...surroundings, changes });
     const node = this.#createNode({ ...opened.files, watchedLog, identity });
     const { clusterId } = this.#world;
     const { incarnation } = identity;

@@ -184,7 +184,10 @@ export class WatchingClient {
       if (!answer.ok) return this.#send(connection, () => this.#lost(connection));
       const asked = { ...this.#keys, before: this.#wantsBefore };
       const opened = openWatcher(watches, since === undefined ? asked : { ...asked, since });
-      if (!opened.ok) return this.#send(connection, () => this.#refused(connection, opened));
+      if (!opened.ok) {
+        if (opened.code === "compacted") this.#checkForgotten(connection);
+        return this.#send(connection, () => this.#refused(connection, opened));
+      }
       if ((since ?? Infinity) < startIndex) coverage.add("a watch goes on from an earlier life");
       if (since !== undefined && this.#lastProcess !== connection.process) {
         coverage.add("a watch is resumed at another node");
@@ -216,9 +219,20 @@ export class WatchingClient {
 
   #ended(connection: Connection, end: WatchEnd): void {
     const { coverage, trace, time } = this.#world;
+    if (end === "behind") this.#checkForgotten(connection);
     trace.note(time.nowMs, "ends a watch:", connection.process.id, end);
     coverage.add(`a watch ended: ${end}, ${overOf(end).code}`);
     this.#send(connection, () => this.#lost(connection));
+  }
+
+  /** Its node says that it does not remember what comes next: nor need it. */
+  #checkForgotten({ process, life }: Connection): void {
+    const { oldestDue } = must(life.watching ?? undefined, "it can be watched");
+    const { since = Infinity } = this.#reader;
+    claim(
+      since < oldestDue || since === Infinity,
+      () => `node ${process.id} has forgotten what is behind ${since}, and has room for it`,
+    );
   }
 
   #checkApplied({ process, life }: Connection, batch: readonly WatchEvent[]): void {
