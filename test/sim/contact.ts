@@ -16,6 +16,7 @@ export class Contact {
   #isLeader = false;
   /** By node: the tick at which it was last heard, or was elected over. */
   readonly #heardAt: number[] = [];
+  #lastHeardAt = 0;
 
   constructor(self: NodeId, { electionTimeoutMs, tickMs }: Limits) {
     this.#self = self;
@@ -25,6 +26,12 @@ export class Contact {
   /** Whatever it said. */
   heard(from: NodeId): void {
     this.#heardAt[from] = this.#ticks;
+    if (from !== this.#self) this.#lastHeardAt = this.#ticks;
+  }
+
+  /** It has heard of nobody for longer than anybody believes in a leader. */
+  get isCutOff(): boolean {
+    return this.#ticks - this.#lastHeardAt > this.#ticksMax;
   }
 
   /** After every tick. */

@@ -153,6 +153,12 @@ export const plantedWatchBugs: readonly PlantedBug[] = [
     replace: "const before = null;",
   },
   {
+    name: "watch: a node that is cut off says that nothing was left out",
+    file: hub,
+    find: "    if (this.#options.hasLeader?.() === false) return;\n",
+    replace: "",
+  },
+  {
     name: "watch: four changes are remembered, however many there is room for",
     file: history,
     find: "const isOver = this.nextPlace - this.firstPlace > changesMax ||",

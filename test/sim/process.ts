@@ -347,8 +347,10 @@ export class SimProcess {
     const watchedLog = new WatchedLog({ ...watched, machine, log });
     const surroundings = { ...this.#world, ...watched, machine, clock: this.#clock() };
     const { changes } = this.#world;
+    const hasLeader = (): boolean =>
+      this.life !== null && this.life.node.leadership.leaderId !== null;
     // Before the node applies anything.
-    const watching = changes && new Watching({ ...surroundings, changes });
+    const watching = changes && new Watching({ ...surroundings, changes, hasLeader });
     const node = this.#createNode({ ...opened.files, watchedLog, identity });
     const { clusterId } = this.#world;
     const { incarnation } = identity;

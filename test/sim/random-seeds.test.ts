@@ -92,6 +92,7 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a watch ended: replaced, stale",
       "a watch was refused: overloaded",
       "a watch broke off within a revision",
+      "a watch fell silent",
     ],
   },
 ];

@@ -2,6 +2,7 @@
 
 import type { Failure } from "../../server/client-port.ts";
 import { must } from "../../server/raft/assert.ts";
+import { voters } from "../../server/raft/configuration.ts";
 import { queuePrefix } from "../../server/state-machine/hidden-rows.ts";
 import { openWatcher, overOf, whenKnown } from "../../server/watch/node-watch.ts";
 import type { WatchEvent } from "../../server/watch/watch-port.ts";
@@ -19,6 +20,8 @@ interface Connection {
   watcher: Watcher | null;
   /** What its node had applied then. */
   openedAt: number;
+  /** Signs that nothing was left out, since its node has heard of nobody for long. */
+  lateSigns: number;
   isOver: boolean;
   /** What is sent comes in order. */
   lastArrivalMs: number;
@@ -47,6 +50,8 @@ const breakRate = 0.02;
 const awayRate = 0.15;
 /** Nodes that are asked for changes that one has forgotten, before everything is listed. */
 const forgottenMax = 3;
+/** One may have been owed to a slow reader since before, and one more comes with an orderly end. */
+const lateSignsMax = 2;
 
 export class WatchingClient {
   readonly #world: SimWorld;
@@ -133,24 +138,34 @@ export class WatchingClient {
     const { life } = process;
     if (!life) return null;
     const { nowMs } = time;
-    const ends = { process, life, watcher: null, openedAt: Infinity };
+    const ends = { process, life, watcher: null, openedAt: Infinity, lateSigns: 0 };
     const connection = { ...ends, isOver: false, lastArrivalMs: nowMs, heardMs: nowMs };
     this.#connection = connection;
     this.#listen(connection);
     return connection;
   }
 
-  /** Of a node that stands still nothing comes, and it is given up. */
+  /**
+   * Of a node that stands still nothing comes, nor of one that is cut off, and it is given up: for so
+   * long, and no longer, may changes that others are told of be missing.
+   */
   #listen(connection: Connection): void {
-    const { time, options, coverage } = this.#world;
-    const { electionTimeoutMs, watchProgressMs, requestDeadlineMs } = options.limits;
-    const silenceMs = 4 * electionTimeoutMs + 3 * watchProgressMs + 2 * requestDeadlineMs;
-    this.#after(connection.heardMs + silenceMs - time.nowMs, () => {
+    const { time, coverage } = this.#world;
+    this.#after(connection.heardMs + this.#silenceMs(connection) - time.nowMs, () => {
       if (connection.isOver) return;
+      const silenceMs = this.#silenceMs(connection);
       if (connection.heardMs + silenceMs > time.nowMs) return this.#listen(connection);
       coverage.add("a watch fell silent");
+      if (connection.life.contact.isCutOff) coverage.add("a watcher left a node that was cut off");
       this.#lost(connection);
     });
+  }
+
+  /** A few signs that do not come; before the first of them the node asks others how far they are. */
+  #silenceMs({ watcher }: Connection): number {
+    const { electionTimeoutMs, watchProgressMs, requestDeadlineMs } = this.#world.options.limits;
+    const openingMs = watcher === null ? 3 * electionTimeoutMs + 2 * requestDeadlineMs : 0;
+    return electionTimeoutMs + 3 * watchProgressMs + openingMs;
   }
 
   /** Gives it up; the node hears of it a moment later. */
@@ -205,6 +220,7 @@ export class WatchingClient {
       if (connection.isOver) return;
       if (typeof batch === "string") return this.#ended(connection, batch);
       this.#checkApplied(connection, batch);
+      this.#checkSigns(connection, batch);
       const text = this.#reader.encode(batch, this.#wantsBefore);
       const known = this.#knownAt(connection);
       this.#send(connection, () => this.#come(connection, text, known));
@@ -215,6 +231,18 @@ export class WatchingClient {
   #knownAt({ life, openedAt }: Connection): KnownBefore {
     const { oldestRevision } = must(life.watching ?? undefined, "it can be watched").watches;
     return { writtenAfter: oldestRevision, changedAfter: openedAt };
+  }
+
+  /** Whoever goes on hearing that nothing was left out would stay, and miss what others are told of. */
+  #checkSigns(connection: Connection, batch: readonly WatchEvent[]): void {
+    const { process, life } = connection;
+    const { configuration } = life.node;
+    if (batch[batch.length - 1]?.type !== "progress" || voters(configuration).length < 2) return;
+    connection.lateSigns = life.contact.isCutOff ? connection.lateSigns + 1 : 0;
+    claim(
+      connection.lateSigns <= lateSignsMax,
+      () => `node ${process.id} has long heard of nobody, and says that nothing was left out`,
+    );
   }
 
   #ended(connection: Connection, end: WatchEnd): void {
@@ -265,6 +293,7 @@ export class WatchingClient {
     if (isBroken) return this.#lost(connection);
     if (this.isDone) return this.#drop(connection);
     const next = (): void => {
+      connection.heardMs = this.#world.time.nowMs;
       if (!connection.isOver && watcher) {
         process.enter(life, () => this.#pump(connection, watcher));
       }

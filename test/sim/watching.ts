@@ -20,6 +20,7 @@ export interface WatchingOptions {
   readonly options: SimOptions;
   readonly coverage: Coverage;
   readonly changes: CommittedChanges;
+  readonly hasLeader: () => boolean;
 }
 
 /** More than a change takes in a history besides its key and its values. */
@@ -37,7 +38,7 @@ export class Watching {
   #base: number;
 
   constructor(given: WatchingOptions) {
-    const { disk, clusterId, machine, clock, options, coverage } = given;
+    const { disk, clusterId, machine, clock, options, coverage, hasLeader } = given;
     const { limits, watcherLimits } = options;
     this.#options = given;
     const { appliedIndex } = machine.applied;
@@ -45,7 +46,8 @@ export class Watching {
     this.#machine = machine;
     this.startIndex = appliedIndex;
     const remembered = this.#file.take(machine.digest());
-    this.watches = new Watches({ clock, limits, watcherLimits, appliedIndex, remembered });
+    const own = { clock, limits, watcherLimits, hasLeader };
+    this.watches = new Watches({ ...own, appliedIndex, remembered });
     if (this.watches.oldestRevision < appliedIndex) coverage.add("a history outlived its process");
     this.#base = this.watches.oldestRevision;
     machine.watch(this.#sink());
