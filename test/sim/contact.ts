@@ -34,9 +34,9 @@ export class Contact {
     return this.#ticks - this.#lastHeardAt > this.#ticksMax;
   }
 
-  /** After every tick. */
-  ticked({ role }: Leadership, voters: readonly NodeId[]): void {
-    this.#ticks++;
+  /** After every tick, and after several that passed at once. */
+  ticked({ role }: Leadership, voters: readonly NodeId[], count: number): void {
+    this.#ticks += count;
     if (role !== "leader") {
       this.#isLeader = false;
       return;

@@ -6,6 +6,7 @@
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
+import { quietLeftMs } from "./quiet.ts";
 import type { SimWorld } from "./world.ts";
 
 const keys = ["net-0", "net-1", "net-2"];
@@ -24,7 +25,8 @@ export class MixedWrites {
   start(): void {
     const { time, random, options } = this.#world;
     const meanMs = options.limits.electionTimeoutMs / 5;
-    time.at(time.nowMs - Math.log(1 - random.float()) * meanMs, () => {
+    const writeMs = time.nowMs - Math.log(1 - random.float()) * meanMs;
+    time.at(writeMs + quietLeftMs(options, writeMs), () => {
       if (this.#isOver) return;
       this.#write();
       this.start();

@@ -39,6 +39,7 @@ import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
 import { MachineFile, SimMachine } from "./machine.ts";
 import type { SimOptions } from "./options.ts";
+import { tickingClock } from "./ticking.ts";
 import type { SimTime } from "./time.ts";
 import { claim, type Coverage, type Trace } from "./trace.ts";
 import { groupDirectory, WatchedHardState, WatchedLog } from "./watched.ts";
@@ -557,14 +558,17 @@ export class SimProcess {
   }
 
   #nodeClock(): Clock {
-    const clock = this.#clock();
-    const every: Clock["every"] = (ms, tick) =>
-      clock.every(ms, () => {
-        const { life } = this;
-        tick();
-        if (life) life.contact.ticked(life.node.leadership, voters(life.node.configuration));
-      });
-    return { ...clock, every };
+    const { coverage, options } = this.#world;
+    const { tickMs } = options.limits;
+    const ticked = (count: number): void => {
+      // Null where the tick has ended it.
+      const { life } = this;
+      if (!life) return;
+      const { leadership } = life.node;
+      if (count > 1) coverage.add(`a ${leadership.role} rested`);
+      life.contact.ticked(leadership, voters(life.node.configuration), count);
+    };
+    return tickingClock({ clock: this.#clock(), tickMs, ticked });
   }
 
   #network(isCurrent: () => boolean): Network {
