@@ -1,8 +1,8 @@
 /**
  * Brings committed entries into the state machine, in batches, and ends its transactions: seldom, so
  * that what is written again and again is stored once, and in parts, so that nobody waits long for one.
- * Checkpoints follow them. Where the disk has no room, nothing more is applied until it has; what is
- * applied can be read.
+ * Checkpoints follow them. Where the disk has no room, what is applied waits in memory, and can be read;
+ * once that is much, nothing more is applied until there is room.
  */
 
 import type { DiskWatch } from "./disk-watch.ts";
@@ -43,11 +43,15 @@ const shortCheckpointPart = 1 / 8;
  */
 const unsyncedFactorMax = 8;
 
+/** Without room, so many times what is usually gathered for a transaction is held in memory. */
+const heldFactorMax = 4;
+
 /** Parts of a transaction in a tick, beside those that come with what is applied. */
 const tickPartsMax = 4;
 
 export class Applier {
   readonly #options: ApplierOptions;
+  /** The disk is full: nothing is stored. */
   #isPaused = false;
   /** Of those that were read together, what the last turn has left. */
   #left: readonly Entry[] = [];
@@ -66,9 +70,10 @@ export class Applier {
     this.#options = options;
   }
 
-  /** The disk is full. */
-  get isPaused(): boolean {
-    return this.#isPaused;
+  /** There is no room, and no more is to be held in memory. */
+  get #isHeldUp(): boolean {
+    const { machine, limits } = this.#options;
+    return this.#isPaused && machine.uncommittedBytes >= heldFactorMax * limits.commitBytes;
   }
 
   resume(): void {
@@ -84,7 +89,7 @@ export class Applier {
   run(): "more" | "done" {
     const { raft, limits } = this.#options;
     let rows = 0;
-    for (let batch = 0; batch < batchesMax && rows < turnRowsMax && !this.#isPaused; batch++) {
+    for (let batch = 0; batch < batchesMax && rows < turnRowsMax && !this.#isHeldUp; batch++) {
       // The next tick goes on.
       if (this.#isFarAhead) return "done";
       const entries = this.#committed();
@@ -97,7 +102,7 @@ export class Applier {
       // Faster than what comes in, so that it comes to an end.
       this.#store(Math.max(limits.commitRows, 2 * Math.min(count, entries.length)));
     }
-    if (this.#isPaused) return "done";
+    if (this.#isHeldUp) return "done";
     const { appliedIndex, commitIndex, stableIndex } = raft.log;
     return appliedIndex < Math.min(commitIndex, stableIndex) ? "more" : "done";
   }

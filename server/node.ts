@@ -5,6 +5,7 @@
 
 import { Applier } from "./applier.ts";
 import { ClusterRequests } from "./cluster-requests.ts";
+import { warnsOfContradictions } from "./contradictions.ts";
 import { Currency } from "./currency.ts";
 import { DiskWatch } from "./disk-watch.ts";
 import type { PeerMessage, Room } from "./peer-message.ts";
@@ -92,8 +93,6 @@ export class Node {
   #leadership: Leadership;
   #configurations: Configurations;
   #isScheduled = false;
-  /** What was warned of already: bounded by the members and the kinds of messages. */
-  readonly #warned = new Set<string>();
   #isStopped = false;
   #isWindingDown = false;
   /** Where the log ended when this life began: the entries up to here may have been acknowledged. */
@@ -138,7 +137,7 @@ export class Node {
       ...raftLimits(limits),
       latestSnapshot: (to) => this.#upkeep.latestSnapshot(to),
       appliedTimeMs: () => machine.applied.appliedTimeMs,
-      refused: (from, { type }, claim) => this.#warnOf(from, type, claim),
+      refused: warnsOfContradictions(options.warn),
       lifeId: Math.floor(random.fraction() * 2 ** 48),
       isRecovering: options.mending.current.log !== null,
     });
@@ -375,8 +374,9 @@ export class Node {
     };
     // What has arrived is older than this tick: a node that stalled hears its leader first.
     this.#guarded(() => {
+      this.#pass(count - 1);
       this.#stepInbox();
-      for (let tick = 0; tick < count; tick++) this.#raft.tick();
+      this.#raft.tick();
       this.#router.tick();
       this.#writes.expire(times);
       this.#reads.tick(times);
@@ -400,9 +400,15 @@ export class Node {
     else if (!this.#isScheduled) this.#drain();
   }
 
+  /** So many ticks of a rest, in which there was nothing to do. */
+  #pass(ticks: number): void {
+    for (let tick = 0; tick < ticks; tick++) this.#raft.tick();
+  }
+
   #drain(): void {
     this.#isScheduled = false;
     this.#guarded(() => {
+      this.#pass(this.#ticker.takePassed());
       this.#stepInbox();
       this.#router.route();
       if (this.#raft.leaderId !== null) this.#askForReads();
@@ -477,13 +483,6 @@ export class Node {
           this.#raft.step(from, message, incarnation);
       }
     }
-  }
-
-  #warnOf(from: NodeId, type: string, claim: string): void {
-    const text = `refused a message of node ${from}: its ${type} contradicts that ${claim}`;
-    if (this.#warned.has(text)) return;
-    this.#warned.add(text);
-    this.#options.warn(text);
   }
 
   #handleReady(): void {

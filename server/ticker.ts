@@ -17,10 +17,9 @@ export interface TickerOptions {
 export class Ticker {
   readonly #options: TickerOptions;
   #timer: Timer | null = null;
-  /** Since when it has been resting; null: it is not. */
-  #restingSinceMs: number | null = null;
-  /** Ticks of a rest that ended early. */
-  #owed = 0;
+  /** Since when those ticks are passing that are left of a rest; null: it does not rest. */
+  #sinceMs: number | null = null;
+  #left = 0;
 
   constructor(options: TickerOptions) {
     this.#options = options;
@@ -28,32 +27,43 @@ export class Ticker {
 
   start(): void {
     const { clock, tickMs } = this.#options;
-    this.#timer = clock.every(tickMs, () => {
-      const count = 1 + this.#owed;
-      this.#owed = 0;
-      this.#run(count);
-    });
+    this.#timer = clock.every(tickMs, () => this.#run(1));
+  }
+
+  /**
+   * Ticks of a rest that have passed and were not told of yet: for whoever hears something before its end.
+   * The last one is never among them, however long the process stood still: a stall is one tick.
+   */
+  takePassed(): number {
+    if (this.#sinceMs === null || this.#left === 1) return 0;
+    const { clock, tickMs } = this.#options;
+    const passed = Math.floor((clock.monotonicMs() - this.#sinceMs) / tickMs);
+    const taken = Math.min(passed, this.#left - 1);
+    this.#left -= taken;
+    this.#sinceMs += taken * tickMs;
+    return taken;
   }
 
   /** There is something to do again: the next tick is no further away than any. */
   wake(): void {
-    if (this.#restingSinceMs === null) return;
+    if (this.#sinceMs === null || this.#left === 1) return;
     const { clock, tickMs } = this.#options;
-    this.#owed += Math.floor((clock.monotonicMs() - this.#restingSinceMs) / tickMs);
-    this.cancel();
-    this.start();
+    this.#left = 1;
+    this.#timer?.cancel();
+    const endMs = this.#sinceMs + tickMs;
+    this.#timer = clock.after(Math.max(0, endMs - clock.monotonicMs()), () => this.#endRest());
   }
 
   cancel(): void {
     this.#timer?.cancel();
     this.#timer = null;
-    this.#restingSinceMs = null;
+    this.#sinceMs = null;
   }
 
   #run(count: number): void {
     const timer = this.#timer;
-    const hasRested = this.#restingSinceMs !== null;
-    this.#restingSinceMs = null;
+    const hasRested = this.#sinceMs !== null;
+    this.#sinceMs = null;
     this.#options.tick(count);
     // Cancelled by what it did.
     if (this.#timer !== timer) return;
@@ -62,10 +72,15 @@ export class Ticker {
     else if (hasRested) this.start();
   }
 
+  #endRest(): void {
+    this.#run(this.#left);
+  }
+
   #rest(ticks: number): void {
     const { clock, tickMs } = this.#options;
     this.cancel();
-    this.#restingSinceMs = clock.monotonicMs();
-    this.#timer = clock.after(ticks * tickMs, () => this.#run(ticks));
+    this.#left = ticks;
+    this.#sinceMs = clock.monotonicMs();
+    this.#timer = clock.after(ticks * tickMs, () => this.#endRest());
   }
 }

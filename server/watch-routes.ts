@@ -70,7 +70,8 @@ export function streamed(
  * try may succeed, it is given a stream that ends at once.
  */
 export function unstreamed(head: RequestHead, failure: Failure): Response {
-  const isEventSource = head.headers.get("accept")?.includes(eventsType) === true;
+  const takesEvents = head.headers.get("accept")?.includes(eventsType) === true;
+  const isEventSource = takesEvents && !isByLine(head);
   if (!isEventSource || !passing.has(failure.code)) return problem(failure);
   const text = `${comeBack}: ${failure.code}: ${failure.detail}\n\n`;
   return new Response(text, { headers: headersOf(eventsType) });

@@ -2,7 +2,6 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { defaultLimits } from "../../server/limits.ts";
 import type { PeerMessage } from "../../server/peer-message.ts";
 import { index, nodeId, term, type NodeId } from "../../server/raft/entry.ts";
 import { DiskError } from "../../storage/disk.ts";
@@ -363,33 +362,6 @@ test("a read waits for a leader that is there and late, and not for one that is 
   nodes.onMessage = () => 1;
   nodes.time.until(() => read.answer !== null, 1_000);
   assert.is(read.answer, undefined, "there is no such row");
-});
-
-test("a cluster with nothing to do ticks seldom, and evenly once somebody asks for something", () => {
-  const nodes = new SimulatedNodes({ count: 3, seed: 4 });
-  const leader = nodes.awaitLeader();
-  const write = (): void => {
-    const call = nodes.put(leader, "k", "v");
-    nodes.time.until(() => call.answer !== null, 1_000);
-  };
-  write();
-  // Until all is in the database.
-  nodes.time.run(10_000);
-  const { tickMs } = defaultLimits;
-  const at = nodes.time.at.bind(nodes.time);
-  let timers = 0;
-  nodes.time.at = (atMs, run) => {
-    if (atMs >= nodes.time.nowMs + tickMs) timers++;
-    return at(atMs, run);
-  };
-  const ticks = (): number => {
-    timers = 0;
-    nodes.time.run(1_000);
-    return timers / nodes.ids.length;
-  };
-  assert.ok(ticks() < 20, `${timers} timers`);
-  write();
-  assert.ok(ticks() >= 1_000 / tickMs - 2, `${timers} timers`);
 });
 
 test.run();

@@ -67,18 +67,58 @@ test("after a rest ticks come evenly again", () => {
   ]);
 });
 
-test("who is woken makes up for what has passed, and goes on at once", () => {
+test("who hears something meanwhile is told what has passed, and the rest of it at its end", () => {
+  const scene = started(8);
+  scene.time.run(85);
+  assert.is(scene.ticker.takePassed(), 2);
+  assert.is(scene.ticker.takePassed(), 0);
+  scene.time.run(145);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [225, 6],
+  ]);
+});
+
+test("who is woken goes on with the next tick, when it is due", () => {
   const scene = started(8);
   scene.time.run(85);
   scene.restTicks = 1;
+  assert.is(scene.ticker.takePassed(), 2);
   scene.ticker.wake();
   scene.ticker.wake();
-  scene.time.run(55);
+  scene.time.run(50);
   assert.equal(scene.calls, [
     [25, 1],
-    [110, 3],
-    [135, 1],
+    [100, 1],
+    [125, 1],
   ]);
+});
+
+test("a rest is not longer than it was to be, however long the process stands still", () => {
+  const scene = started(4);
+  scene.time.run(30);
+  scene.time.nowMs += 5_000;
+  scene.restTicks = 1;
+  assert.is(scene.ticker.takePassed(), 3);
+  scene.ticker.wake();
+  scene.time.run(30);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [5_030, 1],
+    [5_055, 1],
+  ]);
+});
+
+test("rests that end early lose no time", () => {
+  const scene = started(4);
+  let ticks = 0;
+  for (let round = 0; round < 200; round++) {
+    scene.time.run(49);
+    ticks += scene.ticker.takePassed();
+    scene.ticker.wake();
+  }
+  for (const [, count] of scene.calls) ticks += count;
+  assert.ok(ticks >= 390, `${ticks} of 392`);
 });
 
 test("nothing comes once it is cancelled, from within a tick too", () => {

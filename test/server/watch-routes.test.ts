@@ -150,6 +150,8 @@ test("an EventSource is asked to come back where others are refused for now", as
     assert.equal([status, headers.get("content-type")], [200, "text/event-stream"], code);
     assert.is(text, `retry: 1000\n: ${code}: why\n\n`);
     assert.is((await ask("GET", "/v1/watch")).json["code"], code);
+    const lines = { headers: { accept: "application/x-ndjson, text/event-stream;q=0.1" } };
+    assert.is((await ask("GET", "/v1/watch", lines)).json["code"], code);
   }
   for (const code of ["compacted", "bad_request", "overloaded"] as const) {
     refuseWith(code);

@@ -358,7 +358,10 @@ export class SimProcess {
     const { configurations } = node;
     const life: Life = {
       node,
-      roster: new Roster({ self: this.id, incarnation, clusterId, configurations }),
+      roster: new Roster({
+        ...{ self: this.id, incarnation, clusterId, configurations },
+        address: memberNamed(this.id, ""),
+      }),
       number: this.#lives,
       log: watchedLog,
       contact: new Contact(this.id, this.#world.options.limits),
