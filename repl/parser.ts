@@ -8,6 +8,7 @@ import type {
   Selection,
   WriteOptions,
 } from "../server/client-port.ts";
+import type { Wait } from "../server/long-poll.ts";
 import type { MemberChange } from "../server/member-change.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
@@ -36,7 +37,13 @@ export type Question =
       readonly value: Uint8Array;
       readonly options: WriteOptions;
     }
-  | { readonly name: "get"; readonly key: string; readonly options: ReadOptions }
+  | {
+      readonly name: "get";
+      readonly key: string;
+      readonly options: ReadOptions;
+      /** For a change, and not for what there is now. */
+      readonly wait?: Wait;
+    }
   | { readonly name: "del"; readonly key: string; readonly options: WriteOptions }
   | { readonly name: "list"; readonly options: ListOptions }
   | { readonly name: "count"; readonly options: Selection & ReadOptions }
@@ -95,7 +102,10 @@ function parseCommand(words: WordArguments): Parsed {
     case "put":
       return parsePut(words);
     case "get":
-      return ofKey(words, (flags, key) => ({ name, key, options: flags.read() }));
+      return ofKey(words, (flags, key) => {
+        const wait = flags.wait();
+        return { name, key, options: flags.read(), ...(wait === undefined ? {} : { wait }) };
+      });
     case "del":
       return ofKey(words, (flags, key) => ({ name, key, options: flags.write() }));
     case "getdel":

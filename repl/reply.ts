@@ -7,9 +7,11 @@ import type {
   Failure,
   GetAnswer,
   ListAnswer,
+  ReadOptions,
   TransactionAnswer,
 } from "../server/client-port.ts";
 import type { MembersAnswer } from "../server/cluster-port.ts";
+import { getChanged, type Wait } from "../server/long-poll.ts";
 import { keyJson, rowJson, valueJson } from "../server/json-row.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
@@ -53,8 +55,10 @@ export async function ask(
       return reply(() => renderPut(answer), { key, created, revision });
     }
     case "get": {
-      const { key, options } = question;
-      const answer = await store.get(key, { ...options, ...until });
+      const { key, wait } = question;
+      const options = { ...question.options, ...until };
+      if (wait !== undefined) return askWaiting(store, key, { wait, options });
+      const answer = await store.get(key, options);
       return answer.ok ? getReply(key, answer) : answer;
     }
     case "del": {
@@ -121,6 +125,21 @@ export async function ask(
 
 const notFound = (key: string): Reply =>
   reply(() => "not found", { key, found: false }, { isNo: true });
+
+async function askWaiting(
+  store: ClientPort,
+  key: string,
+  { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
+): Promise<Reply | Failure> {
+  const found = await getChanged(store, key, { wait, options });
+  if (found.kind === "answer") return found.answer.ok ? getReply(key, found.answer) : found.answer;
+  // A watch that has lost its nodes ends as quietly as one that saw nothing.
+  const now = await store.get(key, options);
+  if (!now.ok) return now;
+  const { after = Infinity } = wait;
+  if (now.row !== null && now.row.revision > after) return getReply(key, now);
+  return reply(() => "unchanged", { key, changed: false }, { isNo: true });
+}
 
 function getReply(key: string, answer: Good<GetAnswer>): Reply {
   const { row } = answer;
