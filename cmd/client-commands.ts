@@ -38,7 +38,10 @@ export const clientCommands = {
   min: { usage: "min <key> <number>", help: "Lower a number to this one at the most" },
   append: { usage: "append <key> <value>", help: "Put this behind the value that is there" },
   getdel: { usage: "getdel <key>", help: "Write a value to standard output, and delete it" },
-  touch: { usage: "touch <key> [time]", help: "Let a row go after that time" },
+  touch: {
+    usage: "touch <key> [time]",
+    help: "Let a row go after that time: a word, or --ttl; one of them is needed",
+  },
   delrange: { usage: "delrange [prefix]", help: "Delete all keys that begin with a prefix" },
   watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },

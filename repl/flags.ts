@@ -97,13 +97,11 @@ export const commandFlags: Readonly<Record<string, Flags>> = {
   touch: { ttl: { value: "TIME", meaning: "As the word behind the key" }, ...once },
   delrange: { ...bounds, limit: { value: "COUNT", meaning: "So many rows at the most" }, ...once },
   watch,
+  txn: once,
   lease: once,
   lock: entering,
   election: entering,
 };
-
-/** In a shell, where the JSON of a transaction is no word, there is room for a flag of its own. */
-export const shellFlags: typeof commandFlags = { ...commandFlags, txn: once };
 
 /** What is wrong with the flag of that name, and what would be right. */
 export interface WrongFlag {

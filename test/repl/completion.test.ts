@@ -44,6 +44,7 @@ const cases: [name: string, keys: string[], before: string, after: string][] = [
   ["a key as a flag's value", ["user/1"], "list --start us", "list --start user/1 "],
   ["no key where a revision is meant", ["k1"], "get k --after ", "get k --after "],
   ["the flags of a read that waits", [], "get k --wa", "get k --wait "],
+  ["the flag of a transaction", [], "txn {} --i", "txn {} --idempotency-key "],
   ["a level", [], "get k --level lo", "get k --level local "],
   ["what is done with a lock", [], "lock ac", "lock acquire "],
   ["a flag of what takes flags", [], "lock acquire a --wa", "lock acquire a --wait "],
