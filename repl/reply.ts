@@ -131,13 +131,22 @@ async function askWaiting(
   key: string,
   { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
 ): Promise<Reply | Failure> {
+  const over = AbortSignal.timeout(wait.ms);
+  const { after } = wait;
+  const before = after === undefined ? await store.get(key, options) : null;
+  if (before !== null && !before.ok) return before;
   const found = await getChanged(store, key, { wait, options });
-  if (found.kind === "answer") return found.answer.ok ? getReply(key, found.answer) : found.answer;
-  // A watch that has lost its nodes ends as quietly as one that saw nothing.
+  if (found.kind === "answer") {
+    if (found.answer.ok) return getReply(key, found.answer);
+    if (!over.aborted) return found.answer;
+  }
+  // A watch that has lost its nodes, or not found one in time, is as quiet as one that saw nothing.
   const now = await store.get(key, options);
   if (!now.ok) return now;
-  const { after = Infinity } = wait;
-  if (now.row !== null && now.row.revision > after) return getReply(key, now);
+  const revision = now.row?.revision ?? 0;
+  const isNew =
+    before === null ? revision > (after ?? 0) : revision !== (before.row?.revision ?? 0);
+  if (isNew) return getReply(key, now);
   return reply(() => "unchanged", { key, changed: false }, { isNo: true });
 }
 

@@ -66,6 +66,25 @@ test("a watch that ends because nobody answers any more is no sign that nothing 
   assert.match(String((await session.execute("get k --wait 1s", plain)).text), /no leader/);
 });
 
+test("what has changed meanwhile is shown, though no watch of it came about in time", async () => {
+  const { store, session } = watched();
+  const late: Failure = { ok: false, code: "unreachable", detail: "the time was over" };
+  store.watched = async ({ forMs = 0 }) => {
+    await store.put("k", new TextEncoder().encode("new"));
+    return new Promise((resolve) => setTimeout(() => resolve(late), forMs + 20));
+  };
+  assert.is((await session.execute("get k --wait 10ms", plain)).text, "new");
+  assert.is((await session.execute("get k --wait 10ms --after 1", plain)).text, "new");
+});
+
+test("a watch that cannot come about is told before its time is over", async () => {
+  const { store, session } = watched();
+  const many: Failure = { ok: false, code: "overloaded", detail: "too many watch already" };
+  store.watched = async () => many;
+  const { text } = await session.execute("get k --wait 10m", plain);
+  assert.is(text, "error: too many watch already");
+});
+
 test("who gives up waiting ends the watch with it", async () => {
   const { store, session } = watched();
   const given = new AbortController();
