@@ -21,9 +21,13 @@ export async function getChanged(
   { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
 ): Promise<WaitedAnswer> {
   const given = new AbortController();
+  const giveUp = (): void => given.abort();
+  options.signal?.addEventListener("abort", giveUp, { once: true });
+  if (options.signal?.aborted === true) giveUp();
   try {
     return await changed(store, key, { wait, options, signal: given.signal });
   } finally {
+    options.signal?.removeEventListener("abort", giveUp);
     given.abort();
   }
 }
