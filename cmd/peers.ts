@@ -11,6 +11,7 @@ import type { Configurations } from "../server/raft/configuration.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { majority } from "../server/raft/quorum.ts";
 import { meaningOf, type Refused } from "../server/refusals.ts";
+import { must } from "../server/raft/assert.ts";
 import { Roster, type RosterOptions } from "../server/roster.ts";
 import type { SocketAddress } from "../server/socket/socket.ts";
 import { formationListenMs } from "../server/transport-limits.ts";
@@ -76,8 +77,13 @@ export class Peers {
   }
 
   /** From now on the log says who the members are. */
-  joined(options: RosterOptions): void {
-    this.#roster = new Roster(options);
+  joined(options: Omit<RosterOptions, "address">): void {
+    const { plan, nodeId } = this.#options.config;
+    const address = must(
+      plan.find(({ id }) => id === nodeId),
+      "a node is in its own plan",
+    );
+    this.#roster = new Roster({ ...options, address });
     this.#dialMembers(this.#roster);
   }
 

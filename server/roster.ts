@@ -8,7 +8,7 @@
 import { judgePeer } from "./formation.ts";
 import type { PeerIdentity, Refusal } from "./handshake.ts";
 import type { PeerMember } from "./identity.ts";
-import { memberOf, type Configurations, type Member } from "./raft/configuration.ts";
+import { memberOf, membersMax, type Configurations, type Member } from "./raft/configuration.ts";
 import type { NodeId } from "./raft/entry.ts";
 
 /** Peers that are let in although our log does not know them; of more the oldest goes. */
@@ -19,6 +19,8 @@ export interface RosterOptions {
   readonly incarnation: string;
   readonly clusterId: string;
   readonly configurations: Configurations;
+  /** Where this node is, as it was started. */
+  readonly address: Pick<Member, "raft" | "http">;
 }
 
 export class Roster {
@@ -38,11 +40,19 @@ export class Roster {
     }
   }
 
-  /** What this node says of itself when it meets another one. */
+  /**
+   * What this node says of itself when it meets another one. A log may end before the entry that brings its
+   * own node, and that entry may never have been committed: where the node is, it says all the same, so
+   * that it can be taken in; as which directory, a configuration alone can say.
+   */
   get identity(): PeerIdentity {
-    const { self, incarnation, clusterId } = this.#options;
-    const { members, revision } = this.#configurations.current;
-    return { nodeId: self, incarnation, clusterId, members: members.map(peerMember), revision };
+    const { self, incarnation, clusterId, address } = this.#options;
+    const { members: found, revision } = this.#configurations.current;
+    const members = found.map(peerMember);
+    if (memberOf(this.#configurations.current, self) === undefined && members.length < membersMax) {
+      members.push({ id: self, raft: address.raft, http: address.http, incarnation: null });
+    }
+    return { nodeId: self, incarnation, clusterId, members, revision };
   }
 
   judge(peer: PeerIdentity): Refusal | null {

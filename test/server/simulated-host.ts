@@ -115,7 +115,11 @@ export class SimulatedHost {
   meet(configurations: Configurations): void {
     const { id, incarnation } = this;
     const { clusterId } = must(this.#formed, "it is part of a cluster");
-    this.roster = new Roster({ self: id, incarnation, clusterId, configurations });
+    const address = must(
+      this.#options.plan.find((member) => member.id === id),
+      "it is in its own plan",
+    );
+    this.roster = new Roster({ self: id, incarnation, clusterId, configurations, address });
   }
 
   get identity(): PeerIdentity {

@@ -4,6 +4,7 @@ import type { WriteAnswer } from "../../server/pending-writes.ts";
 import type { CompareAndSetInput } from "../linearizability/models.ts";
 import { LocalReads } from "./local-reads.ts";
 import type { Life, SimProcess } from "./process.ts";
+import { quietLeftMs } from "./quiet.ts";
 import { ask, Counters, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
 import type { SimWorld } from "./world.ts";
 
@@ -123,7 +124,8 @@ export class Clients {
   #thinkThenCall(client: Client): void {
     const { time, random, options } = this.#world;
     const thinkMs = -Math.log(1 - random.float()) * options.thinkMs;
-    time.at(time.nowMs + thinkMs, () => this.#callSomething(client));
+    const askMs = time.nowMs + thinkMs;
+    time.at(askMs + quietLeftMs(options, askMs), () => this.#callSomething(client));
   }
 
   #callSomething(client: Client): void {

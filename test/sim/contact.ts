@@ -16,6 +16,7 @@ export class Contact {
   #isLeader = false;
   /** By node: the tick at which it was last heard, or was elected over. */
   readonly #heardAt: number[] = [];
+  #lastHeardAt = 0;
 
   constructor(self: NodeId, { electionTimeoutMs, tickMs }: Limits) {
     this.#self = self;
@@ -25,11 +26,17 @@ export class Contact {
   /** Whatever it said. */
   heard(from: NodeId): void {
     this.#heardAt[from] = this.#ticks;
+    if (from !== this.#self) this.#lastHeardAt = this.#ticks;
   }
 
-  /** After every tick. */
-  ticked({ role }: Leadership, voters: readonly NodeId[]): void {
-    this.#ticks++;
+  /** It has heard of nobody for longer than anybody believes in a leader. */
+  get isCutOff(): boolean {
+    return this.#ticks - this.#lastHeardAt > this.#ticksMax;
+  }
+
+  /** After every tick, and after several that passed at once. */
+  ticked({ role }: Leadership, voters: readonly NodeId[], count: number): void {
+    this.#ticks += count;
     if (role !== "leader") {
       this.#isLeader = false;
       return;

@@ -6,10 +6,13 @@
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
+import { quietLeftMs } from "./quiet.ts";
 import type { SimWorld } from "./world.ts";
 
 const keys = ["net-0", "net-1", "net-2"];
 const operationsMax = 5;
+/** Empty: none. */
+const contentTypes = ["", "text/plain", "application/json"];
 
 export class MixedWrites {
   readonly #world: SimWorld;
@@ -22,7 +25,8 @@ export class MixedWrites {
   start(): void {
     const { time, random, options } = this.#world;
     const meanMs = options.limits.electionTimeoutMs / 5;
-    time.at(time.nowMs - Math.log(1 - random.float()) * meanMs, () => {
+    const writeMs = time.nowMs - Math.log(1 - random.float()) * meanMs;
+    time.at(writeMs + quietLeftMs(options, writeMs), () => {
       if (this.#isOver) return;
       this.#write();
       this.start();
@@ -54,7 +58,8 @@ export class MixedWrites {
     const { random, options } = this.#world;
     const key = random.pick(keys);
     const value = Uint8Array.of(random.below(256));
-    const put = { op: "put", key, value, contentType: null } as const;
+    const contentType = random.pick(contentTypes) || null;
+    const put = { op: "put", key, value, contentType } as const;
     const ttlMs = Math.ceil(options.leaseMs * (0.5 + random.float()));
     return random.pick<Operation>([
       put,

@@ -3,6 +3,7 @@
 import { defaultLimits, type Limits } from "../../server/limits.ts";
 import type { WatcherLimits } from "../../server/watch/watcher.ts";
 import { Random } from "../raft/random.ts";
+import type { QuietOptions } from "./quiet.ts";
 
 export const faultKinds = [
   "kill",
@@ -44,7 +45,7 @@ export type FaultKind = (typeof faultKinds)[number];
 
 const drawnApart = faultKinds.indexOf("isolatedLeaders");
 
-export interface SimOptions {
+export interface SimOptions extends QuietOptions {
   readonly seed: number;
   /** As the cluster is formed. */
   readonly nodeCount: number;
@@ -89,6 +90,9 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   // Such that nobody watches in the seeds that have failed before: they still mean what they did.
   const watching = new Random(seed ^ 0x42835165);
   const watchers = watching.pick([0, 0, 0, 3, 6]);
+  // Such that none of those is quiet at times, either.
+  const resting = new Random(seed ^ 0x7b3f341e);
+  const isQuiet = resting.pick([false, false, false, true]);
   for (const [i, kind] of faultKinds.entries()) {
     if (kind === "shutDown" && watchers === 0) continue;
     const drawing = kind === "shutDown" ? watching : i < drawnApart ? random : harsh;
@@ -114,7 +118,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     applyBytesMax: random.pick([1, 300, 2 << 20]),
     commitBytes: random.pick([1, 500, 8 << 20]),
     checkpointBytes: random.pick([100, 2_000, 24 << 20]),
-    checkpointIdleMs: electionTimeoutMs * random.pick([0.5, 5]),
+    checkpointIdleMs: electionTimeoutMs * Math.min(random.pick([0.5, 5]), isQuiet ? 0.5 : Infinity),
     logEntriesMax: random.pick([2, 30, 65_536]),
     logTailBytesMin: random.pick([500, 4 << 20]),
     logBytesMax: random.pick([1_000, 20_000, 64 << 20]),
@@ -162,6 +166,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     clients: random.pick([1, 3, 6, 10]),
     keys: random.pick([1, 2, 5]),
     thinkMs: random.pick([1, 10, 50]),
+    busyMs: electionTimeoutMs * resting.pick([1, 4]),
+    quietMs: isQuiet ? electionTimeoutMs * resting.pick([5, 12]) : 0,
     valueBytesMax: random.pick([8, 600, 3_000]),
     latencyMs: random.pick([0.1, 1, 5]),
     sessions: lasting.pick([0, 0, 2, 5]),

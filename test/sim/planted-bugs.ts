@@ -259,6 +259,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "  progress.readRound = leader.reads.newest;\n",
   },
   {
+    name: "a leader that rests sleeps for sixty heartbeats",
+    file: "server/raft/leader.ts",
+    find: "return Math.max(1, raft.options.heartbeatTicks - leader.heartbeatElapsed);",
+    replace: "return 60 * raft.options.heartbeatTicks;",
+  },
+  {
     name: "a snapshot's checksums are not compared",
     file: "storage/chunk-file.ts",
     find: "if (checksum !== decoded.checksum || decoded.number !== this.#number) {",

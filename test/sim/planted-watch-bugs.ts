@@ -140,4 +140,28 @@ export const plantedWatchBugs: readonly PlantedBug[] = [
     find: "    this.#partial.come = 0;\n",
     replace: "",
   },
+  {
+    name: "watch: every change is told with one content type",
+    file: "server/watch/watch-json.ts",
+    find: "contentType: row?.contentType ?? undefined,",
+    replace: 'contentType: row === null ? undefined : "text/plain",',
+  },
+  {
+    name: "watch: what stood there before is never told",
+    file: watcher,
+    find: "const before = this.wantsBefore ? this.#options.history.rowBefore(change) : null;",
+    replace: "const before = null;",
+  },
+  {
+    name: "watch: a node that is cut off says that nothing was left out",
+    file: hub,
+    find: "    if (this.#options.hasLeader?.() === false) return;\n",
+    replace: "",
+  },
+  {
+    name: "watch: four changes are remembered, however many there is room for",
+    file: history,
+    find: "const isOver = this.nextPlace - this.firstPlace > changesMax ||",
+    replace: "const isOver = this.nextPlace - this.firstPlace > 4 + 0 * changesMax ||",
+  },
 ];

@@ -39,6 +39,7 @@ import { Contact } from "./contact.ts";
 import { SimDisk, SimulatedCrash, type DiskOperation, type Interference } from "./disk.ts";
 import { MachineFile, SimMachine } from "./machine.ts";
 import type { SimOptions } from "./options.ts";
+import { tickingClock } from "./ticking.ts";
 import type { SimTime } from "./time.ts";
 import { claim, type Coverage, type Trace } from "./trace.ts";
 import { groupDirectory, WatchedHardState, WatchedLog } from "./watched.ts";
@@ -345,16 +346,22 @@ export class SimProcess {
     this.#backlog = [];
     const watched = { id: this.id, checks, coverage, disk: this.disk };
     const watchedLog = new WatchedLog({ ...watched, machine, log });
-    const surroundings = { ...watched, machine, clock: this.#clock(), ...this.#world };
+    const surroundings = { ...this.#world, ...watched, machine, clock: this.#clock() };
+    const { changes } = this.#world;
+    const hasLeader = (): boolean =>
+      this.life !== null && this.life.node.leadership.leaderId !== null;
     // Before the node applies anything.
-    const watching = this.#world.changes && new Watching(surroundings);
+    const watching = changes && new Watching({ ...surroundings, changes, hasLeader });
     const node = this.#createNode({ ...opened.files, watchedLog, identity });
     const { clusterId } = this.#world;
     const { incarnation } = identity;
     const { configurations } = node;
     const life: Life = {
       node,
-      roster: new Roster({ self: this.id, incarnation, clusterId, configurations }),
+      roster: new Roster({
+        ...{ self: this.id, incarnation, clusterId, configurations },
+        address: memberNamed(this.id, ""),
+      }),
       number: this.#lives,
       log: watchedLog,
       contact: new Contact(this.id, this.#world.options.limits),
@@ -554,14 +561,17 @@ export class SimProcess {
   }
 
   #nodeClock(): Clock {
-    const clock = this.#clock();
-    const every: Clock["every"] = (ms, tick) =>
-      clock.every(ms, () => {
-        const { life } = this;
-        tick();
-        if (life) life.contact.ticked(life.node.leadership, voters(life.node.configuration));
-      });
-    return { ...clock, every };
+    const { coverage, options } = this.#world;
+    const { tickMs } = options.limits;
+    const ticked = (count: number): void => {
+      // Null where the tick has ended it.
+      const { life } = this;
+      if (!life) return;
+      const { leadership } = life.node;
+      if (count > 1) coverage.add(`a ${leadership.role} rested`);
+      life.contact.ticked(leadership, voters(life.node.configuration), count);
+    };
+    return tickingClock({ clock: this.#clock(), tickMs, ticked });
   }
 
   #network(isCurrent: () => boolean): Network {

@@ -63,6 +63,9 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a key lasted",
       "a key went with its time",
       "a lease ended",
+      "a leader rested",
+      "a follower rested",
+      "a leader was left to itself",
       "a lock was taken",
       "a lock was waited for",
       "a lock was left to its time",
@@ -92,6 +95,7 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a watch ended: replaced, stale",
       "a watch was refused: overloaded",
       "a watch broke off within a revision",
+      "a watch fell silent",
     ],
   },
 ];

@@ -23,6 +23,7 @@ import {
   type OperationResult,
 } from "../../server/state-machine/transaction.ts";
 import { Holdings, type Holding } from "./holdings.ts";
+import { quietLeftMs } from "./quiet.ts";
 import { claim } from "./trace.ts";
 import { rowIn } from "./workloads.ts";
 import type { SimWorld } from "./world.ts";
@@ -228,9 +229,11 @@ export class Sessions {
   // ------------------------------------------------------------------ the way to the nodes
 
   readonly #think = (): void => {
-    const { random, options } = this.#world;
+    const { time, random, options } = this.#world;
     const thinkMs = (-Math.log(1 - random.float()) * options.leaseMs) / 4;
-    this.#after(thinkMs, () => (random.float() < 0.3 ? this.#putForAWhile() : this.#enter()));
+    this.#after(thinkMs + quietLeftMs(options, time.nowMs + thinkMs), () =>
+      random.float() < 0.3 ? this.#putForAWhile() : this.#enter(),
+    );
   };
 
   get #ttlMs(): number {

@@ -52,6 +52,10 @@ const healingRoundTrips = 4;
 /** The largest state that may have to be sent, in pieces as small as they are drawn. */
 const healingSnapshotBytes = 64 << 10;
 
+/** In the end: until nothing of what was before depose a leader, and how long it is watched then. */
+const settlingTimeouts = 4;
+const restTimeouts = 12;
+
 /** How far from the end of a log the place is looked for where it parts from another. */
 const partingMax = 50;
 
@@ -259,6 +263,44 @@ class Simulation {
       () => this.#watchers.areDone,
       () => this.#watchers.description,
     );
+    this.#rest();
+  }
+
+  /** Nothing more is asked for and nothing fails: nodes rest, and whoever leads goes on leading. */
+  #rest(): void {
+    const { electionTimeoutMs } = this.#options.limits;
+    // Who is to be removed may hand over first: as long as somebody asks for that, leaders may change.
+    this.#runUntil(
+      () => this.#leader !== undefined && !this.#operator.isBusy,
+      () => "nobody leads, or changes of members go on",
+    );
+    this.#stepFor(settlingTimeouts * electionTimeoutMs);
+    const before = this.#leader?.life?.node.leadership;
+    if (before === undefined) return;
+    this.#coverage.add("a leader was left to itself");
+    this.#stepFor(restTimeouts * electionTimeoutMs);
+    const after = this.#leader?.life?.node.leadership;
+    claim(
+      after?.term === before.term,
+      () =>
+        `nothing fails, and who leads term ${before.term} is deposed: ` +
+        this.#chosen.map((process) => describeNode(process)).join("; "),
+    );
+  }
+
+  #stepFor(ms: number): void {
+    const endMs = this.#time.nowMs + ms;
+    while (this.#time.step(endMs)) this.#events++;
+  }
+
+  /** Whoever leads the newest term that anybody is in. */
+  get #leader(): SimProcess | undefined {
+    const terms = this.#processes.map(({ life }) => life?.node.leadership.term ?? 0);
+    const newest = Math.max(...terms);
+    return this.#processes.find(({ life }) => {
+      const leadership = life?.node.leadership;
+      return leadership?.role === "leader" && leadership.term === newest;
+    });
   }
 
   #isChosen({ id, refusal }: SimProcess): boolean {

@@ -52,10 +52,14 @@ const told = (since: number | null = 0, end = "c"): Told =>
     since ?? undefined,
   );
 
-const before = (revision: number, value: string) => ({ revision, value: bytes(value) });
-const put = (revision: number, key: string, value: string): ToldChange => ({
-  ...{ type: "put", key, revision, value: bytes(value), before: null },
+const before = (revision: number, value: string) => ({
+  ...{ revision, createRevision: 1, value: bytes(value), contentType: null },
 });
+const put = (revision: number, key: string, value: string): ToldChange => ({
+  ...{ type: "put", key, revision, value: bytes(value), contentType: null, before: null },
+});
+/** What came before a watch, and what its node has forgotten, it may not know. */
+const nothingKnown = { writtenAfter: Infinity, changedAfter: Infinity };
 const a1 = put(1, "a", "A");
 const a2 = { ...put(2, "a", "A2"), before: before(1, "A") };
 const b2 = put(2, "b", "B");
@@ -64,6 +68,7 @@ const b4: ToldChange = {
   key: "b",
   revision: 4,
   value: null,
+  contentType: null,
   before: before(2, "B"),
 };
 
@@ -73,7 +78,7 @@ test("every change once, in order, is as it should be, in whatever order a revis
     [b2, a2],
   ]) {
     const watcher = told();
-    for (const change of [a1, ...second, b4]) watcher.change(change);
+    for (const change of [a1, ...second, b4]) watcher.change(change, nothingKnown);
     watcher.upTo(7);
     assert.is(watcher.isInRevision, false);
   }
@@ -81,11 +86,11 @@ test("every change once, in order, is as it should be, in whatever order a revis
 
 test("a key that came and went within an entry is none, and one that expired is no deleted one", () => {
   const watcher = told(4, "e");
-  watcher.change(put(5, "c", ""));
-  const gone = { key: "c", revision: 7, value: null, before: before(5, "") };
-  assert.throws(() => watcher.change({ ...gone, type: "delete" }), /another at 7/);
+  watcher.change(put(5, "c", ""), nothingKnown);
+  const gone = { ...b4, key: "c", revision: 7, before: before(5, "") };
+  assert.throws(() => watcher.change({ ...gone, type: "delete" }, nothingKnown), /another at 7/);
   const other = told(5, "e");
-  other.change({ ...gone, type: "expire" });
+  other.change({ ...gone, type: "expire" }, nothingKnown);
   other.upTo(7);
 });
 
@@ -95,7 +100,7 @@ function wrong(...changes: readonly (ToldChange | number)[]): string {
   try {
     for (const change of changes) {
       if (typeof change === "number") watcher.upTo(change);
-      else watcher.change(change);
+      else watcher.change(change, nothingKnown);
     }
   } catch (error) {
     return (error as Error).message;
@@ -134,14 +139,29 @@ test("nothing is told that is not so", () => {
   assert.is(wrong(a1, a2, b2, b4, put(5, "c", "")), "w is told of c at 5, which is not so");
 });
 
-test("what stood there before may come without its value", () => {
-  assert.is(wrong(a1, { ...a2, before: { revision: 1, value: null } }, b2, b4, 7), "nothing");
+test("neither a content type nor the revision that made a key may be another's", () => {
+  const typed = { ...put(1, "a", "A"), contentType: "text/plain" };
+  assert.is(wrong(typed), "w is told that a is another at 1 than it is");
+  const other = "w is told that a was another before 2 than it was";
+  assert.is(wrong(a1, { ...a2, before: { ...before(1, "A"), createRevision: 2 } }), other);
+  assert.is(wrong(a1, { ...a2, before: { ...before(1, "A"), contentType: "text/plain" } }), other);
+});
+
+test("what stood there before comes without its value only where the node may not know it", () => {
+  const bare = { ...a2, before: { ...before(1, "A"), value: null } };
+  const toldWith = (writtenAfter: number, changedAfter: number): void => {
+    const watcher = told(1);
+    watcher.change(bare, { writtenAfter, changedAfter });
+  };
+  toldWith(1, 2);
+  assert.throws(() => toldWith(0, 2), "w is not told what a was before 2, which its node has to");
+  assert.throws(() => toldWith(1, 1), "w is not told what a was before 2, which its node has to");
 });
 
 test("now is not before what was acknowledged before it was asked for", () => {
   const early = told(null);
   early.asksFromNow(2);
-  assert.throws(() => early.change(b4), /before it is told since when/);
+  assert.throws(() => early.change(b4, nothingKnown), /before it is told since when/);
   assert.throws(() => early.upTo(1), /begins behind 1; 2 was acknowledged/);
   const good = told(null);
   good.asksFromNow(2);
@@ -151,18 +171,18 @@ test("now is not before what was acknowledged before it was asked for", () => {
 
 test("who lists goes on behind the list, which is not older than what it was told", () => {
   const watcher = told();
-  watcher.change(a1);
+  watcher.change(a1, nothingKnown);
   watcher.listed(2);
-  watcher.change(b4);
+  watcher.change(b4, nothingKnown);
   watcher.upTo(5);
   assert.throws(() => watcher.listed(4), /lists 4, and had come to 5/);
 });
 
 test("half a revision that comes again is told as if for the first time", () => {
   const watcher = told();
-  for (const change of [a1, a2]) watcher.change(change);
+  for (const change of [a1, a2]) watcher.change(change, nothingKnown);
   watcher.forgetPartial();
-  for (const change of [a2, b2, b4]) watcher.change(change);
+  for (const change of [a2, b2, b4]) watcher.change(change, nothingKnown);
   watcher.upTo(7);
 });
 

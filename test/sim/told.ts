@@ -1,8 +1,9 @@
 /** What one watcher was told, held against what was committed: every change once, in order, as it was. */
 
+import type { Row } from "../../server/state-machine/command.ts";
 import type { CommittedChange, CommittedChanges } from "./changes.ts";
 import { claim } from "./trace.ts";
-import type { ToldChange } from "./watch-readers.ts";
+import type { ToldBefore, ToldChange } from "./watch-readers.ts";
 
 /** A key, or what has all that is named in common. */
 export interface WatchedKeys {
@@ -26,6 +27,14 @@ export interface ToldOptions {
   readonly changes: CommittedChanges;
   readonly keys: WatchedKeys;
   readonly wantsBefore: boolean;
+}
+
+/** What a node has to know of what stood there before: its own history, and what it was asked for since. */
+export interface KnownBefore {
+  /** Every row that was written behind this revision is known to it. */
+  readonly writtenAfter: number;
+  /** Behind this one every row is that has gone or was written over. */
+  readonly changedAfter: number;
 }
 
 export class Told {
@@ -64,7 +73,7 @@ export class Told {
     return this.#partial !== null;
   }
 
-  change(change: ToldChange): void {
+  change(change: ToldChange, known: KnownBefore): void {
     const { revision, key } = change;
     const reached = this.#reached;
     this.#claim(reached !== null, () => `is told of ${revision} before it is told since when`);
@@ -80,7 +89,7 @@ export class Told {
     this.#claim(!keys.has(key), () => `is told twice of ${key} at ${revision}`);
     keys.add(key);
     const committed = this.#committed(revision).find((each) => each.key === key);
-    this.#compare(change, committed);
+    this.#compare(change, committed, known);
   }
 
   /** It takes all changes up to `revision` for told. */
@@ -110,25 +119,37 @@ export class Told {
     return changes.of(revision).filter(({ key }) => isAmong(keys, key));
   }
 
-  #compare(told: ToldChange, committed: CommittedChange | undefined): void {
+  #compare(told: ToldChange, committed: CommittedChange | undefined, known: KnownBefore): void {
     const { key, revision, type, value, before } = told;
     this.#claim(committed !== undefined, () => `is told of ${key} at ${revision}, which is not so`);
     this.#claim(
-      committed.type === type && isSame(value, committed.after?.value ?? null),
+      committed.type === type &&
+        isSame(value, committed.after?.value ?? null) &&
+        told.contentType === (committed.after?.contentType ?? null),
       () => `is told that ${key} is another at ${revision} than it is`,
     );
     if (!this.#options.wantsBefore) return;
-    const isKnown = before?.value !== null && before !== null;
     this.#claim(
-      before?.revision === committed.before?.revision &&
-        (!isKnown || isSame(before.value, committed.before?.value ?? null)),
+      isSameBefore(before, committed.before),
       () => `is told that ${key} was another before ${revision} than it was`,
+    );
+    this.#claim(
+      before?.value !== null ||
+        (before.revision <= known.writtenAfter && revision <= known.changedAfter),
+      () => `is not told what ${key} was before ${revision}, which its node has to know`,
     );
   }
 
   #claim(condition: boolean, text: () => string): asserts condition {
     claim(condition, () => `${this.#options.name} ${text().replaceAll("\0", "\\0")}`);
   }
+}
+
+function isSameBefore(told: ToldBefore | null, row: Row | null): boolean {
+  if (told === null || row === null) return told === row;
+  if (told.revision !== row.revision || told.createRevision !== row.createRevision) return false;
+  if (told.value === null) return told.contentType === null;
+  return isSame(told.value, row.value) && told.contentType === row.contentType;
 }
 
 const isSame = (a: Uint8Array | null, b: Uint8Array | null): boolean =>

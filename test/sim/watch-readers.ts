@@ -19,8 +19,17 @@ export interface ToldChange {
   readonly revision: number;
   /** Null where nothing stands there since. */
   readonly value: Uint8Array | null;
-  /** Where it was asked for: what stood there, its value as far as it is told; null: nothing. */
-  readonly before: { readonly revision: number; readonly value: Uint8Array | null } | null;
+  readonly contentType: string | null;
+  /** Where it was asked for: what stood there; null: nothing. */
+  readonly before: ToldBefore | null;
+}
+
+export interface ToldBefore {
+  readonly revision: number;
+  readonly createRevision: number;
+  /** Null where nobody knows it any more; then its content type is not known either. */
+  readonly value: Uint8Array | null;
+  readonly contentType: string | null;
 }
 
 export interface WatchReader {
@@ -101,12 +110,14 @@ class NodeReader implements WatchReader {
 function toldEvent(event: WatchEvent): ToldChange | null {
   if (event.type === "progress") return null;
   const { type, key, revision, row, before, revisionsBefore } = event;
-  const value = row?.value ?? null;
+  const { value = null, contentType = null } = row ?? {};
   const former = revisionsBefore && {
     revision: revisionsBefore.revision,
+    createRevision: revisionsBefore.createRevision,
     value: before?.value ?? null,
+    contentType: before?.contentType ?? null,
   };
-  return { type, key, revision, value, before: former };
+  return { type, key, revision, value, contentType, before: former };
 }
 
 /** As `client/watch.ts` reads. */
@@ -139,21 +150,25 @@ class ClientReader implements WatchReader {
   }
 }
 
-type RowJson = Parameters<typeof valueOfJson>[0];
+type RowJson = Parameters<typeof valueOfJson>[0] & { readonly contentType?: string };
 type ChangeJson = RowJson & {
   readonly type: ChangeType;
   readonly key: string;
   readonly revision: number;
-  readonly prev?: RowJson & { readonly revision: number };
+  readonly prev?: BeforeJson;
 };
+type BeforeJson = RowJson & { readonly revision: number; readonly createRevision: number };
 
 function toldJson(json: ChangeJson): ToldChange {
-  const { type, key, revision, prev } = json;
-  const hasValue = prev?.value !== undefined || prev?.valueBase64 !== undefined;
-  const before = prev
-    ? { revision: prev.revision, value: hasValue ? valueOfJson(prev) : null }
-    : null;
-  return { type, key, revision, value: type === "put" ? valueOfJson(json) : null, before };
+  const { type, key, revision, contentType = null, prev } = json;
+  const value = type === "put" ? valueOfJson(json) : null;
+  return { type, key, revision, value, contentType, before: prev ? toldBefore(prev) : null };
+}
+
+function toldBefore(prev: BeforeJson): ToldBefore {
+  const { revision, createRevision, contentType = null } = prev;
+  const hasValue = prev.value !== undefined || prev.valueBase64 !== undefined;
+  return { revision, createRevision, contentType, value: hasValue ? valueOfJson(prev) : null };
 }
 
 /** An `EventSource`, which only knows the last id. */

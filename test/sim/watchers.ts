@@ -69,7 +69,7 @@ export class Watchers {
     if (!life) return;
     process.enter(life, () => {
       const { watching, node } = life;
-      watching?.watches.compact(index(Math.max(0, node.appliedIndex - kept)));
+      watching?.forget(index(Math.max(0, node.appliedIndex - kept)));
     });
   }
 }

@@ -2,12 +2,13 @@
 
 import type { Failure } from "../../server/client-port.ts";
 import { must } from "../../server/raft/assert.ts";
+import { voters } from "../../server/raft/configuration.ts";
 import { queuePrefix } from "../../server/state-machine/hidden-rows.ts";
 import { openWatcher, overOf, whenKnown } from "../../server/watch/node-watch.ts";
 import type { WatchEvent } from "../../server/watch/watch-port.ts";
 import type { Watcher, WatchEnd } from "../../server/watch/watcher.ts";
 import type { Life, SimProcess } from "./process.ts";
-import { Told, type WatchedKeys } from "./told.ts";
+import { Told, type KnownBefore, type WatchedKeys } from "./told.ts";
 import { claim } from "./trace.ts";
 import { readerKinds, readerOf, type WatchReader } from "./watch-readers.ts";
 import type { SimWorld } from "./world.ts";
@@ -17,6 +18,10 @@ interface Connection {
   readonly life: Life;
   /** The node's end of it, once it is open. */
   watcher: Watcher | null;
+  /** What its node had applied then. */
+  openedAt: number;
+  /** Signs that nothing was left out, since its node has heard of nobody for long. */
+  lateSigns: number;
   isOver: boolean;
   /** What is sent comes in order. */
   lastArrivalMs: number;
@@ -45,6 +50,8 @@ const breakRate = 0.02;
 const awayRate = 0.15;
 /** Nodes that are asked for changes that one has forgotten, before everything is listed. */
 const forgottenMax = 3;
+/** One may have been owed to a slow reader since before, and one more comes with an orderly end. */
+const lateSignsMax = 2;
 
 export class WatchingClient {
   readonly #world: SimWorld;
@@ -131,24 +138,34 @@ export class WatchingClient {
     const { life } = process;
     if (!life) return null;
     const { nowMs } = time;
-    const ends = { process, life, watcher: null };
+    const ends = { process, life, watcher: null, openedAt: Infinity, lateSigns: 0 };
     const connection = { ...ends, isOver: false, lastArrivalMs: nowMs, heardMs: nowMs };
     this.#connection = connection;
     this.#listen(connection);
     return connection;
   }
 
-  /** Of a node that stands still nothing comes, and it is given up. */
+  /**
+   * Of a node that stands still nothing comes, nor of one that is cut off, and it is given up: for so
+   * long, and no longer, may changes that others are told of be missing.
+   */
   #listen(connection: Connection): void {
-    const { time, options, coverage } = this.#world;
-    const { electionTimeoutMs, watchProgressMs, requestDeadlineMs } = options.limits;
-    const silenceMs = 4 * electionTimeoutMs + 3 * watchProgressMs + 2 * requestDeadlineMs;
-    this.#after(connection.heardMs + silenceMs - time.nowMs, () => {
+    const { time, coverage } = this.#world;
+    this.#after(connection.heardMs + this.#silenceMs(connection) - time.nowMs, () => {
       if (connection.isOver) return;
+      const silenceMs = this.#silenceMs(connection);
       if (connection.heardMs + silenceMs > time.nowMs) return this.#listen(connection);
       coverage.add("a watch fell silent");
+      if (connection.life.contact.isCutOff) coverage.add("a watcher left a node that was cut off");
       this.#lost(connection);
     });
+  }
+
+  /** A few signs that do not come; before the first of them the node asks others how far they are. */
+  #silenceMs({ watcher }: Connection): number {
+    const { electionTimeoutMs, watchProgressMs, requestDeadlineMs } = this.#world.options.limits;
+    const openingMs = watcher === null ? 3 * electionTimeoutMs + 2 * requestDeadlineMs : 0;
+    return electionTimeoutMs + 3 * watchProgressMs + openingMs;
   }
 
   /** Gives it up; the node hears of it a moment later. */
@@ -182,13 +199,17 @@ export class WatchingClient {
       if (!answer.ok) return this.#send(connection, () => this.#lost(connection));
       const asked = { ...this.#keys, before: this.#wantsBefore };
       const opened = openWatcher(watches, since === undefined ? asked : { ...asked, since });
-      if (!opened.ok) return this.#send(connection, () => this.#refused(connection, opened));
+      if (!opened.ok) {
+        if (opened.code === "compacted") this.#checkForgotten(connection);
+        return this.#send(connection, () => this.#refused(connection, opened));
+      }
       if ((since ?? Infinity) < startIndex) coverage.add("a watch goes on from an earlier life");
       if (since !== undefined && this.#lastProcess !== connection.process) {
         coverage.add("a watch is resumed at another node");
       }
       this.#lastProcess = connection.process;
       connection.watcher = opened.watcher;
+      connection.openedAt = watches.appliedIndex;
       this.#pump(connection, opened.watcher);
     });
   }
@@ -199,16 +220,47 @@ export class WatchingClient {
       if (connection.isOver) return;
       if (typeof batch === "string") return this.#ended(connection, batch);
       this.#checkApplied(connection, batch);
+      this.#checkSigns(connection, batch);
       const text = this.#reader.encode(batch, this.#wantsBefore);
-      this.#send(connection, () => this.#come(connection, text));
+      const known = this.#knownAt(connection);
+      this.#send(connection, () => this.#come(connection, text, known));
     });
+  }
+
+  /** Whoever wants to know what stood there has it read with every change from then on. */
+  #knownAt({ life, openedAt }: Connection): KnownBefore {
+    const { oldestRevision } = must(life.watching ?? undefined, "it can be watched").watches;
+    return { writtenAfter: oldestRevision, changedAfter: openedAt };
+  }
+
+  /** Whoever goes on hearing that nothing was left out would stay, and miss what others are told of. */
+  #checkSigns(connection: Connection, batch: readonly WatchEvent[]): void {
+    const { process, life } = connection;
+    const { configuration } = life.node;
+    if (batch[batch.length - 1]?.type !== "progress" || voters(configuration).length < 2) return;
+    connection.lateSigns = life.contact.isCutOff ? connection.lateSigns + 1 : 0;
+    claim(
+      connection.lateSigns <= lateSignsMax,
+      () => `node ${process.id} has long heard of nobody, and says that nothing was left out`,
+    );
   }
 
   #ended(connection: Connection, end: WatchEnd): void {
     const { coverage, trace, time } = this.#world;
+    if (end === "behind") this.#checkForgotten(connection);
     trace.note(time.nowMs, "ends a watch:", connection.process.id, end);
     coverage.add(`a watch ended: ${end}, ${overOf(end).code}`);
     this.#send(connection, () => this.#lost(connection));
+  }
+
+  /** Its node says that it does not remember what comes next: nor need it. */
+  #checkForgotten({ process, life }: Connection): void {
+    const { oldestDue } = must(life.watching ?? undefined, "it can be watched");
+    const { since = Infinity } = this.#reader;
+    claim(
+      since < oldestDue || since === Infinity,
+      () => `node ${process.id} has forgotten what is behind ${since}, and has room for it`,
+    );
   }
 
   #checkApplied({ process, life }: Connection, batch: readonly WatchEvent[]): void {
@@ -227,20 +279,21 @@ export class WatchingClient {
 
   // ------------------------------------------------------------------ what comes of it
 
-  #come(connection: Connection, text: string): void {
+  #come(connection: Connection, text: string, known: KnownBefore): void {
     const { random, coverage } = this.#world;
     const { process, life, watcher } = connection;
     const isBroken = this.#goal === null && random.float() < breakRate;
     const part = isBroken ? text.slice(0, random.below(text.length + 1)) : text;
     for (const change of this.#reader.read(part)) {
       coverage.add("a watcher was told of a change");
-      this.#told.change(change);
+      this.#told.change(change, known);
     }
     if (this.#reader.since !== undefined) this.#told.upTo(this.#reader.since);
     this.#forgotten = 0;
     if (isBroken) return this.#lost(connection);
     if (this.isDone) return this.#drop(connection);
     const next = (): void => {
+      connection.heardMs = this.#world.time.nowMs;
       if (!connection.isOver && watcher) {
         process.enter(life, () => this.#pump(connection, watcher));
       }

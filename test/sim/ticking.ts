@@ -1,0 +1,43 @@
+/** The clock of a node, of which the simulation hears how many ticks have passed: in a rest, several at once. */
+
+import type { Clock } from "../../server/ports.ts";
+
+export interface TickingOptions {
+  readonly clock: Clock;
+  readonly tickMs: number;
+  /** Behind what the node does at it. */
+  readonly ticked: (count: number) => void;
+}
+
+/** Nothing but a node's ticks is to be asked of it. */
+export function tickingClock({ clock, tickMs, ticked }: TickingOptions): Clock {
+  /** Ticks of a rest that ended early. */
+  let owed = 0;
+  const every: Clock["every"] = (ms, tick) =>
+    clock.every(ms, () => {
+      const count = 1 + owed;
+      owed = 0;
+      tick();
+      ticked(count);
+    });
+  const after: Clock["after"] = (ms, tick) => {
+    const count = Math.round(ms / tickMs);
+    const sinceMs = clock.monotonicMs();
+    let isOver = false;
+    const timer = clock.after(ms, () => {
+      isOver = true;
+      tick();
+      ticked(count);
+    });
+    return {
+      cancel: () => {
+        if (isOver) return;
+        isOver = true;
+        timer.cancel();
+        // A process that stood still does not make up for more than it was to rest.
+        owed += Math.min(count, Math.floor((clock.monotonicMs() - sinceMs) / tickMs));
+      },
+    };
+  };
+  return { ...clock, every, after };
+}
