@@ -136,18 +136,17 @@ async function askWaiting(
   const before = after === undefined ? await store.get(key, options) : null;
   if (before !== null && !before.ok) return before;
   const found = await getChanged(store, key, { wait, options });
-  if (found.kind === "answer") {
-    if (found.answer.ok) return getReply(key, found.answer);
-    if (!over.aborted) return found.answer;
-  }
-  // A watch that has lost its nodes, or not found one in time, is as quiet as one that saw nothing.
+  const unchanged = reply(() => "unchanged", { key, changed: false }, { isNo: true });
+  if (found.kind === "unchanged") return unchanged;
+  if (found.answer.ok) return getReply(key, found.answer);
+  if (!over.aborted) return found.answer;
+  // No watch came about in time: what there is now tells as much as it would have.
   const now = await store.get(key, options);
   if (!now.ok) return now;
   const revision = now.row?.revision ?? 0;
   const isNew =
     before === null ? revision > (after ?? 0) : revision !== (before.row?.revision ?? 0);
-  if (isNew) return getReply(key, now);
-  return reply(() => "unchanged", { key, changed: false }, { isNo: true });
+  return isNew ? getReply(key, now) : unchanged;
 }
 
 function getReply(key: string, answer: Good<GetAnswer>): Reply {
