@@ -24,6 +24,16 @@ export interface Call {
   readonly signal?: AbortSignal | undefined;
   /** Longer than usual: the server is asked to wait for so many milliseconds. */
   readonly waitMs?: number;
+  /** What the path goes on with, where the server is told how long it may take. */
+  readonly timing?: ((times: Timing) => string) | undefined;
+}
+
+/** Of one try. */
+export interface Timing {
+  /** For the answer, besides the wait. */
+  readonly shareMs: number;
+  /** Of what is left of it. */
+  readonly waitMs: number;
 }
 
 export interface Reply {
@@ -82,6 +92,8 @@ export class Asker {
     const limit = new Limit(endMs - performance.now(), call.signal, this.#options.signal);
     let perhapsDone = false;
     let last: KvError | null = null;
+    /** What a server said is a better reason than that another one said nothing. */
+    let said: KvError | null = null;
     try {
       rounds: for (let round = 0; round < roundsMax; round++) {
         const candidates = endpoints.candidates();
@@ -89,20 +101,20 @@ export class Asker {
           const leftMs = endMs - performance.now();
           if (limit.signal.aborted || isTooLate({ call, last, leftMs, perhapsDone })) break rounds;
           const left = candidates.length - offset;
-          const shareMsLeast = call.write ? heldMs : shareMsMin;
-          const shareMs = Math.max(shareMsLeast, leftMs / left) + (call.waitMs ?? 0);
-          const got = await this.#try(url, call, { limit, shareMs });
+          const times = timesOf(call, { leftMs, left, timeoutMs });
+          const got = await this.#try(url, call, { limit, times });
           if (!("error" in got)) return got;
           if (limit.signal.aborted && !got.perhapsDone) break rounds;
           perhapsDone ||= got.perhapsDone;
           if (!got.passing) throw got.error.withOutcome(outcomeOf(call, perhapsDone));
           last = got.error;
+          if (last.status !== null) said = last;
         }
         const pauseMs = Math.min(pauseMsMax, pauseMsFirst * 2 ** Math.min(round, 10));
         await pause(pauseMs * (0.5 + Math.random() / 2), limit.signal);
         if (limit.signal.aborted) break;
       }
-      throw limit.errorAfter(last).withOutcome(outcomeOf(call, perhapsDone));
+      throw limit.errorAfter(said ?? last).withOutcome(outcomeOf(call, perhapsDone));
     } finally {
       limit.end();
     }
@@ -172,14 +184,16 @@ export class Asker {
   async #try(
     url: string,
     call: Call,
-    { limit, shareMs }: { readonly limit: Limit; readonly shareMs: number },
+    { limit, times }: { readonly limit: Limit; readonly times: Timing },
   ): Promise<Reply | Miss> {
     // A write that must not be repeated waits for its answer as long as there is time.
     const share = new AbortController();
+    const shareMs = times.shareMs + times.waitMs;
     const timer = call.repeatable ? setTimeout(() => share.abort(), shareMs) : undefined;
     const signal = AbortSignal.any([limit.signal, share.signal]);
     try {
-      const response = await this.#options.fetch(url + call.path, this.#init(call, signal));
+      const address = url + call.path + (call.timing?.(times) ?? "");
+      const response = await this.#options.fetch(address, this.#init(call, signal));
       const { status, headers } = response;
       const bytes = new Uint8Array(await response.arrayBuffer());
       if (response.ok || (call.also?.includes(status) === true && isOurs(status, headers))) {
@@ -311,6 +325,20 @@ class Limit {
   end(): void {
     clearTimeout(this.#timer);
   }
+}
+
+/** `left` servers have not been asked in this round. */
+function timesOf(
+  { write, waitMs = 0, timing }: Call,
+  { leftMs, left, timeoutMs }: { leftMs: number; left: number; timeoutMs: number },
+): Timing {
+  const shareMsLeast = write ? heldMs : shareMsMin;
+  // Where the server is not told, it waits as long as it was told first.
+  if (timing === undefined) return { shareMs: Math.max(shareMsLeast, leftMs / left), waitMs };
+  const waitMsLeft = Math.min(waitMs, Math.max(0, leftMs - timeoutMs));
+  const answerMs = leftMs - waitMsLeft;
+  const shareMs = Math.min(answerMs, Math.max(shareMsLeast, answerMs / left));
+  return { shareMs, waitMs: waitMsLeft };
 }
 
 /** To know that nothing was done is worth more than one more try that might be cut off. */

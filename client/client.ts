@@ -9,7 +9,7 @@ import { type Codec, TypedStore } from "./codec.ts";
 import { isDotKey, writeDotKey } from "./dot-keys.ts";
 import { Endpoints } from "./endpoints.ts";
 import { Entry, entryOfJson, isJsonRow } from "./entry.ts";
-import { KvError, objectIn } from "./error.ts";
+import { badRequest, KvError, objectIn } from "./error.ts";
 import { integerOf, type Integer } from "./integer.ts";
 import { Lease } from "./lease.ts";
 import {
@@ -22,6 +22,18 @@ import {
   type LockOptions,
   type LockPort,
 } from "./lock.ts";
+import {
+  headerText,
+  jsonHeaders,
+  keyPath,
+  matchHeaders,
+  newIdempotencyKey,
+  queryOf,
+  recencyParameters,
+  selectionParameters,
+  timingOf,
+  ttlText,
+} from "./request-parts.ts";
 import { millisecondsOf, type Duration } from "./time.ts";
 import { Transaction, type Selection } from "./transaction.ts";
 import { type Change, watch, type WatchSelection } from "./watch.ts";
@@ -78,7 +90,7 @@ export interface DeleteOptions extends WriteOptions {
 
 export interface PutOptions extends DeleteOptions {
   readonly contentType?: string;
-  /** The row goes by itself after this time. */
+  /** The row goes by itself after this time: a number is milliseconds, over HTTP it is seconds. */
   readonly ttl?: Duration;
   /** The row goes with this lease, whose id it is; `not_found` where that is gone. */
   readonly lease?: number;
@@ -91,6 +103,16 @@ export interface GetOptions extends CallOptions {
   readonly minRevision?: number;
   /** How old a `local` answer may be. */
   readonly maxStale?: Duration;
+}
+
+export interface WaitOptions extends GetOptions {
+  /** Until the key changes, so long at the most; ten minutes are the most that servers wait. */
+  readonly wait: Duration;
+  /**
+   * The revision that is known: a change behind it ends the wait, also one that has happened already.
+   * Without it, a change from when a server is asked, and one between two tries is missed.
+   */
+  readonly after?: number;
 }
 
 export interface ListOptions extends Selection, GetOptions {
@@ -115,7 +137,7 @@ export interface IncrementOptions extends WriteOptions {
 
 /**
  * Nothing is asked before the first call. Throws a TypeError where an endpoint is neither `host:port`
- * nor a URL.
+ * nor a URL of that alone, and a KvError where `timeout` is no time.
  */
 export function connect(
   endpoints: string | readonly string[],
@@ -164,33 +186,57 @@ export class Client {
   ): Promise<{ readonly revision: number }> {
     const { contentType, ttl, lease } = options;
     const body = bytesOf(value);
+    if (!ArrayBuffer.isView(body)) {
+      const detail = "a value is a text or a Uint8Array";
+      throw badRequest(detail, "value", { outcome: "not_applied" });
+    }
     if (isDotKey(key)) {
       const described = contentType === undefined ? {} : { contentType };
       const lives = ttl === undefined ? {} : { ttl };
       const leased = lease === undefined ? {} : { lease };
       const put = { op: "put", key, value: body, ...described, ...lives, ...leased } as const;
-      return writeDotKey(this.txn(), [put], options);
+      const { revision } = await writeDotKey(this.txn(), [put], options);
+      return { revision };
     }
+    const type = contentType === undefined ? null : headerText(contentType, "contentType");
     const headers = {
       ...matchHeaders(options),
-      ...(contentType === undefined ? {} : { "Content-Type": contentType }),
+      ...(type === null ? {} : { "Content-Type": type }),
     };
-    const query = queryOf({ ttl: durationText(ttl, "ttl"), lease: lease?.toString() });
-    const call = { method: "PUT", path: pathOf(key) + query, headers, body } as const;
+    const path = keyPath(key, "not_applied");
+    const query = queryOf({ ttl: ttlText(ttl), lease: lease?.toString() });
+    const call = { method: "PUT", path: path + query, headers, body } as const;
     return { revision: revisionOf(await this.#write(call, options), "unknown") };
   }
 
+  /** With `wait`: what the key has changed to, undefined where it is gone, null where nothing came. */
+  get(key: string, options: WaitOptions): Promise<Entry | undefined | null>;
   /** Undefined where there is no such key. */
-  async get(key: string, options: GetOptions = {}): Promise<Entry | undefined> {
+  get(key: string, options?: GetOptions): Promise<Entry | undefined>;
+  async get(
+    key: string,
+    options: GetOptions & Partial<WaitOptions> = {},
+  ): Promise<Entry | undefined | null> {
+    const { wait, after } = options;
+    if (wait === undefined && after !== undefined) {
+      throw badRequest("`after` goes with `wait`", "after");
+    }
     if (isDotKey(key)) {
+      if (wait !== undefined) {
+        throw badRequest("a key of dots alone cannot be waited for; watch it", "key");
+      }
       // Nothing lies between a key and its continuation with the smallest character.
       for await (const entry of this.list({ ...options, start: key, end: `${key}\u0001` })) {
         return entry;
       }
       return undefined;
     }
-    const path = pathOf(key) + queryOf(readParameters(options));
-    const reply = await this.#read({ path, also: [404] }, options);
+    const path =
+      keyPath(key) + queryOf({ ...recencyParameters(options), after: after?.toString() });
+    const isWaiting = wait !== undefined;
+    const waitMs = isWaiting ? millisecondsOf(wait, "wait") : 0;
+    const reply = await this.#read({ path, also: [404, 304], waitMs, isWaiting }, options);
+    if (reply.status === 304) return null;
     if (reply.status === 404) return undefined;
     const revision = revisionOf(reply);
     // Left out where it is the same.
@@ -206,7 +252,8 @@ export class Client {
       const { results, revision } = await writeDotKey(this.txn(), [{ op: "delete", key }], options);
       return { deleted: results[0]?.op === "delete" && results[0].deleted === 1, revision };
     }
-    const call = { method: "DELETE", path: pathOf(key), headers: matchHeaders(options) } as const;
+    const path = keyPath(key, "not_applied");
+    const call = { method: "DELETE", path, headers: matchHeaders(options) } as const;
     const reply = await this.#write(call, options);
     return { deleted: jsonOf(reply)["deleted"] === 1, revision: revisionOf(reply, "unknown") };
   }
@@ -214,12 +261,15 @@ export class Client {
   /** In the order of the keys' bytes, page by page; what is written meanwhile may or may not be in it. */
   async *list(options: ListOptions = {}): AsyncGenerator<Entry, void> {
     const { limit = Infinity, reverse } = options;
+    if (limit !== Infinity && !(Number.isSafeInteger(limit) && limit >= 0)) {
+      throw badRequest("`limit` is a number of entries; without it there are all", "limit");
+    }
     let cursor: string | undefined;
     for (let left = limit; left > 0;) {
       const page = Number.isFinite(left) ? Math.min(left, pageRowsMax) : pageRowsDefault;
       const query = queryOf({
         ...selectionParameters(options),
-        ...readParameters(options),
+        ...recencyParameters(options),
         reverse: reverse === true ? "true" : undefined,
         limit: String(page),
         cursor,
@@ -235,7 +285,7 @@ export class Client {
   }
 
   async count(selection: Selection & GetOptions = {}): Promise<number> {
-    const parameters = { ...selectionParameters(selection), ...readParameters(selection) };
+    const parameters = { ...selectionParameters(selection), ...recencyParameters(selection) };
     const path = `/v1/kv${queryOf({ ...parameters, count: "true" })}`;
     const { count } = jsonOf(await this.#read({ path }, selection)) as { count?: unknown };
     if (typeof count !== "number") throw notOurs();
@@ -248,7 +298,7 @@ export class Client {
     options: DeleteRangeOptions = {},
   ): Promise<{ readonly deleted: number; readonly revision: number }> {
     const limit = options.limit?.toString();
-    const path = `/v1/kv${queryOf({ ...selectionParameters(selection), limit })}`;
+    const path = `/v1/kv${queryOf({ ...selectionParameters(selection), limit }, "not_applied")}`;
     const reply = await this.#write({ method: "DELETE", path }, options);
     return { deleted: Number(jsonOf(reply)["deleted"]), revision: revisionOf(reply, "unknown") };
   }
@@ -275,9 +325,10 @@ export class Client {
       by: by.toString(),
       min: min?.toString(),
       max: max?.toString(),
-      ttl: durationText(ttl, "ttl"),
+      ttl: ttlText(ttl),
     });
-    const reply = await this.#write({ method: "POST", path: pathOf(key) + query }, options);
+    const path = keyPath(key, "not_applied") + query;
+    const reply = await this.#write({ method: "POST", path }, options);
     return { value: integerOf(jsonOf(reply)["value"]), revision: revisionOf(reply, "unknown") };
   }
 
@@ -294,7 +345,7 @@ export class Client {
       const [found] = (await writeDotKey(this.txn(), operations, options)).results;
       return found?.op === "get" ? found.entry : undefined;
     }
-    const path = `${pathOf(key)}?op=getdel`;
+    const path = `${keyPath(key, "not_applied")}?op=getdel`;
     const reply = await this.#write({ method: "POST", path, also: [404] }, options);
     if (reply.status === 404) return undefined;
     return entryOf(key, reply, { revision: revisionOf(reply, "unknown") });
@@ -321,7 +372,7 @@ export class Client {
 
   /** A time that keys share, which keeps itself going until it is ended. */
   async lease(ttl: Duration, options: CallOptions = {}): Promise<Lease> {
-    const ttlMs = millisecondsOf(ttl, "ttl");
+    const ttlMs = millisecondsOf(ttl, "ttl", "not_applied");
     const fromMs = performance.now();
     const body = JSON.stringify({ ttl: `${ttlMs}ms` });
     const call = { path: "/v1/leases", headers: jsonHeaders, body };
@@ -375,25 +426,27 @@ export class Client {
     return new TypedStore(this, codec, prefix);
   }
 
-  #read(
-    call: { readonly path: string; readonly also?: readonly number[] },
-    { signal }: CallOptions,
-  ): Promise<Reply> {
-    return this.#asker.ask({ ...call, method: "GET", write: false, repeatable: true, signal });
+  #read({ isWaiting, ...call }: ReadCall, { signal, ...recency }: GetOptions): Promise<Reply> {
+    const always = { method: "GET", write: false, repeatable: true } as const;
+    const timing = timingOf(call.path, recency, isWaiting);
+    return this.#asker.ask({ ...call, ...always, timing, signal });
   }
 
   #write(
     call: Pick<Call, "method" | "path" | "headers" | "body" | "also">,
     { signal, idempotencyKey: given }: WriteOptions,
   ): Promise<Reply> {
-    const key = given ?? (this.#idempotencyKeys ? newIdempotencyKey() : undefined);
+    const own = this.#idempotencyKeys ? newIdempotencyKey() : undefined;
+    const key = given === undefined ? own : headerText(given, "idempotencyKey");
     const headers = { ...call.headers, ...(key === undefined ? {} : { "Idempotency-Key": key }) };
     const repeatable = key !== undefined;
     return this.#asker.ask({ ...call, headers, write: true, repeatable, signal });
   }
 }
 
-const jsonHeaders = { "Content-Type": "application/json" };
+interface ReadCall extends Pick<Call, "path" | "also" | "waitMs"> {
+  readonly isWaiting?: boolean;
+}
 
 function notOurs(outcome?: "unknown"): KvError {
   return new KvError("protocol", "the answer is not one of this store", { outcome });
@@ -421,41 +474,4 @@ function entryOf(
     contentType: headers.get("content-type") ?? undefined,
     ttlMs: seconds === null ? undefined : Math.round(1000 * Number(seconds)),
   });
-}
-
-function pathOf(key: string): string {
-  return `/v1/kv/${encodeURIComponent(key)}`;
-}
-
-function queryOf(parameters: Readonly<Record<string, string | undefined>>): string {
-  const pairs = Object.entries(parameters).filter((pair) => pair[1] !== undefined);
-  const texts = pairs.map(([name, value = ""]) => `${name}=${encodeURIComponent(value)}`);
-  return texts.length === 0 ? "" : `?${texts.join("&")}`;
-}
-
-const durationText = (duration: Duration | undefined, field: string): string | undefined =>
-  duration === undefined ? undefined : `${millisecondsOf(duration, field)}ms`;
-
-function readParameters({ level, minRevision, maxStale }: GetOptions) {
-  return {
-    level,
-    min_revision: minRevision?.toString(),
-    max_stale: durationText(maxStale, "maxStale"),
-  };
-}
-
-const selectionParameters = ({ prefix, start, end }: Selection) => ({ prefix, start, end });
-
-function matchHeaders({ ifMatch, ifNoneMatch }: DeleteOptions): Record<string, string> {
-  const tag = (match: number | "*"): string => (match === "*" ? "*" : `"${match}"`);
-  return {
-    ...(ifMatch === undefined ? {} : { "If-Match": tag(ifMatch) }),
-    ...(ifNoneMatch === undefined ? {} : { "If-None-Match": tag(ifNoneMatch) }),
-  };
-}
-
-/** 128 random bits; `randomUUID` is missing on pages that come over plain HTTP. */
-function newIdempotencyKey(): string {
-  const bits = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bits, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -4,6 +4,7 @@
  */
 
 import { KvError } from "./error.ts";
+import type { Matches } from "./request-parts.ts";
 import type {
   CommitOptions,
   Condition,
@@ -13,11 +14,6 @@ import type {
 } from "./transaction.ts";
 
 export const isDotKey = (key: string): boolean => key === "." || key === "..";
-
-interface Matches {
-  readonly ifMatch?: number | "*";
-  readonly ifNoneMatch?: number | "*";
-}
 
 export async function writeDotKey(
   transaction: Transaction,

@@ -41,7 +41,7 @@ export class Endpoints {
   readonly #strangers = new Set<string>();
   readonly #health = new Map<string, Health>();
 
-  /** Throws a TypeError where one is neither `http://host:port` nor `host:port`. */
+  /** Throws a TypeError where one is more or less than `http://host:port` or `host:port`. */
   constructor(endpoints: string | readonly string[], nowMs: () => number) {
     const texts = typeof endpoints === "string" ? endpoints.split(",") : endpoints;
     this.#given = texts.map(originOf);
@@ -116,8 +116,16 @@ function isOlder(view: ClusterView, than: ClusterView): boolean {
 
 function originOf(text: string): string {
   const trimmed = text.trim();
-  const origin = originIn(trimmed.includes("://") ? trimmed : `http://${trimmed}`);
+  const url = trimmed.includes("://") ? trimmed : `http://${trimmed}`;
+  const origin = originIn(url);
   if (origin === null) throw new TypeError(`${JSON.stringify(text)} is not HOST:PORT or a URL`);
+  const { href } = new URL(url);
+  // What is behind it would be left out of every request.
+  if (href !== `${origin}/`) {
+    throw new TypeError(
+      `${JSON.stringify(text)} is more than ${origin}, which is all that is asked`,
+    );
+  }
   return origin;
 }
 

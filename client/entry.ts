@@ -1,6 +1,7 @@
 /** Rows as the client gives them. */
 
 import { bytesOf, bytesOfBase64, strictTextOf, textOf } from "./bytes.ts";
+import { decoded } from "./error.ts";
 
 export class Entry {
   readonly key: string;
@@ -34,9 +35,9 @@ export class Entry {
     return textOf(this.value);
   }
 
-  /** Throws where the value is no JSON; `json<T>()` beside `connect` gives types. */
+  /** Throws `undecodable` where the value is no JSON; `json<T>()` beside `connect` gives types. */
   json(): unknown {
-    return JSON.parse(strictTextOf(this.value));
+    return decoded(this.key, () => JSON.parse(strictTextOf(this.value)) as unknown);
   }
 }
 

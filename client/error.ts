@@ -29,8 +29,14 @@ export const serverCodes = [
  * - `unreachable`: no server answered.
  * - `aborted`: the caller's signal, or `close()`.
  * - `protocol`: what answered is not this store.
+ * - `undecodable`: the value that is there is none that the codec, or JSON, can read; `cause` says why.
  */
-export type KvErrorCode = (typeof serverCodes)[number] | "unreachable" | "aborted" | "protocol";
+export type KvErrorCode =
+  | (typeof serverCodes)[number]
+  | "unreachable"
+  | "aborted"
+  | "protocol"
+  | "undecodable";
 
 /** What a failed write left behind: surely nothing, or nobody knows. */
 export type Outcome = "not_applied" | "unknown";
@@ -79,6 +85,25 @@ export class KvError<Code extends KvErrorCode = KvErrorCode> extends Error {
     const { code, message, status, field, revision, oldestRevision, cause } = this;
     const same = { status, outcome, field, revision, oldestRevision };
     return new KvError(code, message, cause === undefined ? same : { ...same, cause });
+  }
+}
+
+/** A refusal before anything was sent; `outcome` of a write is `not_applied`. */
+export function badRequest(
+  detail: string,
+  field: string,
+  more: Pick<KvErrorFields, "outcome" | "cause"> = {},
+): KvError<"bad_request"> {
+  return new KvError("bad_request", detail, { field, ...more });
+}
+
+/** What `read` makes of the value of `key`, or `undecodable`. */
+export function decoded<T>(key: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const detail = `the value of ${JSON.stringify(key)} is not of the form that it is read in`;
+    throw new KvError("undecodable", detail, { cause });
   }
 }
 

@@ -3,8 +3,9 @@
 import type { Call, Reply } from "./asker.ts";
 import { base64Of, textOf, type Value } from "./bytes.ts";
 import { valueOfJson } from "./entry.ts";
-import { KvError, objectIn } from "./error.ts";
+import { badRequest, KvError, objectIn } from "./error.ts";
 import { Lease } from "./lease.ts";
+import { escaped, jsonHeaders } from "./request-parts.ts";
 import { millisecondsOf, pause, type Duration } from "./time.ts";
 
 const ttlMsDefault = 10_000;
@@ -33,8 +34,6 @@ export interface LockPort {
   ) => Promise<Reply>;
   readonly closing: AbortSignal;
 }
-
-const jsonHeaders = { "Content-Type": "application/json" };
 
 /** Held until it is released or lost; `signal` aborts when it is lost. */
 export class Lock {
@@ -102,12 +101,12 @@ export class Leader {
 
 type Kind = "lock" | "election";
 
-export function pathOf(kind: Kind, name: string): string {
+export function pathOf(kind: Kind, name: string, outcome?: "not_applied"): string {
   // No URL ends in these, escaped or not.
   if (name === "." || name === "..") {
-    throw new KvError("bad_request", "a name is not a dot, nor two", { field: "name" });
+    throw badRequest("a name is not a dot, nor two", "name", { outcome });
   }
-  return `/v1/${kind === "lock" ? "locks" : "elections"}/${encodeURIComponent(name)}`;
+  return `/v1/${kind === "lock" ? "locks" : "elections"}/${escaped(name, "name", outcome)}`;
 }
 
 /** Rejects with `conflict` where it is not one's turn in time. */
@@ -118,7 +117,7 @@ export async function acquire(
 ): Promise<ConstructorParameters<typeof Lock>> {
   const { kind, name, value } = asked;
   const { ttl = ttlMsDefault, wait, signal } = options;
-  const ttlMs = millisecondsOf(ttl, "ttl");
+  const ttlMs = millisecondsOf(ttl, "ttl", "not_applied");
   const endMs = performance.now() + waitMsOf(wait);
   for (;;) {
     const askedMs = performance.now();
@@ -128,7 +127,7 @@ export async function acquire(
       ...(waitMs === 0 ? {} : { wait: `${waitMs}ms` }),
       ...(value === undefined ? {} : valueJson(value)),
     };
-    const path = pathOf(kind, name);
+    const path = pathOf(kind, name, "not_applied");
     const call = { path, headers: jsonHeaders, body: JSON.stringify(json), waitMs };
     try {
       const reply = await port.enter(signal === undefined ? call : { ...call, signal });
@@ -144,7 +143,7 @@ export async function acquire(
 
 function waitMsOf(wait: Duration | undefined): number {
   if (wait === undefined) return Infinity;
-  return wait === 0 ? 0 : millisecondsOf(wait, "wait");
+  return wait === 0 ? 0 : millisecondsOf(wait, "wait", "not_applied");
 }
 
 /** Null where it is lost already. */

@@ -1,8 +1,11 @@
 /** Durations, pauses and deadlines, alike on every runtime. */
 
-import { KvError } from "./error.ts";
+import { badRequest, type Outcome } from "./error.ts";
 
-/** Milliseconds, or text such as `500ms`, `30s`, `5m`, `2h`, `7d`. */
+/**
+ * A number is milliseconds, as in every timer here (over HTTP a bare number is seconds). Text has its
+ * unit: `500ms`, `30s`, `5m`, `2h`, `7d`.
+ */
 export type Duration = number | string;
 
 const units: Readonly<Record<string, number>> = {
@@ -13,18 +16,28 @@ const units: Readonly<Record<string, number>> = {
   d: 86_400_000,
 };
 
-/** In whole milliseconds; throws a `bad_request` where it is none, zero or endless. */
-export function millisecondsOf(duration: Duration, field: string): number {
+/**
+ * In whole milliseconds; throws a `bad_request` where it is none, zero or endless. `outcome`: of a write
+ * it is a part of.
+ */
+export function millisecondsOf(duration: Duration, field: string, outcome?: Outcome): number {
   const ms = typeof duration === "number" ? duration : inText(duration);
   if (Number.isSafeInteger(Math.ceil(ms)) && ms > 0) return Math.ceil(ms);
-  const detail = `\`${field}\` is a number of milliseconds above 0, or such as 500ms, 30s, 5m, 2h, 7d`;
-  throw new KvError("bad_request", detail, { field });
+  const detail = isBare(duration)
+    ? `\`${field}\` is "${duration}" without a unit; write "${duration}s", or a number of milliseconds`
+    : `\`${field}\` is a number of milliseconds above 0, or text such as 500ms, 30s, 5m, 2h, 7d`;
+  throw badRequest(detail, field, { outcome });
 }
 
+const form = /^(\d{1,15}(?:\.\d{1,6})?)(ms|s|m|h|d)$/;
+
 function inText(text: string): number {
-  const [, digits = "", unit = ""] = /^(\d+)(ms|s|m|h|d)$/.exec(text) ?? [];
+  const [, digits = "", unit = ""] = form.exec(text) ?? [];
   return Number(digits) * (units[unit] ?? 0);
 }
+
+const isBare = (duration: Duration): boolean =>
+  typeof duration === "string" && form.test(`${duration}s`);
 
 /** Resolves after `ms` or when `signal` aborts, whichever is first. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {

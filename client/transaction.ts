@@ -3,7 +3,8 @@
 import { base64Of, type Value } from "./bytes.ts";
 import { entryOfJson, isJsonRow, valueOfJson, type Entry } from "./entry.ts";
 import { integerOf, type Integer } from "./integer.ts";
-import { millisecondsOf, type Duration } from "./time.ts";
+import { ttlText } from "./request-parts.ts";
+import type { Duration } from "./time.ts";
 
 /** A key without a row has revision 0. */
 export type Condition = { readonly not?: boolean } & (
@@ -151,8 +152,8 @@ function operationJson(operation: Operation): object {
   }
 }
 
-const ttlJson = ({ ttl }: { readonly ttl?: Duration }): { ttl?: string } =>
-  ttl === undefined ? {} : { ttl: `${millisecondsOf(ttl, "ttl")}ms` };
+const ttlJson = ({ ttl }: { readonly ttl?: Duration }): { ttl?: string | undefined } =>
+  ttl === undefined ? {} : { ttl: ttlText(ttl) };
 
 function resultOf(op: Operation["op"], json: unknown): OperationResult {
   const fields = (json ?? {}) as Readonly<Record<string, unknown>>;

@@ -3,7 +3,8 @@
 import type { Asker } from "./asker.ts";
 import { strictTextOf, textOf } from "./bytes.ts";
 import { entryOfJson, isJsonRow, valueOfJson, type Entry } from "./entry.ts";
-import { KvError, objectIn } from "./error.ts";
+import { decoded, KvError, objectIn } from "./error.ts";
+import { wellFormed } from "./request-parts.ts";
 import { pause } from "./time.ts";
 import { WatchPlace, type ChangeJson } from "./watch-place.ts";
 
@@ -49,9 +50,10 @@ export class Change {
     return this.value === undefined ? "" : textOf(this.value);
   }
 
-  /** Throws where there is no value, or one that is no JSON. */
+  /** Throws `undecodable` where there is no value, or one that is no JSON. */
   json(): unknown {
-    return JSON.parse(strictTextOf(this.value ?? new Uint8Array()));
+    const { value = new Uint8Array() } = this;
+    return decoded(this.key, () => JSON.parse(strictTextOf(value)) as unknown);
   }
 }
 
@@ -104,7 +106,7 @@ function pathOf(selection: WatchSelection, place: WatchPlace): string {
   const { since: _, prev, ...range } = selection;
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(range)) {
-    if (value !== undefined) parameters.set(name, value);
+    if (value !== undefined) parameters.set(name, wellFormed(value, name));
   }
   if (prev === true) parameters.set("prev", "true");
   if (place.revision !== undefined) parameters.set("since", String(place.revision));

@@ -1,7 +1,7 @@
 /** One-shot commands: one question to a cluster over HTTP, one answer on standard output, an exit code. */
 
 import { formatAddress } from "../server/address.ts";
-import type { Failure, Outcome } from "../server/client-port.ts";
+import type { Failure, Outcome, ReadOptions } from "../server/client-port.ts";
 import { HttpClient } from "../server/http-client.ts";
 import { parseJson } from "../server/json-fields.ts";
 import { transactionOfJson } from "../server/transaction-json.ts";
@@ -38,7 +38,10 @@ export const clientCommands = {
   min: { usage: "min <key> <number>", help: "Lower a number to this one at the most" },
   append: { usage: "append <key> <value>", help: "Put this behind the value that is there" },
   getdel: { usage: "getdel <key>", help: "Write a value to standard output, and delete it" },
-  touch: { usage: "touch <key> [time]", help: "Let a row go after that time" },
+  touch: {
+    usage: "touch <key> [time]",
+    help: "Let a row go after that time: a word, or --ttl; one of them is needed",
+  },
   delrange: { usage: "delrange [prefix]", help: "Delete all keys that begin with a prefix" },
   watch: { usage: "watch [prefix]", help: "Show changes as they come, until Ctrl-C" },
   txn: { usage: "txn", help: "Run the transaction that standard input has as JSON" },
@@ -94,7 +97,8 @@ export async function runClientCommand(
   const endpoints = endpointsOf(options.endpoints);
   if (command.name === "compact") process.exit(await askEach(endpoints, command, mode));
   if (held !== null) return hold(command, held, { endpoints, mode, flags: options.flags });
-  const answer = await answerOf(new HttpClient(endpoints), command, mode);
+  const store = new HttpClient(endpoints, { timeoutMs: callMs });
+  const answer = await answerOf(store, inTime(command, { endpoints: endpoints.length }), mode);
   if (answer === null) process.exit(exitCodes.done);
   if (!answer.ok) refuse(answer, mode);
   const said = shownIn(mode, answer);
@@ -105,6 +109,38 @@ export async function runClientCommand(
     throw isLost ? error.afterWrite(answer.text(null)) : error;
   }
   process.exit(answer.isNo ? exitCodes.refused : exitCodes.done);
+}
+
+/** For all nodes that are asked together. */
+const callMs = 10_000;
+/** Between the end of a node's wait and that of ours. */
+const answerMs = 500;
+
+/**
+ * A node that waits until it is recent enough has to say that it is not before its share of the time is
+ * over: what is waited for in vain looks as if nobody were there.
+ */
+export function inTime(
+  command: ClientCommand,
+  { endpoints, forMs = callMs }: { readonly endpoints: number; readonly forMs?: number },
+): ClientCommand {
+  switch (command.name) {
+    case "get":
+      return { ...command, options: bounded(command.options, forMs / endpoints) };
+    case "list":
+      return { ...command, options: bounded(command.options, forMs / endpoints) };
+    case "count":
+      return { ...command, options: bounded(command.options, forMs / endpoints) };
+    default:
+      return command;
+  }
+}
+
+function bounded<T extends ReadOptions>(options: T, shareMs: number): T {
+  const { minRevision, maxStaleMs } = options;
+  if (minRevision === undefined && maxStaleMs === undefined) return options;
+  const timeoutMs = Math.max(1, Math.floor(shareMs - Math.min(answerMs, shareMs / 2)));
+  return { ...options, timeoutMs };
 }
 
 function answerOf(

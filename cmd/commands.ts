@@ -1,7 +1,7 @@
 /** Every subcommand with its flags: what cac is told, and what `--help` says. */
 
 import { actionLines, isSessionName, type SessionName } from "../repl/session-words.ts";
-import { shellFlags } from "../repl/flags.ts";
+import { commandFlags } from "../repl/flags.ts";
 import { benchFlags } from "./bench/bench.ts";
 import { clientCommands, clientFlags } from "./client-commands.ts";
 import { nodeFlags } from "./config.ts";
@@ -62,7 +62,7 @@ const clientExamples: Readonly<Record<keyof typeof clientCommands, string>> = {
 
 /** As the prompt has them too. */
 const ownFlags = (name: string): Flag[] =>
-  Object.entries(shellFlags[name] ?? {}).map(([flag, { value, meaning }]) => ({
+  Object.entries(commandFlags[name] ?? {}).map(([flag, { value, meaning }]) => ({
     usage: value === null ? `--${flag}` : `--${flag} <${value}>`,
     help: meaning,
   }));

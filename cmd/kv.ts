@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { cac } from "cac";
 import { LiteralArguments, refuseBrokenText, UsageError, type KnownFlags } from "./arguments.ts";
-import { shellFlags, type Flags } from "../repl/flags.ts";
+import { commandFlags, type Flags } from "../repl/flags.ts";
 import { benchFlags, benchValueFlags, runBench } from "./bench/bench.ts";
 import {
   clientFlags,
@@ -141,7 +141,7 @@ function actionOf(name: string, literal: LiteralArguments): Action {
         runClientCommand(
           name as ClientCommandName,
           words,
-          clientOptions(options, literal, shellFlags[name]),
+          clientOptions(options, literal, commandFlags[name]),
         );
   }
 }
@@ -186,7 +186,7 @@ function asUsageError(
   return new UsageError(`${error.message}; ${help} shows what is understood`);
 }
 
-const promptFlags = Object.values(shellFlags).flatMap((flags) => Object.entries(flags));
+const promptFlags = Object.values(commandFlags).flatMap((flags) => Object.entries(flags));
 const promptFlagNames = (hasValue: boolean): string[] =>
   promptFlags.filter(([, { value }]) => (value !== null) === hasValue).map(([name]) => name);
 

@@ -8,7 +8,7 @@ import { Admission } from "../server/admission.ts";
 import { admissionLimits } from "../server/admission-limit.ts";
 import { Backups } from "../server/backups.ts";
 import { formedConfiguration, type Formed } from "../server/formation.ts";
-import { createApp, createDirect, type HttpOptions } from "../server/http.ts";
+import { bodyBytesMax, createApp, createDirect, type HttpOptions } from "../server/http.ts";
 import { listen } from "../server/listen/http1.ts";
 import { shownHttp1Limits, type Http1Limits } from "../server/listen/http1-limits.ts";
 import type { Listener } from "../server/listen/listen.ts";
@@ -239,7 +239,7 @@ class Server {
       fetch: (request, env) => app.fetch(request, env),
       readable: (head, refusal) => admitted(head, refusal, options),
       answered: (asked, status, ms) => this.#requests.answered(asked, status, ms),
-      bodyBytesMax: this.#config.limits.valueBytesMax,
+      bodyBytesMax,
       clock: systemClock,
       admission: this.#admission,
       limits: this.#httpLimits,

@@ -234,6 +234,8 @@ const doubts: Readonly<Record<FailureOf, string>> = {
 function renderOutcome(failure: Failure, of: FailureOf): string {
   switch (failure.outcome) {
     case "not_applied":
+      // It says so itself, of all that may have been done under its key.
+      if (failure.code === "idempotency_mismatch") return "";
       return of === "key" ? "; nothing was written" : "; nothing was changed";
     case "unknown":
       return doubts[of];

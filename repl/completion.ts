@@ -80,13 +80,17 @@ function offeredFor({ words, text }: PartialWord): readonly string[] | "keys" {
     if (takesPrefix.has(command) && !text.startsWith("--")) return "keys";
   }
   const last = words.at(-1) ?? "";
-  if (words.length > 1 && keyFlags.includes(last)) return "keys";
+  if (words.length > 1 && keyFlags.includes(last) && !takesRevision(command, last)) return "keys";
   if (words.length > 1 && last === "--level") return levels;
   if (!text.startsWith("--") || !Object.hasOwn(commandFlags, command)) return [];
   if (words[1] !== undefined && takesNoFlags(command, words[1])) return [];
   const flags = Object.keys(commandFlags[command] ?? {}).map((flag) => `--${flag}`);
   return flags.filter((flag) => !words.includes(flag));
 }
+
+/** A listing goes on behind a key, a read that waits behind a revision. */
+const takesRevision = (command: string, flag: string): boolean =>
+  command === "get" && flag === "--after";
 
 /** Of what is done with leases, locks and elections, the first takes flags. */
 const takesNoFlags = (command: string, action: string): boolean =>

@@ -3,6 +3,7 @@
 import type { DeleteRangeOptions, ListOptions, Match } from "../server/client-port.ts";
 import type { ReadLevel, ReadOptions, Selection, WriteOptions } from "../server/client-port.ts";
 import { parseDuration, waitMsMax } from "../server/duration.ts";
+import type { Wait } from "../server/long-poll.ts";
 import type { Entering } from "../server/session-port.ts";
 import { keyBytesMax, requestKeyBytesMax } from "../server/state-machine/command.ts";
 import { parseInteger, revisionOfText } from "../server/state-machine/integer.ts";
@@ -31,6 +32,11 @@ const reading: Flags = {
   level,
   "min-revision": { value: "REVISION", meaning: "From a state that has applied it" },
   "max-stale": { value: "TIME", meaning: "From a node that was current so shortly ago" },
+};
+const get: Flags = {
+  wait: { value: "TIME", meaning: "Until it changes, so long at the most, such as 30s" },
+  after: { value: "REVISION", meaning: "With --wait: changed behind it (else: from now on)" },
+  ...reading,
 };
 const bounds: Flags = {
   start: { value: "KEY", meaning: "From this key on" },
@@ -79,7 +85,7 @@ const entering: Flags = {
 /** By command; the others have none. */
 export const commandFlags: Readonly<Record<string, Flags>> = {
   put,
-  get: reading,
+  get,
   del: { ...conditions, ...once },
   list,
   count: { ...bounds, ...reading },
@@ -91,13 +97,11 @@ export const commandFlags: Readonly<Record<string, Flags>> = {
   touch: { ttl: { value: "TIME", meaning: "As the word behind the key" }, ...once },
   delrange: { ...bounds, limit: { value: "COUNT", meaning: "So many rows at the most" }, ...once },
   watch,
+  txn: once,
   lease: once,
   lock: entering,
   election: entering,
 };
-
-/** In a shell, where the JSON of a transaction is no word, there is room for a flag of its own. */
-export const shellFlags: typeof commandFlags = { ...commandFlags, txn: once };
 
 /** What is wrong with the flag of that name, and what would be right. */
 export interface WrongFlag {
@@ -187,6 +191,16 @@ export class FlagReader {
     };
   }
 
+  /** Undefined where the read is not to wait. */
+  wait(): Wait | undefined {
+    const form = `a time up to ${waitMsMax / 60_000}m, such as 30s`;
+    const { ms } = this.#value("wait", "ms", changeWaitOf, form);
+    const { after } = this.#value("after", "after", revisionOfText, "a revision, such as 12");
+    if (ms !== undefined) return { ms, after };
+    if (after === undefined) return undefined;
+    throw new WrongFlagError("after", "--after goes with --wait", "for example: --wait 30s");
+  }
+
   selection(): Selection {
     const { start, end } = { ...this.#key("start"), ...this.#key("end") };
     if (start !== undefined && end !== undefined && compareKeys(start, end) > 0) {
@@ -268,8 +282,10 @@ export class FlagReader {
 
 const limitMax = 10_000;
 
-function waitOf(text: string): number | null {
-  const waitMs = text === "0" ? 0 : parseDuration(text);
+const waitOf = (text: string): number | null => (text === "0" ? 0 : changeWaitOf(text));
+
+function changeWaitOf(text: string): number | null {
+  const waitMs = parseDuration(text);
   return waitMs !== null && waitMs <= waitMsMax ? waitMs : null;
 }
 

@@ -8,6 +8,7 @@ import type {
   Selection,
   WriteOptions,
 } from "../server/client-port.ts";
+import type { Wait } from "../server/long-poll.ts";
 import type { MemberChange } from "../server/member-change.ts";
 import type { NodeId } from "../server/raft/entry.ts";
 import { unreachable } from "../server/raft/assert.ts";
@@ -24,6 +25,7 @@ import { readCompactWords, readMemberWords, readTransferWords } from "./member-w
 import { modes, type Mode } from "./mode.ts";
 import { renderKey, renderLine, shorten } from "./render.ts";
 import { parseSession, type LeadersQuestion, type SessionQuestion } from "./session-words.ts";
+import { endOfJson, transactionText } from "./transaction-line.ts";
 import { decode, WordArguments } from "./word-arguments.ts";
 import { cutWords, lineBytesMax, lineTooLong, problemAt } from "./words.ts";
 import type { Problem, Word } from "./words.ts";
@@ -36,7 +38,13 @@ export type Question =
       readonly value: Uint8Array;
       readonly options: WriteOptions;
     }
-  | { readonly name: "get"; readonly key: string; readonly options: ReadOptions }
+  | {
+      readonly name: "get";
+      readonly key: string;
+      readonly options: ReadOptions;
+      /** For a change, and not for what there is now. */
+      readonly wait?: Wait;
+    }
   | { readonly name: "del"; readonly key: string; readonly options: WriteOptions }
   | { readonly name: "list"; readonly options: ListOptions }
   | { readonly name: "count"; readonly options: Selection & ReadOptions }
@@ -95,7 +103,10 @@ function parseCommand(words: WordArguments): Parsed {
     case "put":
       return parsePut(words);
     case "get":
-      return ofKey(words, (flags, key) => ({ name, key, options: flags.read() }));
+      return ofKey(words, (flags, key) => {
+        const wait = flags.wait();
+        return { name, key, options: flags.read(), ...(wait === undefined ? {} : { wait }) };
+      });
     case "del":
       return ofKey(words, (flags, key) => ({ name, key, options: flags.write() }));
     case "getdel":
@@ -266,24 +277,33 @@ function parseWatch(words: WordArguments): Parsed {
   });
 }
 
-/** The rest of a line that begins with `txn`, which is JSON and no words; null for other lines. */
-function transactionText(line: string): string | null {
-  return /^\s*txn\s+(\S[^]*)$/.exec(line)?.[1] ?? null;
-}
-
 function parseTransaction(line: string, text: string): Parsed {
   const at = line.length - text.length;
   if (line.length > lineBytesMax) return lineTooLong;
+  const length = endOfJson(text) ?? text.length;
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(text.slice(0, length));
   } catch (error) {
     const detail = renderLine(error instanceof Error ? error.message : String(error));
     return problemAt(line, at, [`this is not JSON: ${detail}`, `for example: ${exampleOf("txn")}`]);
   }
   const read = transactionOfJson(json);
   if (!read.ok) return problemAt(line, at, [renderLine(read.detail), "nothing was done"]);
-  return { ok: true, command: { name: "txn", transaction: read.value, options: {} } };
+  const words = wordsBehind(line, at + length);
+  if (!(words instanceof WordArguments)) return words;
+  return withFlags(words, 0, (flags) => ({
+    name: "txn",
+    transaction: read.value,
+    options: flags.once(),
+  }));
+}
+
+/** Those of a transaction that stand behind its JSON. */
+function wordsBehind(line: string, offset: number): WordArguments | Problem {
+  // Blanks in place of the JSON, so that what is wrong is shown where it stands.
+  const cut = cutWords(" ".repeat(offset) + line.slice(offset));
+  return cut.ok ? WordArguments.of(line, "txn", cut.words) : cut;
 }
 
 function parsePut(words: WordArguments): Parsed {

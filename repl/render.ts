@@ -93,6 +93,7 @@ function isUnclear(text: string): boolean {
   return (
     text === "" ||
     text === "not found" ||
+    text === "unchanged" ||
     text.startsWith("error: ") ||
     /^\s|\s$/u.test(text) ||
     unprintable.test(text)

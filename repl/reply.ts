@@ -7,9 +7,11 @@ import type {
   Failure,
   GetAnswer,
   ListAnswer,
+  ReadOptions,
   TransactionAnswer,
 } from "../server/client-port.ts";
 import type { MembersAnswer } from "../server/cluster-port.ts";
+import { getChanged, type Wait } from "../server/long-poll.ts";
 import { keyJson, rowJson, valueJson } from "../server/json-row.ts";
 import { unreachable } from "../server/raft/assert.ts";
 import type { Row } from "../server/state-machine/command.ts";
@@ -53,8 +55,10 @@ export async function ask(
       return reply(() => renderPut(answer), { key, created, revision });
     }
     case "get": {
-      const { key, options } = question;
-      const answer = await store.get(key, { ...options, ...until });
+      const { key, wait } = question;
+      const options = { ...question.options, ...until };
+      if (wait !== undefined) return askWaiting(store, key, { wait, options });
+      const answer = await store.get(key, options);
       return answer.ok ? getReply(key, answer) : answer;
     }
     case "del": {
@@ -121,6 +125,30 @@ export async function ask(
 
 const notFound = (key: string): Reply =>
   reply(() => "not found", { key, found: false }, { isNo: true });
+
+async function askWaiting(
+  store: ClientPort,
+  key: string,
+  { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
+): Promise<Reply | Failure> {
+  const over = AbortSignal.timeout(wait.ms);
+  const { after } = wait;
+  const before = after === undefined ? await store.get(key, options) : null;
+  if (before !== null && !before.ok) return before;
+  const found = await getChanged(store, key, { wait, options });
+  if (found.kind === "answer") {
+    if (found.answer.ok) return getReply(key, found.answer);
+    if (!over.aborted) return found.answer;
+  }
+  // A watch that has lost its nodes, or not found one in time, is as quiet as one that saw nothing.
+  const now = await store.get(key, options);
+  if (!now.ok) return now;
+  const revision = now.row?.revision ?? 0;
+  const isNew =
+    before === null ? revision > (after ?? 0) : revision !== (before.row?.revision ?? 0);
+  if (isNew) return getReply(key, now);
+  return reply(() => "unchanged", { key, changed: false }, { isNo: true });
+}
 
 function getReply(key: string, answer: Good<GetAnswer>): Reply {
   const { row } = answer;

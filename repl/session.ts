@@ -2,6 +2,7 @@
 
 import type { ClientPort } from "../server/client-port.ts";
 import { defaultSettings, execute, type ExecuteOptions, type Execution } from "./execute.ts";
+import { endOfJson } from "./transaction-line.ts";
 import { lineBytesMax } from "./words.ts";
 
 const nothingToSay: Execution = { text: null, exit: false };
@@ -60,23 +61,4 @@ export class Session {
 
 const startsTransaction = /^\s*txn(?:\s|$)/;
 
-/** Whether every brace that was opened is closed again, and there was one. */
-function isWhole(text: string): boolean {
-  let depth = 0;
-  let isText = false;
-  for (let at = text.indexOf("txn") + 3; at < text.length; at++) {
-    const character = text[at];
-    if (isText && character === "\\") at++;
-    else if (character === '"') isText = !isText;
-    else if (isText) continue;
-    else if (character === "{" || character === "[") depth++;
-    else if (character === "}" || character === "]") {
-      depth--;
-      if (depth <= 0) return true;
-    } else if (depth === 0 && !/\s/.test(character ?? "")) {
-      // No object at all: what is wrong with it is told at once.
-      return true;
-    }
-  }
-  return false;
-}
+const isWhole = (text: string): boolean => endOfJson(text.trimStart().slice("txn".length)) !== null;

@@ -156,6 +156,9 @@ export class WordArguments {
       const known = flags.length === 0 ? "it has none" : `its flags are ${flags.join(", ")}`;
       return this.problem(count, [`${this.name} has no flag ${renderLine(shorten(word))}`, known]);
     }
+    if (this.name === "txn") {
+      return this.problem(count, ["behind its JSON txn takes flags alone", usage]);
+    }
     if (count === 0) return this.problem(count, [`${this.name} takes no words`, usage]);
     if (this.name === "put") {
       return this.problem(count, [

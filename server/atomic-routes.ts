@@ -94,7 +94,7 @@ function operationOf(call: AtomicCall): Result<{ readonly operation: AtomicOpera
   if (!parsed.ok) return parsed;
   if (!(call.body instanceof Uint8Array)) return call.body;
   if (op !== "append" && call.body.byteLength > 0) {
-    return badRequest(`\`${op}\` takes no body; name what it needs in the query`);
+    return badRequest(`\`${op}\` takes no body; name what it needs in the query`, "body");
   }
   const ttl = parseTtl(call.head, parsed.parameters);
   if (!ttl.ok) return ttl;

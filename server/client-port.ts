@@ -133,7 +133,8 @@ export interface ReadMeta {
 
 export type PutAnswer = Result<{ readonly created: boolean; readonly revision: Index }>;
 export type DeleteAnswer = Result<{ readonly deleted: 0 | 1; readonly revision: Index }>;
-export type GetAnswer = Result<ReadMeta & { readonly row: Row | null }>;
+/** `revision`: of the state that was looked at, where it is known. */
+export type GetAnswer = Result<ReadMeta & { readonly row: Row | null; readonly revision?: Index }>;
 export type ListAnswer = Result<
   ReadMeta & {
     readonly rows: readonly Row[];

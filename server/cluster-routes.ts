@@ -70,6 +70,7 @@ export function answerMember(call: ClusterCall, store: ClientPort): Promise<Answ
 /** `POST {to}`: answered when that node leads. */
 export function answerTransfer(call: ClusterCall, store: ClientPort): Promise<Answer> | Answer {
   if (call.head.method !== "POST") return methodNotAllowed(call.head.method, "POST");
+  if (call.head.headers.has("idempotency-key")) return refusal(needless, asWrite);
   const found = fieldsIn(call, ["to"]);
   if (!found.ok) return refusal(found, asWrite);
   const { to } = found.fields;
@@ -83,6 +84,7 @@ export function answerTransfer(call: ClusterCall, store: ClientPort): Promise<An
 /** `POST {revision?}`, or with no body at all: answered with what this node has reached. */
 export function answerCompact(call: ClusterCall, store: ClientPort): Promise<Answer> | Answer {
   if (call.head.method !== "POST") return methodNotAllowed(call.head.method, "POST");
+  if (call.head.headers.has("idempotency-key")) return refusal(needless, asWrite);
   const isBare = call.body instanceof Uint8Array && call.body.byteLength === 0;
   const found = isBare ? { ok: true as const, fields: {} } : fieldsIn(call, [], ["revision"]);
   if (!found.ok) return refusal(found, asWrite);
@@ -102,6 +104,7 @@ async function change(
   what: MemberChange,
   to: { readonly store: ClientPort; readonly status: number },
 ): Promise<Answer> {
+  if (head.headers.has("idempotency-key")) return refusal(conditional, asWrite);
   const condition = head.headers.get("if-match");
   if (condition === null) return refusal(conditionRequired, asWrite);
   const revision = /^"(\d{1,16})"$/.exec(condition.trim())?.[1];
@@ -137,7 +140,7 @@ function fieldsIn(
   const value = body.byteLength > bodyBytesMax ? null : parsed(body);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const known = names.length === 0 ? `at the most ${optional.join(", ")}` : names.join(", ");
-    return badRequest(`the body is a JSON object with ${known}`);
+    return badRequest(`the body is a JSON object with ${known}`, "body");
   }
   const fields = value as Record<string, unknown>;
   const unknown = Object.keys(fields).find(
@@ -184,5 +187,15 @@ const conditionRequired: Failure = {
     "send If-Match with the ETag of the members this is based on, as GET /v1/members gives it",
   field: "if-match",
 };
+
+/** What is in no log entry of the data is not remembered there. */
+const conditional = badRequest(
+  "a change of the members takes no `idempotency-key`: If-Match lets it happen once",
+  "idempotency-key",
+);
+const needless = badRequest(
+  "this takes no `idempotency-key`: asked again it does nothing more",
+  "idempotency-key",
+);
 
 const oddCondition = badRequest("If-Match is one ETag of GET /v1/members, or *", "if-match");

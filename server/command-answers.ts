@@ -135,10 +135,12 @@ export function transactionAnswer(executed: Executed): TransactionAnswer {
   return { ok: true, succeeded, results, revision };
 }
 
+/** Only a transaction has so much in it. */
 export const tooLarge = (detail: string): Failure => ({
   ok: false,
   code: "too_large",
   detail,
+  field: "body",
   outcome: "not_applied",
 });
 
@@ -154,13 +156,22 @@ function oneResult(
   return { result, revision: executed.revision };
 }
 
-const failureOf = ({ code, detail }: FailedResult): Failure => ({
-  ok: false,
-  code,
-  detail,
-  outcome: "not_applied",
-  ...(code === "not_found" ? { field: "lease" } : {}),
-});
+/** What is remembered of an operation that could not be done says it in words alone. */
+const fieldsOfDetails: readonly (readonly [end: RegExp, field: string])[] = [
+  [/ would be below -?\d+$/, "min"],
+  [/ would be above -?\d+$/, "max"],
+  [/ is not a decimal integer of 64 bits$/, "key"],
+  [/ is not an integer of 64 bits$/, "by"],
+  [/ bytes long, the most is \d+$/, "value"],
+  [/; name a smaller one or a limit$/, "limit"],
+];
+
+function failureOf({ code, detail }: FailedResult): Failure {
+  const failure = { ok: false, code, detail, outcome: "not_applied" } as const;
+  const inWords = fieldsOfDetails.find(([end]) => end.test(detail));
+  const field = code === "not_found" ? "lease" : inWords?.[1];
+  return field === undefined ? failure : { ...failure, field };
+}
 
 /** `found`: null where there is no row. */
 function conditionFailed(found: Index | null): Failure {

@@ -23,6 +23,16 @@ export function conditionsOf({ headers }: RequestHead): Result<{ conditions: Con
   return { ok: true, conditions };
 }
 
+/** Which of the conditions did not hold of the row that was found; undefined where none was asked for. */
+export function failedCondition(
+  { ifMatch, ifNoneMatch }: Conditions,
+  found: number | undefined,
+): string | undefined {
+  const isMatched = found !== undefined && (ifMatch === "*" || ifMatch === found);
+  if (ifMatch !== undefined && !isMatched) return "if-match";
+  return ifNoneMatch === undefined ? undefined : "if-none-match";
+}
+
 /** Lists and weak tags are no conditions of ours: a revision is one, and exact. */
 function matchOf(text: string): Match | null {
   if (text.trim() === "*") return "*";

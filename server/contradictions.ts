@@ -2,7 +2,9 @@
 
 import type { RaftOptions } from "./raft/raft.ts";
 
-export function warnsOfContradictions(warn: (text: string) => void): Required<RaftOptions>["refused"] {
+export function warnsOfContradictions(
+  warn: (text: string) => void,
+): Required<RaftOptions>["refused"] {
   // Bounded by the members, the kinds of messages and what can be claimed.
   const said = new Set<string>();
   return (from, { type }, claim) => {

@@ -46,7 +46,7 @@ async function keys(prefix: string, query: string, store: ClientPort): Promise<R
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
     "X-KV-Revision": String(first.revision),
-    ...readHeaders(first),
+    ...readHeaders(first, recent.options),
   };
   return new Response(arrayOf(first, page), { headers });
 }

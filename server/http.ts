@@ -8,6 +8,7 @@ import { answerKey, methodNotAllowed } from "./key-routes.ts";
 import { answerFolder } from "./folder-routes.ts";
 import { isFolderPath, keyPathPrefix, pathOf, queryOf, targetOf } from "./key-path.ts";
 import { answerLease, answerLeases } from "./lease-routes.ts";
+import { defaultLimits } from "./limits.ts";
 import { metricsContentType } from "./metrics.ts";
 import { openApi } from "./openapi.ts";
 import { badRequest, problem, refusal } from "./problem.ts";
@@ -75,7 +76,7 @@ function isWrite(method: string): boolean {
 /** An ordinary SQLite database. */
 async function answerBackup(method: string, backups: Backups): Promise<Response> {
   // Who asks for the head alone would have the whole of it made.
-  if (method === "HEAD") return responseOf(methodNotAllowed(method, "GET"));
+  if (method !== "GET") return responseOf(methodNotAllowed(method, "GET"));
   const made = await backups.make();
   if (!made.ok) return problem(made);
   const headers = {
@@ -153,6 +154,14 @@ function withQueue(options: HttpOptions, kind: "lock" | "election"): Answerer {
 
 const never = new AbortController().signal;
 
+/** Larger bodies are not read. Of what carries JSON, transactions alone carry many values. */
+export const bodyBytesMax = (target: string): number =>
+  pathOf(target) === transactionPath
+    ? defaultLimits.transactionBytesMax
+    : defaultLimits.valueBytesMax;
+
+const transactionPath = "/v1/txn";
+
 export type DirectAnswerer = (
   head: RequestHead & { readonly target: string },
   body: Uint8Array | Failure,
@@ -208,7 +217,7 @@ export function createApp(options: HttpOptions): HttpApp {
     }),
   );
   route("/v1/watch", (request, { target }) => answerWatch(request, queryOf(target), store));
-  route("/v1/txn", withBody(store, answerTransaction));
+  route(transactionPath, withBody(store, answerTransaction));
   route("/v1/leases", withBody(store, answerLeases));
   route("/v1/leases/*", withBody(store, answerLease));
   route("/v1/locks/*", withQueue(options, "lock"));
@@ -240,10 +249,7 @@ export function createApp(options: HttpOptions): HttpApp {
     "/openapi.json",
     readOnly(() => json(openApi(options.version))),
   );
-  route(
-    "/v1/backup",
-    readOnly((request) => answerBackup(request.method, options.backups)),
-  );
+  route("/v1/backup", (request) => answerBackup(request.method, options.backups));
   const otherwise = guarded(options, (request) =>
     problem(noSuchPath, { write: isWrite(request.method) }),
   );

@@ -35,7 +35,7 @@ export function parseJson(body: Uint8Array): Result<{ readonly value: unknown }>
     return { ok: true, value: JSON.parse(decoder.decode(body)) };
   } catch (error) {
     const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
-    return badRequest(`the body is not JSON: ${why}`);
+    return badRequest(`the body is not JSON: ${why}`, "body");
   }
 }
 
@@ -50,7 +50,7 @@ export class Fields {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       throw new WrongField(
         path === ""
-          ? badRequest("the body is no object")
+          ? badRequest("the body is no object", "body")
           : badRequest(`${path} is no object`, path),
       );
     }

@@ -56,7 +56,7 @@ export function bareIn(
 ): Result<{ readonly parameters: Parameters; readonly once: Once }> {
   const write = writeIn(call, taken);
   if (!write.ok || write.bytes.byteLength === 0) return write;
-  return badRequest("this takes no body; name what it needs in the path and the query");
+  return badRequest("this takes no body; name what it needs in the path and the query", "body");
 }
 
 /** Of a read, which is linearizable. */

@@ -45,6 +45,7 @@ export const keyTooLong: Failure = {
   ok: false,
   code: "key_too_long",
   detail: `the key is longer than ${keyBytesMax} bytes; use a shorter one`,
+  field: "key",
 };
 
 /** The key that `path`, which starts with `keyPathPrefix`, names: 1 … `keyBytesMax` bytes of UTF-8. */

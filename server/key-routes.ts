@@ -13,7 +13,7 @@ import type {
 } from "./client-port.ts";
 import { isConditional } from "./command-answers.ts";
 import { answerAtomic } from "./atomic-routes.ts";
-import { conditionsOf } from "./conditions.ts";
+import { conditionsOf, failedCondition, type Conditions } from "./conditions.ts";
 import { keyOfPath, pathOf, queryOf } from "./key-path.ts";
 import { laterHeader, refusedHeader } from "./later-headers.ts";
 import { onceOf } from "./idempotency.ts";
@@ -126,11 +126,18 @@ function put(
   if (once.once.idempotencyKey !== undefined) Object.assign(options, once.once);
   if (ttlMs !== undefined) Object.assign(options, { ttlMs });
   if (lease !== undefined) Object.assign(options, { lease });
-  return store.put(key, body, options).then((answer) => putAnswer(key, answer));
+  return store.put(key, body, options).then((answer) => putAnswer(key, answer, options));
 }
 
-function putAnswer(key: string, answer: PutAnswer): Answer {
-  if (!answer.ok) return refusal(answer, { write: true });
+/** A condition that did not hold is named. */
+function refusedWrite(failure: Failure, options: Conditions): Answer {
+  if (failure.code !== "condition_failed") return refusal(failure, { write: true });
+  const field = failedCondition(options, failure.revision);
+  return refusal(field === undefined ? failure : { ...failure, field }, { write: true });
+}
+
+function putAnswer(key: string, answer: PutAnswer, options: WriteOptions): Answer {
+  if (!answer.ok) return refusedWrite(answer, options);
   const { revision, created } = answer;
   return {
     status: created ? 201 : 200,
@@ -163,7 +170,7 @@ async function remove(
   const once = onceOf(head, { target, body });
   if (!once.ok) return refusal(once, { write: true });
   const answer = await store.delete(key, { ...asked.conditions, ...once.once });
-  if (!answer.ok) return refusal(answer, { write: true });
+  if (!answer.ok) return refusedWrite(answer, asked.conditions);
   return {
     status: 200,
     headers: { "Content-Type": "application/json", "X-KV-Revision": String(answer.revision) },
@@ -175,7 +182,7 @@ const newest: ReadOptions = {};
 
 function get({ head, key, query }: KeyCall, store: ClientPort): Answer | Promise<Answer> {
   if (query !== "" || head.headers.has("if-match")) return getAsAsked({ head, key, query }, store);
-  return store.get(key, newest).then((answer) => getAnswer(head, answer));
+  return store.get(key, newest).then((answer) => getAnswer(head, answer, newest));
 }
 
 async function getAsAsked(
@@ -191,22 +198,49 @@ async function getAsAsked(
   const { options } = recent;
   if (!parameters.has("wait")) {
     if (parameters.has("after")) return refusal(badRequest("`after` goes with `wait`", "after"));
-    return getAnswer(head, await store.get(key, options));
+    return getAnswer(head, await store.get(key, options), options);
   }
   const wait = waitOf(parameters);
   if (!wait.ok) return refusal(wait);
   const found = await getChanged(store, key, { wait: wait.wait, options });
-  if (found.kind === "answer") return getAnswer(head, found.answer, found.revision);
-  return { status: 304, headers: { "Cache-Control": "no-cache" }, body: null };
+  if (found.kind === "unchanged") return unchanged(found.answer, options);
+  const { answer, revision } = found;
+  return getAnswer(
+    head,
+    answer.ok && revision !== null ? { ...answer, revision } : answer,
+    options,
+  );
 }
 
-/** `revision`: of the change that was waited for. */
-function getAnswer(head: RequestHead, answer: GetAnswer, revision: number | null = null): Answer {
+function getAnswer(head: RequestHead, answer: GetAnswer, asked: ReadOptions): Answer {
   if (!answer.ok) return refusal(answer);
-  if (answer.row !== null) return rowAnswer(head, answer.row, answer);
-  const headers = readHeaders(answer);
-  if (revision !== null) headers["X-KV-Revision"] = String(revision);
-  return refusal(notFound, { headers });
+  const { row } = answer;
+  if (row === null) return refusal(notFound, { headers: goneHeaders(answer, asked) });
+  const known = head.headers.get("if-none-match");
+  if (known !== null && matches(known, `"${row.revision}"`)) return unchanged(answer, asked);
+  return rowAnswer(head, row, { read: answer, asked });
+}
+
+type Got = Extract<GetAnswer, { readonly ok: true }>;
+
+/** Of a key without a row: `X-KV-Revision` is that of the state, behind which one can wait for it. */
+function goneHeaders(answer: Got, asked: ReadOptions): Record<string, string> {
+  const headers = readHeaders(answer, asked);
+  if (answer.revision !== undefined) headers["X-KV-Revision"] = String(answer.revision);
+  return headers;
+}
+
+function unchanged(answer: Got, asked: ReadOptions): Answer {
+  const { row } = answer;
+  if (row === null) {
+    const headers = { ...goneHeaders(answer, asked), "Cache-Control": "no-cache" };
+    return { status: 304, headers, body: null };
+  }
+  const revision = String(row.revision);
+  const about = { ETag: `"${revision}"`, "X-KV-Revision": revision, ...readHeaders(answer, asked) };
+  const headers: Record<string, string> = { ...about, ...valueHeaders };
+  addHistory(headers, row);
+  return { status: 304, headers, body: null };
 }
 
 function waitOf(parameters: Parameters): Result<{ readonly wait: Wait }> {
@@ -236,28 +270,25 @@ const notFound: Failure = {
   detail: "there is no such key; keys are case-sensitive and slashes belong to them",
 };
 
-/** What every answer to a read says about how it was read. */
-export function readHeaders(answer: ReadMeta): Record<string, string> {
+/** What every answer to a read says about how it was read: each bound that it was asked to keep. */
+export function readHeaders(answer: ReadMeta, asked: ReadOptions): Record<string, string> {
   const headers: Record<string, string> = { "X-KV-Level": answer.level };
   if (answer.level === "local" && typeof answer.ageMs === "number") {
     headers["X-KV-Age"] = String(Math.round(answer.ageMs));
   }
+  if (asked.minRevision !== undefined) headers["X-KV-Min-Revision"] = String(asked.minRevision);
   return headers;
 }
 
-function rowAnswer(head: RequestHead, row: Row, read: ReadMeta): Answer {
+function rowAnswer(
+  head: RequestHead,
+  row: Row,
+  { read, asked }: { readonly read: ReadMeta; readonly asked: ReadOptions },
+): Answer {
   const revision = String(row.revision);
-  const etag = `"${revision}"`;
-  const known = head.headers.get("if-none-match");
-  if (known !== null && matches(known, etag)) {
-    const about = { ETag: etag, "X-KV-Revision": revision, ...readHeaders(read) };
-    const headers: Record<string, string> = { ...about, ...valueHeaders };
-    addHistory(headers, row);
-    return { status: 304, headers, body: null };
-  }
   // In one piece: this is made for every read.
   const headers: Record<string, string> = {
-    ETag: etag,
+    ETag: `"${revision}"`,
     "X-KV-Revision": revision,
     "X-KV-Level": read.level,
     "Content-Security-Policy": valueHeaders["Content-Security-Policy"],
@@ -267,7 +298,7 @@ function rowAnswer(head: RequestHead, row: Row, read: ReadMeta): Answer {
     "Content-Type": contentTypeOf(row),
     "Content-Length": String(row.value.length),
   };
-  if (read.level === "local") Object.assign(headers, readHeaders(read));
+  if (asked !== newest) Object.assign(headers, readHeaders(read, asked));
   addHistory(headers, row);
   return { status: 200, headers, body: head.method === "HEAD" ? null : row.value };
 }

@@ -50,6 +50,11 @@ export interface Limits {
   readonly listGoneMax: number;
   /** Bytes of one write, as it goes into the log. */
   readonly commandBytesMax: number;
+  /**
+   * Bytes of a transaction as JSON. A command of the greatest size fits where its values are in base64,
+   * or text of which few characters need an escape.
+   */
+  readonly transactionBytesMax: number;
   /** Of one transaction: conditions, operations on either side, and what its ranges may reach. */
   readonly conditionsMax: number;
   readonly operationsMax: number;
@@ -169,6 +174,8 @@ export interface Limits {
   readonly inboxMessagesMax: number;
 }
 
+const commandBytesMax = 4 << 20;
+
 export const defaultLimits: Limits = {
   electionTimeoutMs: 1_000,
   firstElectionTimeoutMs: 250,
@@ -184,7 +191,8 @@ export const defaultLimits: Limits = {
   listBytesMax: 4 << 20,
   countRowsMax: 10_000,
   listGoneMax: 10_000,
-  commandBytesMax: 4 << 20,
+  commandBytesMax,
+  transactionBytesMax: 2 * commandBytesMax,
   conditionsMax,
   operationsMax,
   rangeRowsMax,

@@ -1,6 +1,7 @@
 /** A read that waits: until the key has changed behind a revision, or the time is over. */
 
 import type { ClientPort, Failure, GetAnswer, ReadOptions } from "./client-port.ts";
+import type { Index } from "./raft/entry.ts";
 import type { WatchBatches } from "./watch/watch-port.ts";
 
 export interface Wait {
@@ -10,9 +11,9 @@ export interface Wait {
 }
 
 export type WaitedAnswer =
-  | { readonly kind: "answer"; readonly answer: GetAnswer; readonly revision: number | null }
-  /** Nothing has come. */
-  | { readonly kind: "unchanged" };
+  | { readonly kind: "answer"; readonly answer: GetAnswer; readonly revision: Index | null }
+  /** Nothing has come; `answer` says what is there. */
+  | { readonly kind: "unchanged"; readonly answer: Extract<GetAnswer, { readonly ok: true }> };
 
 export async function getChanged(
   store: ClientPort,
@@ -20,9 +21,13 @@ export async function getChanged(
   { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
 ): Promise<WaitedAnswer> {
   const given = new AbortController();
+  const giveUp = (): void => given.abort();
+  options.signal?.addEventListener("abort", giveUp, { once: true });
+  if (options.signal?.aborted === true) giveUp();
   try {
     return await changed(store, key, { wait, options, signal: given.signal });
   } finally {
+    options.signal?.removeEventListener("abort", giveUp);
     given.abort();
   }
 }
@@ -41,19 +46,25 @@ async function changed(
   // A row that is as it was needs no history.
   if (isForgotten) watch = await store.watch(watching);
   if (!watch.ok) return now(named(watch));
+  const before = await store.get(key, options);
+  if (!before.ok) return now(before);
   if (after !== undefined) {
-    const answer = await store.get(key, options);
-    const isNew = answer.ok && (answer.row === null ? isForgotten : answer.row.revision > after);
-    if (isNew || !answer.ok) return now(answer);
+    const isNew = before.row === null ? isForgotten : before.row.revision > after;
+    if (isNew) return now(before);
   }
   const revision = await firstChange(watch.batches);
-  if (revision === null) return { kind: "unchanged" };
-  if (typeof revision !== "number") return now(revision);
-  const answer = await store.get(key, { ...options, minRevision: revision });
-  return { kind: "answer", answer, revision };
+  if (revision !== null && typeof revision !== "number") return now(revision);
+  if (revision !== null) {
+    const answer = await store.get(key, { ...options, minRevision: revision });
+    return { kind: "answer", answer, revision };
+  }
+  // What is said of the row, and of how old that is, is to be true now.
+  const answer = await store.get(key, options);
+  const isSame = answer.ok && answer.row?.revision === before.row?.revision;
+  return isSame ? { kind: "unchanged", answer } : now(answer);
 }
 
-async function firstChange(batches: WatchBatches): Promise<number | Failure | null> {
+async function firstChange(batches: WatchBatches): Promise<Index | Failure | null> {
   for await (const batch of batches) {
     for (const event of batch) {
       if (event.type === "over") return event.failure;

@@ -188,14 +188,15 @@ export class NodeClient implements ClientPort {
     assert(answer.answer.type === "get", "a get is answered as a get");
     const { row } = answer.answer;
     const { level } = answer.meta;
-    if (level !== "local") return { ok: true, level, row };
+    const { revision } = answer;
+    if (level !== "local") return { ok: true, level, row, revision };
     if (row === null && this.#formed?.node.mayLackAcknowledged) {
       const detail =
         "this node has just started and does not know yet whether the last writes in its log count; " +
         "the key may be among them: try again, or ask another node";
       return { ok: false, code: "stale", detail, retryAfterSeconds: 1 };
     }
-    return { ok: true, ...answer.meta, row };
+    return { ok: true, ...answer.meta, row, revision };
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {

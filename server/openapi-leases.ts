@@ -13,7 +13,7 @@ import {
   type Described,
   type Paths,
 } from "./openapi-parts.ts";
-import { flag, index, ref, text } from "./openapi-schemas.ts";
+import { flag, positive, ref, text } from "./openapi-schemas.ts";
 import { queueNameBytesMax } from "./state-machine/hidden-rows.ts";
 
 const leaseId = inPath("id", { type: "integer", minimum: 1 }, "The id of a lease.");
@@ -26,7 +26,7 @@ const name = inPath(
   { type: "string", minLength: 1, maxLength: queueNameBytesMax },
   "All of the rest of the path, slashes too, percent-decoded once.",
 );
-const token = { ...query("token", index, "What was given on entering."), required: true };
+const token = { ...query("token", positive, "What was given on entering."), required: true };
 const notHolder = [409, "The token is not the one that holds it."] as const;
 const inFront = [409, "Others are in front, and were for as long as `wait` says."] as const;
 

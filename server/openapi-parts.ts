@@ -3,7 +3,7 @@
 import { index, ref, text } from "./openapi-schemas.ts";
 import { requestKeyBytesMax } from "./state-machine/command.ts";
 
-export type Method = "get" | "put" | "post" | "delete";
+export type Method = "get" | "head" | "put" | "post" | "delete";
 
 export interface Parameter {
   readonly name: string;

@@ -8,6 +8,8 @@ export const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 export const text = { type: "string" } as const;
 export const flag = { type: "boolean" } as const;
 export const index = { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER } as const;
+/** The id of a lease, a token: a revision that something was written with. */
+export const positive = { ...index, minimum: 1 } as const;
 
 export const duration = {
   type: "string",
@@ -64,7 +66,7 @@ const operations = [
     ...valueFields,
     contentType: { type: "string", maxLength: contentTypeBytesMax },
     ttl,
-    lease: index,
+    lease: positive,
   }),
   operation(["get", "delete"], keyFields),
   operation(["range", "deleteRange"], { ...boundFields, limit }),
@@ -111,7 +113,7 @@ const member = {
 };
 
 /** How a queue is entered: by a lease that is there, or for a time. */
-const entering = { ttl, wait: ttl, lease: index };
+const entering = { ttl, wait: ttl, lease: positive };
 
 const optionalRow = ["value", "valueBase64", "contentType", "createRevision", "ttlMs", "lease"];
 const nullableText = { type: ["string", "null"] };
@@ -212,7 +214,7 @@ export const schemas = {
   NewMember: object({ id: member.id, raft: text, http: text }),
   Transfer: object({ to: member.id }),
   Transferred: object({ leader: member.id }),
-  Compact: object({ revision: index }, { optional: ["revision"] }),
+  Compact: object({ revision: positive }, { optional: ["revision"] }),
   Compacted: object({
     nodeId: member.id,
     revision: index,

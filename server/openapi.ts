@@ -2,7 +2,7 @@
 
 import { defaultLimits } from "./limits.ts";
 import { atomicOperations } from "./atomic-routes.ts";
-import { duration, flag, index, ref, schemas, text } from "./openapi-schemas.ts";
+import { duration, flag, index, positive, ref, schemas, text } from "./openapi-schemas.ts";
 import {
   answer,
   bodyOf,
@@ -32,6 +32,10 @@ const read = {
     schema: { type: "integer" },
     description: "Of a local read: milliseconds since this node last knew it was current.",
   },
+  "X-KV-Min-Revision": {
+    schema: index,
+    description: "The `min_revision` that was asked for, and that the state has reached.",
+  },
 };
 
 const readRow = {
@@ -59,13 +63,12 @@ const ifMatch = header("If-Match", "Only if the row has this ETag; `*`: any.");
 const ifNoneMatch = header("If-None-Match", "Only if there is no row (`*`), or none of this ETag.");
 const ttl = query("ttl", duration, "The key goes after this time; in `X-TTL` as well.");
 const ttlHeader = header("X-TTL", "As `ttl`.", duration);
-const lease = query("lease", index, "The key goes with this lease; in `X-Lease` as well.");
-const leaseHeader = header("X-Lease", "As `lease`.", index);
+const lease = query("lease", positive, "The key goes with this lease; in `X-Lease` as well.");
+const leaseHeader = header("X-Lease", "As `lease`.", positive);
 const contentType = header("Content-Type", "Kept with the value, whatever it is.");
 const condition = [412, "The condition does not hold; `ETag` is what is there."] as const;
 const tooLarge = [413, "The value is too large."] as const;
 const noLease = [404, "The lease is gone."] as const;
-const missing = [404, "There is no such key."] as const;
 
 const integer64 = ref("Integer");
 const keyInPath = inPath(
@@ -95,8 +98,16 @@ const keyPath: PathItem = {
         headers: readRow,
         content: { "*/*": anyBytes },
       },
-      304: { description: "It has not changed." },
-      ...refusals(missing),
+      304: {
+        description: "It has not changed, or with `wait` not come; without a row there is no ETag.",
+        headers: readRow,
+      },
+      404: {
+        description: "There is no such key; `X-KV-Revision` is that of the state.",
+        headers: read,
+        content: problemBody,
+      },
+      ...refusals(),
     },
   },
   put: {
@@ -159,6 +170,9 @@ const keyPath: PathItem = {
   },
 };
 
+/** A line of a listing with `delimiter`. */
+const group = { type: "object", required: ["prefix"], properties: { prefix: text } };
+
 const rangePath: PathItem = {
   get: {
     operationId: "list",
@@ -189,7 +203,7 @@ const rangePath: PathItem = {
         headers: read,
         content: {
           "application/json": { schema: { oneOf: [ref("Listing"), ref("Count")] } },
-          "application/x-ndjson": { schema: ref("Row") },
+          "application/x-ndjson": { schema: { oneOf: [ref("Row"), group] } },
         },
       },
       ...refusals(),
@@ -275,11 +289,20 @@ const basedOn = {
 };
 const members = answer("The members now.", ref("Members"), { ETag: etagHeader });
 const changing = refusals(
+  [
+    400,
+    "A field is wrong, or there is an `Idempotency-Key`: `If-Match` lets a change happen once.",
+  ],
   [409, "It cannot be done as things stand."],
   [412, "The members have changed meanwhile."],
   mediaType,
   [428, "`If-Match` is missing."],
 );
+
+const keyless = [
+  400,
+  "A field is wrong, or there is an `Idempotency-Key`, which has no use here.",
+] as const;
 
 const clusterPaths: Paths = {
   "/v1/status": {
@@ -331,7 +354,10 @@ const clusterPaths: Paths = {
       operationId: "transfer",
       summary: "Hands over leadership; answered when that node leads",
       requestBody: bodyOf("Transfer"),
-      responses: { 200: answer("It leads.", ref("Transferred")), ...refusals(mediaType) },
+      responses: {
+        200: answer("It leads.", ref("Transferred")),
+        ...refusals(keyless, mediaType),
+      },
     },
   },
   "/v1/compact": {
@@ -339,7 +365,10 @@ const clusterPaths: Paths = {
       operationId: "compact",
       summary: "This node gives up its log and its history of changes, as far as nobody needs them",
       requestBody: bodyOf("Compact"),
-      responses: { 200: answer("What is left.", ref("Compacted")), ...refusals(mediaType) },
+      responses: {
+        200: answer("What is left.", ref("Compacted")),
+        ...refusals(keyless, mediaType),
+      },
     },
   },
   "/v1/backup": {
@@ -413,7 +442,30 @@ const anyProblem =
   "Any request: 400 bad, 403 from a page of a foreign origin, 405, 414 key too long, 421 foreign " +
   "Host, 429 and 503 (not applied) with `Retry-After`, 500, 501, 504 (a write's outcome is unknown).";
 
-/** HEAD is answered wherever GET is, except for the backup; the document does not repeat it. */
+/** They are made, or go on, while they are answered: a head alone would tell nothing. */
+const headless: ReadonlySet<string> = new Set(["/v1/backup", "/v1/watch"]);
+
+/** HEAD is answered as GET is, without the body. */
+function withHead(path: string, item: PathItem): PathItem {
+  const { get } = item;
+  if (get === undefined || headless.has(path)) return item;
+  const responses = Object.entries(get.responses).map(([status, response]) => {
+    const { content: _, ...rest } = response as { readonly content?: object };
+    return [status, rest] as const;
+  });
+  const head: Described = {
+    ...get,
+    operationId: `${get.operationId}Head`,
+    summary: `${get.summary}: the headers alone`,
+    responses: Object.fromEntries(responses),
+  };
+  return { ...item, head };
+}
+
+const served: Paths = Object.fromEntries(
+  Object.entries(paths).map(([path, item]) => [path, withHead(path, item)]),
+);
+
 export function openApi(version: string): object {
   const description =
     "A strongly consistent, replicated key-value store. Every node answers; a follower asks the " +
@@ -422,7 +474,7 @@ export function openApi(version: string): object {
     openapi: "3.1.0",
     info: { title: "kv", version, description, license: { name: "MIT", identifier: "MIT" } },
     servers: [{ url: "/" }],
-    paths,
+    paths: served,
     components: {
       schemas,
       responses: { Problem: { description: anyProblem, content: problemBody } },

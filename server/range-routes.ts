@@ -44,6 +44,7 @@ const deleteParameters: KnownParameters = { taken: [...selecting, "limit"], late
 const rangeMethods = "GET, HEAD, DELETE";
 const unselected: Failure = badRequest(
   "name what to delete: `prefix`, `start` or `end`; only an empty `prefix=` stands for everything",
+  "prefix",
 );
 
 /** Answers every method on the range that the query of `target` selects. */
@@ -79,7 +80,7 @@ async function read(head: RequestHead, query: string, store: ClientPort): Promis
   const limit = parameters.has("limit") ? (options.limit ?? null) : null;
   const lines = await rowLines(store, options, limit);
   if (!lines.ok) return problem(lines);
-  const headers = { ...rangeHeaders(lines), "Content-Type": "application/x-ndjson" };
+  const headers = { ...rangeHeaders(lines, options), "Content-Type": "application/x-ndjson" };
   return new Response(lines.body, { headers });
 }
 
@@ -92,7 +93,7 @@ async function list(options: ListOptions, store: ClientPort): Promise<Response> 
     cursor: cursorOf(answer),
     revision: answer.revision,
   });
-  return new Response(body, { headers: rangeHeaders(answer) });
+  return new Response(body, { headers: rangeHeaders(answer, options) });
 }
 
 /** What only a listing has to do with is refused, rather than left out of account. */
@@ -109,18 +110,21 @@ async function count(
   if (!answer.ok) return problem(answer);
   const { count: found, revision } = answer;
   return new Response(JSON.stringify({ count: found, revision }), {
-    headers: rangeHeaders(answer),
+    headers: rangeHeaders(answer, options),
   });
 }
 
-function rangeHeaders(answer: ReadMeta & { readonly revision: number }): Record<string, string> {
+function rangeHeaders(
+  answer: ReadMeta & { readonly revision: number },
+  asked: ListOptions,
+): Record<string, string> {
   return {
     "Content-Type": "application/json",
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
     "X-KV-Revision": String(answer.revision),
-    ...readHeaders(answer),
+    ...readHeaders(answer, asked),
   };
 }
 

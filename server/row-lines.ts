@@ -3,6 +3,7 @@
 import type { ClientPort, ListAnswer, ListOptions, ReadMeta, Result } from "./client-port.ts";
 import { keyJson, rowJson } from "./json-row.ts";
 import { defaultLimits } from "./limits.ts";
+import { compareKeys } from "./state-machine/key-range.ts";
 
 type Page = Extract<ListAnswer, { readonly ok: true }>;
 
@@ -33,7 +34,7 @@ export async function rowLines(
       }
       const { rows, prefixes, more, last }: Page = page;
       left -= rows.length + prefixes.length;
-      controller.enqueue(encoder.encode(linesOf(page, options.keysOnly === true)));
+      controller.enqueue(encoder.encode(linesOf(page, options)));
       if (!more || left <= 0) {
         page = null;
         return;
@@ -48,8 +49,19 @@ export async function rowLines(
   return { ok: true, ...meta, revision, body };
 }
 
-function linesOf({ rows, prefixes }: Page, keysOnly: boolean): string {
-  const lines: object[] = rows.map(keysOnly ? keyJson : rowJson);
-  for (const prefix of prefixes) lines.push({ prefix });
+/** Rows and prefixes in one order, that of the listing. */
+function linesOf({ rows, prefixes }: Page, { keysOnly, reverse }: ListOptions): string {
+  const shown = keysOnly === true ? keyJson : rowJson;
+  const lines: object[] = [];
+  let at = 0;
+  for (const row of rows) {
+    for (let prefix = prefixes[at]; prefix !== undefined; prefix = prefixes[++at]) {
+      const order = compareKeys(prefix, row.key);
+      if (reverse === true ? order < 0 : order > 0) break;
+      lines.push({ prefix });
+    }
+    lines.push(shown(row));
+  }
+  for (const prefix of prefixes.slice(at)) lines.push({ prefix });
   return lines.map((line) => `${JSON.stringify(line)}\n`).join("");
 }

@@ -38,7 +38,10 @@ const conflict = (detail: string, field?: string): Failure => ({
 });
 
 const taken = conflict("somebody else is in front; `wait` says how long to wait for one's turn");
-const lost = conflict("the place in the queue is gone, because its lease is; ask again");
+const lost = conflict(
+  "the place in the queue is gone: it was given back, or its lease has ended; " +
+    "ask again, under a new idempotency key where there was one",
+);
 
 const leaseGone = (lease: number): Failure => ({
   ok: false,

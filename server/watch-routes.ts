@@ -32,12 +32,21 @@ export async function answerWatch(
   if (!asked.ok) return problem(asked);
   const given = new AbortController();
   const answer = await store.watch({ ...asked.options, signal: given.signal });
-  if (!answer.ok) return unstreamed(head, answer);
+  if (!answer.ok) return unstreamed(head, named(answer, head));
   const withBefore = asked.options.before === true;
   const encode = isByLine(head) ? eventLines : serverSentEvents;
   const batches = textsOf(answer.batches, (events) => encode(events, withBefore));
   return streamed(head, batches, given);
 }
+
+/** Where the header won over `since`, it is what is wrong. */
+const named = (failure: Failure, { headers }: RequestHead): Failure =>
+  failure.field === "since" && isResumed(headers.get(lastEventId))
+    ? { ...failure, field: lastEventId }
+    : failure;
+
+const lastEventId = "last-event-id";
+const isResumed = (id: string | null): id is string => id !== null && id !== "";
 
 export const isByLine = ({ headers }: RequestHead): boolean =>
   headers.get("accept")?.includes("application/x-ndjson") === true;
@@ -136,7 +145,7 @@ function optionsOf(
   }
   const prev = parseFlag(parameters, "prev");
   if (!prev.ok) return prev;
-  const since = sinceOf(parameters, headers.get("last-event-id"));
+  const since = sinceOf(parameters, headers.get(lastEventId));
   if (!since.ok) return since;
   const options = {
     ...selection.selection,
@@ -150,10 +159,10 @@ function optionsOf(
 /** A browser that comes back sends the address of its beginning, and in a header how far it came. */
 function sinceOf(
   parameters: Parameters,
-  lastEventId: string | null,
+  id: string | null,
 ): Result<{ readonly revision: number | undefined }> {
-  if (lastEventId === null || lastEventId === "") return parseRevision(parameters, "since");
-  const revision = revisionOfText(lastEventId);
+  if (!isResumed(id)) return parseRevision(parameters, "since");
+  const revision = revisionOfText(id);
   if (revision !== null) return { ok: true, revision };
-  return badRequest("`Last-Event-ID` is the id of an event, a revision", "last-event-id");
+  return badRequest("`Last-Event-ID` is the id of an event, a revision", lastEventId);
 }

@@ -55,7 +55,7 @@ export function refusalOf(request: RequestHead, options: WebGuardOptions): Failu
 }
 
 const exposedHeaders =
-  "ETag, X-KV-Revision, X-KV-Create-Revision, X-KV-Level, X-KV-Age, X-TTL, Retry-After";
+  "ETag, X-KV-Revision, X-KV-Create-Revision, X-KV-Level, X-KV-Age, X-KV-Min-Revision, X-TTL, Retry-After";
 
 /** What lets the page of an allowed foreign origin read an answer; null where there is none. */
 function admissionOf(request: RequestHead, { origins }: WebGuardOptions) {

@@ -1,13 +1,15 @@
 /** Keyv's storage in this store: `new Keyv({ store: keyvStore(kv) })`, for Keyv 5. */
 
 import type { Client } from "../client.ts";
+import { encodedBy, json } from "../codec.ts";
 
 /** Rows that one entry of the log deletes. */
 const clearRowsMax = 10_000;
 /** Keys that are asked for at once. */
 const keysAtOnceMax = 64;
 
-const jsonType = "application/json";
+const anyJson = json<unknown>();
+const jsonType = anyJson.contentType;
 
 export interface KeyvStoreOptions {
   /** Of all keys, so that what Keyv clears is its own. Default `keyv/`. */
@@ -57,7 +59,7 @@ export class KeyvStore {
     const lives = ttl === undefined ? {} : { ttl };
     await (typeof value === "string"
       ? this.#kv.put(this.#prefix + key, value, lives)
-      : this.#kv.put(this.#prefix + key, JSON.stringify(value), {
+      : this.#kv.put(this.#prefix + key, encodedBy(anyJson, value), {
           contentType: jsonType,
           ...lives,
         }));

@@ -28,7 +28,7 @@ import type { Http1Limits } from "./http1-limits.ts";
 /** What a connection needs of its listener. */
 export interface Http1Host {
   readonly limits: Http1Limits;
-  readonly bodyBytesMax: number;
+  bodyBytesMax(head: Head): number;
   /** The text of the `Date` header. */
   readonly date: string;
   /** The next answer is the last. */
@@ -76,10 +76,11 @@ const overloaded: Failure = {
   outcome: "not_applied",
 };
 
-const tooLarge = (bytesMax: number): Failure => ({
+const tooLarge = (bytesMax: number, { target }: Head): Failure => ({
   ok: false,
   code: "too_large",
   detail: `the value, or the whole body, is larger than ${bytesMax} bytes; send it in parts`,
+  field: target.startsWith(keyPathPrefix) ? "value" : "body",
 });
 
 export class Http1Connection implements SocketEvents {
@@ -204,9 +205,10 @@ export class Http1Connection implements SocketEvents {
 
   destroy(): void {
     if (this.#phase === "over") return;
+    // What the store works on is held until it has answered, though nobody hears it.
+    if (this.#phase !== "answering") this.#releaseBody();
     this.#phase = "over";
     this.#input = nothing;
-    this.#releaseBody();
     this.#whenDrained = null;
     this.#gone?.abort();
     // Lets the source of a stream know that nobody listens any more.
@@ -270,7 +272,7 @@ export class Http1Connection implements SocketEvents {
   }
 
   #beginBody(head: Head): void {
-    const { admission, bodyBytesMax, limits } = this.#host;
+    const { admission, limits } = this.#host;
     this.#head = head;
     this.#lane = admission === null ? null : laneOf(head);
     this.#isRefused = this.#lane !== null && (admission?.refuses(this.#lane) ?? false);
@@ -280,9 +282,10 @@ export class Http1Connection implements SocketEvents {
       this.#dispatch(emptyBody);
       return;
     }
+    const bodyBytesMax = this.#host.bodyBytesMax(head);
     const length = head.body === "chunked" ? bodyBytesMax : head.body;
     if (length > bodyBytesMax) {
-      this.#dispatchUnread(tooLarge(bodyBytesMax));
+      this.#dispatchUnread(tooLarge(bodyBytesMax, head));
       return;
     }
     if (head.body !== "chunked" && length <= this.#input.byteLength) {
@@ -308,8 +311,7 @@ export class Http1Connection implements SocketEvents {
   }
 
   #readBody(): void {
-    const { bodyBytesMax } = this.#host;
-    assert(this.#body !== null, "a body is being read");
+    assert(this.#body !== null && this.#head !== null, "a body is being read");
     const step: BodyStep = this.#body.push(this.#input);
     this.#input = nothing;
     switch (step.state) {
@@ -320,17 +322,18 @@ export class Http1Connection implements SocketEvents {
         this.#dispatch(step.body);
         return;
       case "tooLarge":
-        this.#dispatchUnread(tooLarge(bodyBytesMax));
+        this.#dispatchUnread(tooLarge(this.#host.bodyBytesMax(this.#head), this.#head));
         return;
       case "malformed":
         this.#refuse(step.detail);
     }
   }
 
-  #releaseBody(): void {
+  /** Where nobody works on it; `keptBytes` stay reserved. */
+  #releaseBody(keptBytes = 0): void {
     this.#body = null;
-    if (this.#reservedBytes > 0) this.#host.release(this.#reservedBytes);
-    this.#reservedBytes = 0;
+    if (this.#reservedBytes > keptBytes) this.#host.release(this.#reservedBytes - keptBytes);
+    this.#reservedBytes = Math.min(this.#reservedBytes, keptBytes);
   }
 
   /** What follows the head is a body that nobody reads: no request can come behind it. */
@@ -341,7 +344,8 @@ export class Http1Connection implements SocketEvents {
   }
 
   #dispatch(body: Uint8Array | Failure): void {
-    this.#releaseBody();
+    const bytes = body instanceof Uint8Array ? body.byteLength : 0;
+    this.#releaseBody(bytes > this.#host.limits.valueBodyBytesMax ? bytes : 0);
     this.#phase = "answering";
     this.#sweeps = 0;
     this.#askedMs = this.#host.nowMs();
@@ -404,6 +408,7 @@ export class Http1Connection implements SocketEvents {
   readonly #sendLater = (answer: Answer | Response): void => this.#send(answer);
 
   #send(answer: Answer | Response): void {
+    this.#releaseBody();
     this.#settle(answer.status);
     if (this.#phase !== "answering") {
       if (answer instanceof Response) answer.body?.cancel().catch(() => {});

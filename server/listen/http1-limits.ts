@@ -1,5 +1,7 @@
 /** Every maximum and timing of the HTTP port, by name. */
 
+import { valueBytesMax } from "../state-machine/command.ts";
+
 export interface Http1Limits {
   /**
    * Open at once. One more takes the place of one on which nothing is asked, or is closed where there
@@ -14,6 +16,8 @@ export interface Http1Limits {
   readonly readAheadBytesMax: number;
   /** A larger body counts against `readingBytesMax` while it comes in. */
   readonly smallBodyBytesMax: number;
+  /** And one that is larger than this, until it is answered: what becomes of it may be much smaller. */
+  readonly valueBodyBytesMax: number;
   readonly readingBytesMax: number;
   /** Bytes of a stream that may wait for a client that reads slowly. */
   readonly streamWaitingBytesMax: number;
@@ -40,6 +44,7 @@ export const http1Limits: Http1Limits = {
   headBytesMax: 16 << 10,
   readAheadBytesMax: 64 << 10,
   smallBodyBytesMax: 64 << 10,
+  valueBodyBytesMax: valueBytesMax,
   readingBytesMax: 64 << 20,
   streamWaitingBytesMax: 256 << 10,
   lingerBytesMax: 32 << 20,

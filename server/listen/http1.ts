@@ -23,6 +23,8 @@ const plainHost = /^(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 const notTaken = badRequest("the method is not one this server takes");
 
+const manyKeys = badRequest("`idempotency-key` is given twice", "idempotency-key");
+
 const full = refusal(
   { ok: false, code: "overloaded", detail: "too many connections are open; try again later" },
   { write: true, status: 503 },
@@ -34,7 +36,6 @@ const ignored: SocketEvents = { data() {}, drained() {}, ended() {}, closed() {}
 
 class Http1Server implements Http1Host, Listener {
   readonly limits: Http1Limits;
-  readonly bodyBytesMax: number;
   readonly admission: Admission | null;
   readonly #options: ListenOptions;
   readonly #connections = new Set<Http1Connection>();
@@ -55,7 +56,6 @@ class Http1Server implements Http1Host, Listener {
   constructor(options: ListenOptions) {
     this.#options = options;
     this.limits = { ...http1Limits, ...options.limits };
-    this.bodyBytesMax = options.bodyBytesMax;
     this.admission = options.admission ?? null;
     this.date = this.#dateText();
     this.#sweeper = options.clock.every(this.limits.sweepMs, () => this.#sweep());
@@ -104,6 +104,10 @@ class Http1Server implements Http1Host, Listener {
 
   // ------------------------------------------------------------------ for the connections
 
+  bodyBytesMax({ target }: Head): number {
+    return this.#options.bodyBytesMax(target);
+  }
+
   reserve(bytes: number): boolean {
     if (this.#readingBytes + bytes > this.limits.readingBytesMax) return false;
     this.#readingBytes += bytes;
@@ -142,6 +146,10 @@ class Http1Server implements Http1Host, Listener {
     body: Uint8Array | Failure,
     client: Pick<Http1Connection, "gone">,
   ): Answer | Response | Promise<Answer | Response> {
+    // Joined, as headers are from here on, two keys would look like a third.
+    if (head.headers.isRepeated("idempotency-key")) {
+      return this.readable(head, refusal(manyKeys, { write: true }));
+    }
     const direct = this.#options.direct(head, body);
     return direct ?? this.#answerResponse(head, body, () => client.gone());
   }

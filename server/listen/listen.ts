@@ -27,7 +27,7 @@ export interface ListenOptions {
   /** 0 for any that is free. */
   readonly port: number;
   /** Larger bodies are refused unread. */
-  readonly bodyBytesMax: number;
+  bodyBytesMax(target: string): number;
   readonly clock: Clock;
   /** Who is let in; without it everybody is. */
   readonly admission?: Admission;

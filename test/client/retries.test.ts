@@ -2,17 +2,9 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { connect, KvError } from "../../client/client.ts";
+import { connect } from "../../client/client.ts";
+import { failureOf } from "./errors.ts";
 import { fakeClient, problem, written } from "./fake-server.ts";
-
-async function failureOf(promise: Promise<unknown>): Promise<KvError> {
-  const error: unknown = await promise.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  if (!KvError.is(error)) throw new Error(`no KvError, but ${String(error)}`);
-  return error;
-}
 
 const broken = (): Promise<never> => Promise.reject(new TypeError("the connection was reset"));
 

@@ -45,6 +45,8 @@ const dialogue: [words: string[], code: number, says: RegExp][] = [
 
 /** On a store that can be watched. */
 const sessions: typeof dialogue = [
+  [["get", "k", "--wait", "10ms", "-o", "json"], 1, /^\{"key":"k","changed":false\}\n$/],
+  [["get", "k", "--after", "1"], 2, /--after goes with --wait/],
   [["lease", "grant", "1h"], 0, /^lease 1, for 1 h 0 min\n$/],
   [["put", "k", "v", "--lease", "1"], 0, /^created/],
   [["put", "k", "v", "--lease", "1", "--ttl", "1s"], 2, /--ttl does not go with --lease/],

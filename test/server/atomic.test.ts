@@ -89,7 +89,24 @@ test("append beyond the longest value is refused and changes nothing", async () 
   assert.is((await ask("POST", "/v1/kv/a?op=append&value=x")).status, 200);
   const beyond = await ask("POST", "/v1/kv/a?op=append&value=x");
   assert.equal([beyond.status, beyond.json["code"]], [413, "too_large"]);
+  assert.is(beyond.json["field"], "value");
   assert.is(store.rows.get("a")?.value.byteLength, valueBytesMax);
+});
+
+test("what cannot be done on what is there names the field that stands in the way", async () => {
+  const { ask } = client();
+  await ask("PUT", "/v1/kv/n", { body: "9223372036854775807" });
+  await ask("PUT", "/v1/kv/text", { body: "no number" });
+  for (const [key, query, field] of [
+    ["n", "op=incr&by=-9&min=9223372036854775800&max=9223372036854775807", "min"],
+    ["n", "op=incr&by=-1&max=5", "max"],
+    ["n", "op=incr", "by"],
+    ["text", "op=incr&min=0", "key"],
+    ["text", "op=max&value=1", "key"],
+  ] as const) {
+    const { status, json } = await ask("POST", `/v1/kv/${key}?${query}`);
+    assert.equal([status, json["field"]], [409, field], query);
+  }
 });
 
 test("getdel gives the bytes once", async () => {
@@ -121,7 +138,10 @@ test("wrong operations and parameters are refused by name", async () => {
     assert.equal([answer.status, answer.json["field"]], [status, field], query);
     assert.is(answer.json["outcome"], "not_applied");
   }
-  assert.is((await ask("POST", "/v1/kv/k?op=incr", { body: "5" })).status, 400);
+  const full = await ask("POST", "/v1/kv/k?op=incr", { body: "5" });
+  assert.equal([full.status, full.json["field"]], [400, "body"]);
+  const long = await ask("PUT", `/v1/kv/${"k".repeat(2_049)}`, { body: "v" });
+  assert.equal([long.status, long.json["field"]], [414, "key"]);
   const headers = { "if-match": '"1"' };
   assert.is((await ask("POST", "/v1/kv/k?op=incr", { headers })).json["field"], "if-match");
   assert.is(store.writes, 0);

@@ -49,6 +49,26 @@ test("each change is of the members that If-Match names", async () => {
   ]);
 });
 
+test("what is no change of the data takes no idempotency key", async () => {
+  const { store, ask } = client();
+  const headers = { ...jsonType, ...based, "Idempotency-Key": "k" };
+  for (const [method, path, body] of [
+    ["POST", "/v1/members", { id: 4, ...place }],
+    ["PUT", "/v1/members/4", place],
+    ["DELETE", "/v1/members/4", null],
+    ["POST", "/v1/members/4/promote", null],
+    ["POST", "/v1/transfer", { to: 2 }],
+    ["POST", "/v1/compact", {}],
+  ] as const) {
+    const more = body === null ? {} : { body: JSON.stringify(body) };
+    const answer = await ask(method, path, { headers, ...more });
+    const { field, outcome } = answer.body;
+    const told = [answer.status, field, outcome];
+    assert.equal(told, [400, "idempotency-key", "not_applied"], `${method} ${path}`);
+  }
+  assert.equal(store.changes, []);
+});
+
 test("a change without If-Match is 428, with an odd one 400", async () => {
   const { store, ask } = client();
   assert.is((await ask("DELETE", "/v1/members/4")).status, 428);

@@ -26,6 +26,7 @@ test("a put that must create does so once", async () => {
   assert.is((await ask("PUT", "/v1/kv/k", when("if-none-match", "*", "one"))).status, 201);
   const again = await ask("PUT", "/v1/kv/k", when("if-none-match", "*", "two"));
   assert.equal([again.status, again.headers.get("etag")], [412, '"1"']);
+  assert.is(again.json["field"], "if-none-match");
   assert.is((await ask("GET", "/v1/kv/k")).text, "one");
 });
 
@@ -34,6 +35,7 @@ test("a condition on a key that is not there has no ETag to name", async () => {
   for (const condition of ["*", '"1"']) {
     const answer = await ask("PUT", "/v1/kv/k", when("if-match", condition));
     assert.equal([answer.status, answer.headers.get("etag")], [412, null]);
+    assert.is(answer.json["field"], "if-match");
   }
   assert.is((await ask("GET", "/v1/kv/k")).status, 404);
 });
@@ -51,6 +53,7 @@ test("a delete honours conditions as a put does", async () => {
   await ask("PUT", "/v1/kv/k", { body: "v" });
   const other = await ask("DELETE", "/v1/kv/k", { headers: { "if-match": '"9"' } });
   assert.equal([other.status, other.headers.get("etag")], [412, '"1"']);
+  assert.is(other.json["field"], "if-match");
   const right = await ask("DELETE", "/v1/kv/k", { headers: { "if-match": '"1"' } });
   assert.equal([right.status, right.json["deleted"]], [200, 1]);
 });
@@ -59,7 +62,8 @@ test("both conditions have to hold", async () => {
   const { ask } = client();
   await ask("PUT", "/v1/kv/k", { body: "v" });
   const headers = { "if-match": "*", "if-none-match": '"1"' };
-  assert.is((await ask("PUT", "/v1/kv/k", { body: "w", headers })).status, 412);
+  const same = await ask("PUT", "/v1/kv/k", { body: "w", headers });
+  assert.equal([same.status, same.json["field"]], [412, "if-none-match"]);
   await ask("PUT", "/v1/kv/k", { body: "v" });
   assert.is((await ask("PUT", "/v1/kv/k", { body: "w", headers })).status, 200);
 });

@@ -123,6 +123,31 @@ test("levels are taken by name, a lease read is a linearizable one", async () =>
   assert.equal([bad.status, bad.json["field"]], [400, "level"]);
 });
 
+test("what a read was asked to keep to is named in its answer, whatever that is", async () => {
+  const { ask } = client();
+  await ask("PUT", "/v1/kv/k", { body: "v" });
+  const known = { headers: { "if-none-match": '"1"' } };
+  for (const [status, path, more] of [
+    [200, "/v1/kv/k", {}],
+    [304, "/v1/kv/k", known],
+    [404, "/v1/kv/none", {}],
+    [200, "/v1/kv", {}],
+    [200, "/v1/kv/:", {}],
+  ] as const) {
+    for (const level of ["linearizable", "local"]) {
+      const asked = `${path}?min_revision=1&level=${level}`;
+      const { status: given, headers } = await ask("GET", asked, more);
+      const named = ["x-kv-min-revision", "x-kv-level", "x-kv-revision"].map((name) =>
+        headers.get(name),
+      );
+      assert.equal([given, ...named], [status, "1", level, "1"], asked);
+    }
+  }
+  const plain = await ask("GET", "/v1/kv/none");
+  assert.equal([plain.status, plain.headers.get("x-kv-revision")], [404, "1"]);
+  assert.is(plain.headers.get("x-kv-min-revision"), null);
+});
+
 test("a known revision is answered with 304 and no body", async () => {
   const { ask } = client();
   await ask("PUT", "/v1/kv/k", { body: "v" });

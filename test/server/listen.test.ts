@@ -3,6 +3,7 @@
 import { request as httpRequest } from "node:http";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { defaultLimits } from "../../server/limits.ts";
 import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
 import {
@@ -78,6 +79,78 @@ test("a chunked body is stored whole up to the limit", async () => {
   };
   assert.equal(await chunked(1_048_576), { status: 201, keys: ["k"] });
   assert.equal(await chunked(1_048_577), { status: 413, keys: [] });
+});
+
+const { transactionBytesMax } = defaultLimits;
+const transactionHead =
+  "POST /v1/txn HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+
+/** A request of `bytes` of JSON with two values of 1 MiB. */
+function transactionText(bytes: number): string {
+  const value = "x".repeat(1 << 20);
+  const then = ["a", "b"].map((key) => ({ op: "put", key, value }));
+  const json = JSON.stringify({ then }).padEnd(bytes);
+  return `${transactionHead}Content-Length: ${json.length}\r\n\r\n${json}`;
+}
+
+test("a transaction may be larger than a value, up to a limit of its own", async () => {
+  assert.equal(await outcome(transactionText(0)), { status: 200, keys: ["a", "b"] });
+  assert.equal(await outcome(transactionText(transactionBytesMax)), {
+    status: 200,
+    keys: ["a", "b"],
+  });
+  const { port, listener } = await serve();
+  for (const [text, field] of [
+    [`${transactionHead}Content-Length: ${transactionBytesMax + 1}\r\n\r\n{`, "body"],
+    [`${transactionHead}Transfer-Encoding: chunked\r\n\r\n800001\r\n{`, "body"],
+    [`${head}Content-Length: 1048577\r\n\r\nx`, "value"],
+  ] as const) {
+    const answer = await exchange(port, text);
+    assert.is(statusIn(answer), 413);
+    assert.match(answer, `"field":"${field}"`);
+  }
+  await listener.close(0);
+});
+
+test("a body larger than a value holds its room until it is answered, though its client has gone", async () => {
+  const { store, port, listener } = await serve({ readingBytesMax: 5 << 20 });
+  const transact = store.transact.bind(store);
+  const held: (() => void)[] = [];
+  store.transact = async (...given) => {
+    await new Promise<void>((resolve) => held.push(resolve));
+    return transact(...given);
+  };
+  const first = new RawConnection(port).send(transactionText(3 << 20));
+  await until("the store has it", () => held.length === 1);
+  first.socket.resetAndDestroy();
+  const put = `${head}Content-Length: ${1 << 20}\r\n\r\n${"x".repeat(1 << 20)}`;
+  assert.is(await new RawConnection(port).send(put).status(), 201, "values find room");
+  const second = await exchange(port, transactionText(3 << 20));
+  assert.equal([statusIn(second), /"code":"(\w+)"/.exec(second)?.[1]], [429, "overloaded"]);
+  held[0]?.();
+  const third = new RawConnection(port).send(transactionText(3 << 20));
+  await until("there is room again", () => held.length === 2);
+  held[1]?.();
+  assert.is(await third.status(), 200);
+  third.close();
+  await listener.close(0);
+});
+
+test("two idempotency keys are not taken for one", async () => {
+  const { store, port, listener } = await serve();
+  const keys = "Idempotency-Key: a\r\nIdempotency-Key: b\r\nContent-Type: application/json\r\n";
+  for (const [method, target, body] of [
+    ["PUT", "/v1/kv/k", "v"],
+    ["POST", "/v1/txn", "{}"],
+  ] as const) {
+    const answer = await exchange(port, requestText(method, target, keys, body));
+    assert.is(statusIn(answer), 400);
+    assert.match(answer, '"field":"idempotency-key"');
+  }
+  assert.is(store.writes, 0);
+  const one = "Idempotency-Key: a, b\r\n";
+  assert.is(statusIn(await exchange(port, requestText("PUT", "/v1/kv/k", one, "v"))), 201);
+  await listener.close(0);
 });
 
 test("half a body and then a close changes nothing", async () => {

@@ -6,6 +6,7 @@ import { defaultLimits } from "../../server/limits.ts";
 import { NodeClient } from "../../server/node-client.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
+import type { Transaction } from "../../server/state-machine/transaction.ts";
 import type { WatchBatches } from "../../server/watch/watch-port.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
@@ -51,6 +52,25 @@ function startedBehindItsLog(nodes: SimulatedNodes): NodeId {
   nodes.start(id);
   return id;
 }
+
+/** Four puts that are `bytes` as one command, or a few less than their frame. */
+function largeTransaction(bytes: number): Transaction {
+  const value = new Uint8Array(Math.floor(bytes / 4));
+  const puts = ["a", "b", "c", "d"].map(
+    (key) => ({ op: "put", key, value, contentType: null }) as const,
+  );
+  return { op: "transaction", conditions: [], then: puts, otherwise: [] };
+}
+
+test("a transaction that is more than 4 MiB as one command is refused, and its body named", async () => {
+  const nodes = new SimulatedNodes({ count: 1 });
+  const id = nodes.awaitLeader();
+  const client = clientOf(nodes, id);
+  const { commandBytesMax } = defaultLimits;
+  const refused = await client.transact(largeTransaction(commandBytesMax));
+  assert.ok(!refused.ok);
+  assert.equal([refused.code, refused.field], ["too_large", "body"]);
+});
 
 test("a local read does not call a key missing while the log may hold it", async () => {
   const nodes = new SimulatedNodes({ count: 3 });

@@ -97,6 +97,21 @@ test("a lock is free, or held, or given back, and says so", async () => {
   assert.ok(Number(again.json["token"]) > 1);
 });
 
+test("a lock that was given back is not taken again under the same idempotency key", async () => {
+  const scene = new Scene();
+  const first = scene.enter("a", { ttl: "9s" }, "lock", "mine");
+  await scene.run(50);
+  const again = scene.enter("a", { ttl: "9s" }, "lock", "mine");
+  await scene.run(50);
+  assert.equal(again.answer, first.answer, "while it is held");
+  const token = first.answer?.json["token"];
+  assert.is((await scene.ask("DELETE", `/v1/locks/a?token=${String(token)}`)).status, 200);
+  const late = scene.enter("a", { ttl: "9s" }, "lock", "mine");
+  await scene.run(50);
+  assert.is(late.answer?.status, 409);
+  assert.match(String(late.answer?.json["detail"]), "under a new idempotency key");
+});
+
 test("waiters are served in the order in which they came, with tokens that grow", async () => {
   const scene = new Scene();
   const asked = [scene.enter("a", { ttl })];

@@ -103,6 +103,31 @@ test("lines of JSON are as many as there are rows, page after page", async () =>
   assert.equal(await lines("start=a&end=b&delimiter=/"), ["a", "a/…"]);
 });
 
+test("lines of rows and groups are in one order, that of their bytes, whatever the pages", async () => {
+  const { ask, store } = client();
+  const expected: string[] = [];
+  for (let at = 0; at < 9; at++) {
+    await ask("PUT", `/v1/kv/n/${at}${at % 2 === 0 ? "/x" : ""}`, { body: "v" });
+    expected.push(at % 2 === 0 ? `n/${at}/` : `n/${at}`);
+  }
+  const headers = { accept: "application/x-ndjson" };
+  for (const [query, order] of [
+    ["", expected],
+    ["&reverse", expected.toReversed()],
+  ] as const) {
+    for (const pageRowsMax of [4, 100]) {
+      store.pageRowsMax = pageRowsMax;
+      const { text } = await ask("GET", `/v1/kv?prefix=n/&delimiter=/&keys${query}`, { headers });
+      const lines = text.trimEnd().split("\n");
+      const found = lines.map((line) => JSON.parse(line) as { key?: string; prefix?: string });
+      assert.equal(
+        found.map(({ key, prefix }) => key ?? prefix),
+        order,
+      );
+    }
+  }
+});
+
 test("lines whose first page fails are a problem document", async () => {
   const { ask, store } = await filled();
   store.failure = { ok: false, code: "no_leader", detail: "there is none" };
@@ -130,6 +155,7 @@ test("more than is deleted at once is refused without a limit", async () => {
   }
   const { status, json } = await ask("DELETE", "/v1/kv?prefix=k");
   assert.equal([status, json["code"], json["outcome"]], [413, "too_large", "not_applied"]);
+  assert.is(json["field"], "limit");
   assert.is(store.rows.size, rangeRowsMax + 1);
   const most = await ask("DELETE", `/v1/kv?prefix=k&limit=${rangeRowsMax}`);
   assert.is(most.json["deleted"], rangeRowsMax);
@@ -139,9 +165,9 @@ test("more than is deleted at once is refused without a limit", async () => {
 test("what is no selection is refused by name, and nothing is deleted", async () => {
   const { ask, store } = await filled();
   const { writes } = store;
-  const wrong: [string, string | undefined][] = [
-    ["", undefined],
-    ["limit=5", undefined],
+  const wrong: [string, string][] = [
+    ["", "prefix"],
+    ["limit=5", "prefix"],
     ["start=b&end=a", "end"],
     ["prefix=a&limit=0", "limit"],
     ["prefix=a&keys", "keys"],

@@ -3,11 +3,10 @@
 import { connect, type Socket } from "node:net";
 import type { Admission } from "../../server/admission.ts";
 import { Backups } from "../../server/backups.ts";
-import { createApp, createDirect, type HttpOptions } from "../../server/http.ts";
+import { bodyBytesMax, createApp, createDirect, type HttpOptions } from "../../server/http.ts";
 import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
 import type { Listener, ListenOptions } from "../../server/listen/listen.ts";
-import { valueBytesMax } from "../../server/state-machine/command.ts";
 import { admitted } from "../../server/web-guard.ts";
 import { systemClock } from "../../cmd/system.ts";
 import { MapStore } from "./map-store.ts";
@@ -54,7 +53,7 @@ export function listenOptions(store: MapStore, options: ServeOptions = {}): List
     direct: createDirect(given),
     fetch: (request, env) => app.fetch(request, env),
     readable: (head, refusal) => admitted(head, refusal, given),
-    bodyBytesMax: valueBytesMax,
+    bodyBytesMax,
     hostname: "127.0.0.1",
     port,
     clock: systemClock,

@@ -100,7 +100,8 @@ export class RowsClient {
 
   async get(key: string, options: ReadOptions = {}): Promise<GetAnswer> {
     if (this.failure !== null) return this.failure;
-    return { ok: true, ...metaOf(options), row: this.#reader.get(key) };
+    const revision = this.#revision as Index;
+    return { ok: true, ...metaOf(options), row: this.#reader.get(key), revision };
   }
 
   async list(options: ListOptions): Promise<ListAnswer> {

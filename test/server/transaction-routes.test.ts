@@ -180,9 +180,30 @@ test("mistakes are told with the path to them, and nothing is done", async () =>
   }
   for (const body of ["", "{", "[]", "null", '"text"', "{}{}"]) {
     const headers = { "content-type": "application/json" };
-    assert.is((await ask("POST", "/v1/txn", { body, headers })).status, 400, body);
+    const answer = await ask("POST", "/v1/txn", { body, headers });
+    assert.equal([answer.status, answer.json["field"]], [400, "body"], body);
   }
   assert.is(store.writes, 0);
+});
+
+test("an operation that cannot be done is named with its side, where that is known", async () => {
+  const { ask } = client();
+  await ask("PUT", "/v1/kv/text", { body: "no number" });
+  const get = { op: "get", key: "text" };
+  const low = { op: "incr", key: "n", by: -1, min: 0 };
+  const wrong = { op: "incr", key: "text" };
+  const isText = [{ key: "text", value: "no number" }];
+  const isNone = [{ key: "text", exists: false }];
+  for (const [body, field] of [
+    [{ then: [get, low] }, "then[1].min"],
+    [{ then: [wrong], else: [get] }, "then[0].key"],
+    [{ if: isText, then: [get, low], else: [get] }, "then[1].min"],
+    [{ if: isNone, then: [get], else: [get, wrong] }, "else[1].key"],
+    [{ if: isNone, then: [wrong], else: [wrong] }, "key"],
+  ] as const) {
+    const { status, json } = await ask("POST", "/v1/txn", asJson(body));
+    assert.equal([status, json["field"]], [409, field], JSON.stringify(body));
+  }
 });
 
 test("as many operations as are allowed are done", async () => {

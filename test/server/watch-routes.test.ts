@@ -179,6 +179,17 @@ test("whoever goes away ends the watch", async () => {
   await given.promise;
 });
 
+test("a revision of the future is blamed on what named it", async () => {
+  const { ask, store } = client();
+  const detail = "there is no such revision yet";
+  store.watched = async () => ({ ok: false, code: "bad_request", detail, field: "since" });
+  const fieldOf = async (headers: Record<string, string>): Promise<unknown> =>
+    (await ask("GET", "/v1/watch?since=99", { headers })).json["field"];
+  assert.is(await fieldOf({ "last-event-id": "99" }), "last-event-id");
+  assert.is(await fieldOf({ "last-event-id": "" }), "since");
+  assert.is(await fieldOf({}), "since");
+});
+
 test("a read that waits answers with what changed", async () => {
   const { ask, store, asked } = watching([progress(1)], [change(1)]);
   await ask("PUT", "/v1/kv/k", { body: "v" });
@@ -205,12 +216,33 @@ test("a read that waits behind an older revision does not wait", async () => {
   assert.is((await ask("GET", "/v1/kv/none?wait=30s&after=1")).status, 404);
 });
 
+test("a change that comes as the time ends is answered, and not called none", async () => {
+  const { ask, store } = client();
+  await ask("PUT", "/v1/kv/k", { body: "1" });
+  const late = async function* () {
+    await ask("PUT", "/v1/kv/k", { body: "2" });
+    yield [progress(1)];
+  };
+  store.watched = async () => ({ ok: true, batches: late() });
+  const answer = await ask("GET", "/v1/kv/k?wait=1s&after=1");
+  assert.equal([answer.status, answer.text], [200, "2"]);
+});
+
 test("a read that waits in vain is 304, and one that cannot is refused", async () => {
   const { ask, store } = client();
   store.watched = async () => ({ ok: true, batches: batched([progress(2)]) });
   await ask("PUT", "/v1/kv/k", { body: "1" });
   assert.is((await ask("GET", "/v1/kv/k?wait=30s&after=1")).status, 304);
   assert.is((await ask("GET", "/v1/kv/k?wait=30s")).status, 304);
+  const headersOf = async (key: string): Promise<(string | null)[]> => {
+    const { status, headers } = await ask("GET", `/v1/kv/${key}?wait=1s&level=local`);
+    assert.is(status, 304);
+    return ["etag", "x-kv-revision", "x-kv-level", "x-kv-age"].map((name) => headers.get(name));
+  };
+  const age = (await ask("GET", "/v1/kv/k?level=local")).headers.get("x-kv-age");
+  assert.equal(await headersOf("k"), ['"1"', "1", "local", age]);
+  assert.ok(age !== null);
+  assert.equal(await headersOf("none"), [null, "1", "local", age]);
   for (const [query, field] of [
     ["wait=0", "wait"],
     ["wait=-1s", "wait"],

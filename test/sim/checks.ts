@@ -25,7 +25,14 @@ import {
   type Trail,
 } from "./electorates.ts";
 import type { AppliedPoint } from "./machine.ts";
-import { cutTrail, indexesMax, placeOf, type Shadow } from "./shadow.ts";
+import {
+  cutTrail,
+  indexesMax,
+  placeOf,
+  type FoundFiles,
+  type Looked,
+  type Shadow,
+} from "./shadow.ts";
 import { claim } from "./trace.ts";
 
 interface KnownEntry {
@@ -57,24 +64,12 @@ export interface Observed {
   readonly isWritten: boolean;
 }
 
-/** What a start finds. */
-export interface FoundFiles {
-  readonly firstIndex: number;
-  /** Of the place before `firstIndex`. */
-  readonly baseTerm: number;
-  readonly entries: readonly Entry[];
-  readonly hardState: HardState;
-  readonly appliedIndex: number;
-  /** The node knows that damage has taken entries from it. */
-  readonly isRecovering: boolean;
-}
-
 const contentOf = (entry: Entry): number =>
   crc32(entry.data, (entry.kind.length * 31 + entry.timeMs) >>> 0);
 
 export class Checks {
   /** With the directories that they have now. */
-  readonly #nodes: () => readonly { readonly id: NodeId; readonly shadow: Shadow }[];
+  readonly #nodes: () => readonly Looked[];
   /** Of those that are gone as well, by incarnation. */
   readonly #everyShadow = new Map<string, Shadow>();
   /** By index; the place before the first entry is there too. */
@@ -92,10 +87,7 @@ export class Checks {
   lastAcknowledged = 0;
 
   /** `nodes` in the order of their ids, which count from 1. */
-  constructor(
-    nodes: () => readonly { readonly id: NodeId; readonly shadow: Shadow }[],
-    formed: Configuration,
-  ) {
+  constructor(nodes: () => readonly Looked[], formed: Configuration) {
     this.#nodes = nodes;
     this.#configurations = [{ index: 0, configuration: formed }];
   }
@@ -519,7 +511,7 @@ export class Checks {
 
   /**
    * The configurations by which whoever committed `at` may have done so: this node's, and where the
-   * leader has ended before it could be looked at, those that only others have.
+   * leader has ended before it could be looked at, or its disk is full, those that only others have.
    */
   #judges({ trail }: Shadow, at: number, newest: Configuration): Trail {
     const first = Math.max(0, trail.findLastIndex(({ index: place }) => place <= at) - 1);
@@ -530,6 +522,12 @@ export class Checks {
     for (const { shadow } of this.#nodes()) {
       for (const dated of shadow.trail) if (dated.index > Math.max(at, last)) own.push(dated);
       last = own[own.length - 1]?.index ?? 0;
+    }
+    for (const { life } of this.#nodes()) {
+      const current = life?.node.configurations.current;
+      if (current === undefined || current.revision <= Math.max(at, last)) continue;
+      own.push({ index: current.revision, configuration: current });
+      last = current.revision;
     }
     return own;
   }

@@ -1,6 +1,7 @@
 /** What the observer of a simulation remembers of one directory. */
 
-import type { HardState } from "../../server/raft/entry.ts";
+import type { Configurations } from "../../server/raft/configuration.ts";
+import type { Entry, HardState, NodeId } from "../../server/raft/entry.ts";
 import type { DatedConfiguration } from "./electorates.ts";
 
 /** Outlives the node's processes, and the directory. */
@@ -22,6 +23,27 @@ export interface Shadow {
   readonly lost: Set<number>;
   /** Until it has everything again: then it has no vote. */
   isRecovering: boolean;
+}
+
+/** What a start finds. */
+export interface FoundFiles {
+  readonly firstIndex: number;
+  /** Of the place before `firstIndex`. */
+  readonly baseTerm: number;
+  readonly entries: readonly Entry[];
+  readonly hardState: HardState;
+  readonly appliedIndex: number;
+  /** The node knows that damage has taken entries from it. */
+  readonly isRecovering: boolean;
+}
+
+/** A machine, as the observer sees it. */
+export interface Looked {
+  readonly id: NodeId;
+  /** Of the directory that it has now. */
+  readonly shadow: Shadow;
+  /** What the node that runs on it goes by, whether or not that is on its disk. */
+  readonly life?: { readonly node: { readonly configurations: Configurations } } | null;
 }
 
 export const emptyShadow = (incarnation: string): Shadow => ({

@@ -80,6 +80,7 @@ const table: readonly Rule[] = [
       "server/duration.ts",
       "server/json-row.ts",
       "server/leader-json.ts",
+      "server/long-poll.ts",
       "server/transaction-json.ts",
       "server/watch/watch-json.ts",
       "server/raft/assert.ts",
