@@ -265,6 +265,18 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "return 60 * raft.options.heartbeatTicks;",
   },
   {
+    name: "the ticks of a rest count as one",
+    file: "server/node.ts",
+    find: "    for (let tick = 0; tick < ticks; tick++) this.#raft.tick();\n",
+    replace: "",
+  },
+  {
+    name: "a follower that rests sleeps for sixty heartbeats",
+    file: "server/raft/raft.ts",
+    find: "return Math.max(1, Math.min(left - 1, this.options.heartbeatTicks));",
+    replace: "return Math.max(1, 60 * this.options.heartbeatTicks + 0 * left);",
+  },
+  {
     name: "a snapshot's checksums are not compared",
     file: "storage/chunk-file.ts",
     find: "if (checksum !== decoded.checksum || decoded.number !== this.#number) {",

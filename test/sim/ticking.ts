@@ -13,29 +13,29 @@ export interface TickingOptions {
 export function tickingClock({ clock, tickMs, ticked }: TickingOptions): Clock {
   /** Ticks of a rest that ended early. */
   let owed = 0;
-  const every: Clock["every"] = (ms, tick) =>
-    clock.every(ms, () => {
-      const count = 1 + owed;
-      owed = 0;
-      tick();
-      ticked(count);
-    });
+  const run = (count: number, tick: () => void): void => {
+    const passed = count + owed;
+    owed = 0;
+    tick();
+    ticked(passed);
+  };
+  const every: Clock["every"] = (ms, tick) => clock.every(ms, () => run(1, tick));
   const after: Clock["after"] = (ms, tick) => {
-    const count = Math.round(ms / tickMs);
+    // What is left of a tick is one too.
+    const count = Math.max(1, Math.round(ms / tickMs));
     const sinceMs = clock.monotonicMs();
     let isOver = false;
     const timer = clock.after(ms, () => {
       isOver = true;
-      tick();
-      ticked(count);
+      run(count, tick);
     });
     return {
       cancel: () => {
         if (isOver) return;
         isOver = true;
         timer.cancel();
-        // A process that stood still does not make up for more than it was to rest.
-        owed += Math.min(count, Math.floor((clock.monotonicMs() - sinceMs) / tickMs));
+        // A process that stood still does not make up for more than it was to rest; one tick is to come.
+        owed += Math.min(count - 1, Math.floor((clock.monotonicMs() - sinceMs) / tickMs));
       },
     };
   };
