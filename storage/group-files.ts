@@ -6,7 +6,7 @@
 import type { Configuration } from "../server/raft/configuration.ts";
 import { index, type Index } from "../server/raft/entry.ts";
 import type { StateMachine } from "../server/state-machine/port.ts";
-import type { Disk } from "./disk.ts";
+import { DiskError, type Disk } from "./disk.ts";
 import { HardStateFile } from "./hard-state.ts";
 import { mendLog } from "./log-mending.ts";
 import { MemberNote } from "./member-note.ts";
@@ -179,7 +179,11 @@ function mendMachineLog<M extends StateMachine>(
       log: logDirectory(directory),
       note,
       applied: machine.applied,
-      syncMachine: () => void machine.sync(),
+      syncMachine: () => {
+        if (machine.sync() >= machine.applied.appliedIndex) return;
+        const detail = "no room to make it durable, before which the log is not mended";
+        throw new DiskError(statePath(directory), "write", "ENOSPC", detail);
+      },
       hasPeers: cutsLog || hasPeers(newer(machine.applied.configuration, members.noted)),
     },
     damage,

@@ -92,6 +92,10 @@ export const failedSeeds: readonly FailedSeed[] = [
       "by members that its full disk had no room for a leader committed, and the check knew none",
   },
   {
+    seed: 513799310,
+    found: "files of a damaged log went for the sake of a state that a full disk had no room for",
+  },
+  {
     seed: 1405,
     found: "the simulator read a damaged log of one node in the middle of another's work",
   },

@@ -185,6 +185,23 @@ test("a header damaged in files that hold only what is applied costs nothing but
   assert.equal(files.note.current, { log: null, state: null });
 });
 
+test("where the state cannot be made durable, no file of the log goes for its sake", () => {
+  for (const [applied, file] of [
+    [last, 0],
+    [last - 1, -1],
+  ] as const) {
+    const made = scene(applied);
+    flip(made.disk, logFile(made, file), 80);
+    const before = logFiles(made);
+    made.machine.isFull = true;
+    const suspect = { part: "log", detail: "found while running" } as const;
+    assert.throws(() => open(made, { suspect }), "no room");
+    assert.equal(logFiles(made), before);
+    made.machine.isFull = false;
+    assertHonest(opened(made, { suspect }), applied, "with room again");
+  }
+});
+
 test("without others to help, a loss is refused and every file stays as it is", () => {
   for (const applied of [0, last - 1]) {
     const made = scene(applied);
