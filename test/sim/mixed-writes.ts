@@ -6,6 +6,7 @@
 import { encodeCommand } from "../../server/state-machine/codec.ts";
 import { prefixRange } from "../../server/state-machine/key-range.ts";
 import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
+import { Random } from "../raft/random.ts";
 import { quietLeftMs } from "./quiet.ts";
 import type { SimWorld } from "./world.ts";
 
@@ -16,10 +17,13 @@ const contentTypes = ["", "text/plain", "application/json"];
 
 export class MixedWrites {
   readonly #world: SimWorld;
+  /** Drawn apart, so that older seeds still mean what they did. */
+  readonly #types: Random;
   #isOver = false;
 
   constructor(world: SimWorld) {
     this.#world = world;
+    this.#types = new Random(world.options.seed ^ 0x165667b1);
   }
 
   start(): void {
@@ -58,7 +62,7 @@ export class MixedWrites {
     const { random, options } = this.#world;
     const key = random.pick(keys);
     const value = Uint8Array.of(random.below(256));
-    const contentType = random.pick(contentTypes) || null;
+    const contentType = this.#types.pick(contentTypes) || null;
     const put = { op: "put", key, value, contentType } as const;
     const ttlMs = Math.ceil(options.leaseMs * (0.5 + random.float()));
     return random.pick<Operation>([
