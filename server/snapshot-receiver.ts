@@ -149,6 +149,8 @@ export class SnapshotReceiver {
     const { from, info, offset } = incoming;
     incoming.toldMs = nowMs;
     incoming.toldOffset = offset;
+    // While there was work, the sender was not to send: its silence begins here.
+    incoming.heardMs = nowMs;
     const phase = offset === info.bytes ? "building" : "receiving";
     this.#options.send(from, { type: "snapshotProgress", id: info.id, offset, phase });
   }

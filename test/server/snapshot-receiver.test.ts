@@ -73,4 +73,47 @@ test("what has come and is not built stays within the window, and the sender kno
   assert.ok(told.some(({ phase }) => phase === "building"));
 });
 
+test("how long it takes to build is not the silence of the sender", () => {
+  let nowMs = 0;
+  let hasWork = false;
+  let isDropped = false;
+  let isLastStep = false;
+  const store = {
+    accept: () => 0,
+    write: () => void (hasWork = true),
+    get hasWork() {
+      return hasWork;
+    },
+    build: () => {
+      hasWork = !isLastStep;
+      return "more";
+    },
+    drop: () => void (isDropped = true),
+  } as unknown as SnapshotStore;
+  const limits = { ...defaultLimits, snapshotTickSteps: 1 };
+  const receiver = new SnapshotReceiver({
+    ...{ store, limits, clock: { monotonicMs: () => nowMs } as Clock },
+    warn: (text) => assert.unreachable(text),
+    send: () => true,
+  });
+  const about = { term: term(1), lastIndex: index(1), lastTerm: term(1), configuration: members };
+  receiver.offer(sender, { type: "snapshotOffer", ...about, id: 7, bytes: totalBytes }, nowMs);
+  const data = new Uint8Array(chunkBytes);
+  receiver.chunk(sender, { type: "snapshotChunk", id: 7, offset: 0, data }, nowMs);
+  for (const endMs = 2 * limits.snapshotTimeoutMs; nowMs < endMs; nowMs += limits.tickMs) {
+    receiver.tick(nowMs);
+  }
+  isLastStep = true;
+  receiver.tick(nowMs);
+  const toldMs = nowMs;
+  while (nowMs < toldMs + limits.snapshotTimeoutMs - limits.tickMs) {
+    nowMs += limits.tickMs;
+    receiver.tick(nowMs);
+    assert.not(isDropped, `after ${nowMs - toldMs} ms`);
+  }
+  nowMs += 2 * limits.tickMs;
+  receiver.tick(nowMs);
+  assert.ok(isDropped, "then it is given up");
+});
+
 test.run();
