@@ -406,15 +406,22 @@ class Simulation {
     substitute.start();
   }
 
-  /** A write through this node and a read of every key, however often they have to be asked. */
+  /**
+   * A write through this node and a read of every key, however often they have to be asked: ever more
+   * seldom, since a node that is sent a state needs a log that goes no further than this can follow.
+   */
   #askUntilAnswered(process: SimProcess): void {
     let waiting = 0;
-    const ask = (key: string, kind: "put" | "get"): void => {
+    const ask = (key: string, kind: "put" | "get", pauseMs = 0): void => {
       waiting++;
       const input = kind === "put" ? { kind, value: this.#clients.newValue() } : { kind };
       this.#clients.ask(process, key, input, (isOk) => {
-        waiting--;
-        if (!isOk && this.#isChosen(process)) ask(key, kind);
+        if (isOk || !this.#isChosen(process)) waiting--;
+        else
+          this.#time.at(this.#time.nowMs + pauseMs, () => {
+            waiting--;
+            ask(key, kind, 2 * pauseMs + this.#options.limits.heartbeatMs);
+          });
       });
     };
     ask(must(this.#clients.keys[0], "there is a key"), "put");
