@@ -3,7 +3,7 @@
 import type { Index } from "./entry.ts";
 
 /** So many times what is written; the rest of the machine belongs to the writers. */
-const share = 3;
+const share = 2;
 /** The same while they wait: what lags behind still gains on them. */
 const strainedShare = 1.5;
 /** And so much less at the least. */

@@ -20,14 +20,14 @@ test("while nobody writes nobody is held up", () => {
   assert.is(catchUp.budget, Infinity);
 });
 
-test("beside writes it is a few times what is written, and a little in any case", () => {
+test("beside writes it is twice what is written, and a little in any case", () => {
   const catchUp = new CatchUp(1_000);
   const next = written(catchUp, 10);
   assert.is(catchUp.budget, 1_000);
   catchUp.sent(1_200);
   assert.ok(catchUp.budget <= 0);
   written(catchUp, 5_000, { from: next });
-  assert.ok(catchUp.budget > 2 * 5_000 && catchUp.budget < 4 * 5_000, `${catchUp.budget}`);
+  assert.ok(catchUp.budget > 1.5 * 5_000 && catchUp.budget < 2.5 * 5_000, `${catchUp.budget}`);
 });
 
 test("who is needed for the next commit gets all at once", () => {
@@ -40,7 +40,7 @@ test("who is needed for the next commit gets all at once", () => {
   assert.is(catchUp.budget, Infinity);
 });
 
-test("while writers wait it is half as much, and more than they write", () => {
+test("while writers wait it is less, and more than they write", () => {
   const catchUp = new CatchUp(1_000);
   let at = 1;
   for (; at < 200; at++) {
@@ -48,10 +48,10 @@ test("while writers wait it is half as much, and more than they write", () => {
     catchUp.tick(index(at), index(at + 3));
   }
   assert.ok(catchUp.isStrained);
-  assert.ok(catchUp.budget > 5_000 && catchUp.budget < 2 * 5_000, `${catchUp.budget}`);
+  assert.ok(catchUp.budget > 5_000 && catchUp.budget < 1.6 * 5_000, `${catchUp.budget}`);
   catchUp.tick(index(at + 3), index(at + 3));
   assert.not(catchUp.isStrained);
-  assert.ok(catchUp.budget > 2 * 5_000);
+  assert.ok(catchUp.budget > 1.8 * 5_000);
 });
 
 test.run();
