@@ -14,17 +14,18 @@ export const jsonHeaders = { "Content-Type": "application/json" };
 
 /** Escaped for a URL. Half of a surrogate pair is no text, and has no bytes. */
 export function escaped(text: string, field: string, outcome?: Outcome): string {
-  return encodeURIComponent(wellFormed(text, field, outcome));
-}
-
-export function wellFormed(text: string, field: string, outcome?: Outcome): string {
   try {
-    encodeURIComponent(text);
-    return text;
+    return encodeURIComponent(text);
   } catch (cause) {
     const detail = `\`${field}\` holds half of a surrogate pair, which is no text`;
     throw badRequest(detail, field, { outcome, cause });
   }
+}
+
+/** The text as it is, where it could be escaped. */
+export function wellFormed(text: string, field: string, outcome?: Outcome): string {
+  escaped(text, field, outcome);
+  return text;
 }
 
 export const keyPath = (key: string, outcome?: "not_applied"): string =>
