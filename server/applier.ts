@@ -7,7 +7,7 @@
 
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Limits } from "./limits.ts";
-import { assert, must } from "./raft/assert.ts";
+import { must } from "./raft/assert.ts";
 import type { Entry, Index } from "./raft/entry.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { CommandResult } from "./state-machine/command.ts";
@@ -30,9 +30,7 @@ const batchesMax = 4;
  * Rows that are changed in one go, unless by a single entry: entries of a few bytes may let go 400 each,
  * and a node that has been away for a moment has many of them to apply.
  */
-const turnRowsMax = 2_000;
-/** Entries between two looks at that. */
-const sliceEntries = 4;
+const turnRowsMax = 400;
 
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
@@ -94,13 +92,11 @@ export class Applier {
       if (this.#isFarAhead) return "done";
       const entries = this.#committed();
       if (entries.length === 0) break;
-      let count = 0;
-      for (; count < entries.length && rows < turnRowsMax; count += sliceEntries) {
-        rows += this.#apply(entries.slice(count, count + sliceEntries));
-      }
-      this.#left = entries.slice(count);
+      const applied = this.#apply(entries, turnRowsMax - rows);
+      rows += applied.rows;
+      this.#left = entries.slice(applied.count);
       // Faster than what comes in, so that it comes to an end.
-      this.#store(Math.max(limits.commitRows, 2 * Math.min(count, entries.length)));
+      this.#store(Math.max(limits.commitRows, 2 * applied.count));
     }
     if (this.#isHeldUp) return "done";
     const { appliedIndex, commitIndex, stableIndex } = raft.log;
@@ -115,16 +111,20 @@ export class Applier {
     return isNext ? this.#left : raft.toApply(limits.applyBytesMax);
   }
 
-  /** Returns about how many rows they have changed. */
-  #apply(entries: readonly Entry[]): number {
+  /** One at least, and as many more as it takes to change about so many rows. */
+  #apply(entries: readonly Entry[], rowsMax: number): { count: number; rows: number } {
     const { machine, raft, answer } = this.#options;
-    const results = machine.apply(entries);
-    assert(results.length === entries.length, "every entry has a result");
-    raft.applied(must(entries[entries.length - 1], "there are entries").index);
-    answer(entries, results);
+    const results: (CommandResult | null)[] = [];
     let rows = 0;
-    for (const result of results) rows += rowsOf(result);
-    return rows;
+    while (results.length < entries.length && rows < rowsMax) {
+      const [result = null] = machine.apply([must(entries[results.length], "one is left")]);
+      results.push(result);
+      rows += rowsOf(result);
+    }
+    const count = results.length;
+    raft.applied(must(entries[count - 1], "one is applied").index);
+    answer(entries.slice(0, count), results);
+    return { count, rows };
   }
 
   tick(nowMs: number): void {

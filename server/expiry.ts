@@ -27,10 +27,11 @@ export interface ExpiryOptions {
 
 /**
  * While very many rows are due, several entries are on their way together: what one waits for, the disks
- * and the followers, the others wait for as well. They are applied in one go, though, and whoever writes or reads
- * meanwhile waits for one such round and is in the next: so they are as many as keep it this short.
+ * and the followers, the others wait for as well. Whoever writes or reads meanwhile waits for such a round,
+ * though: so they are as many as keep it this short, and the next begins with a tick, so that a follower
+ * that has fallen behind catches up in between.
  */
-const underWayMax = 6;
+const underWayMax = 5;
 const fastRoundMs = 25;
 const slowRoundMs = 40;
 
@@ -40,23 +41,25 @@ export class Expiry {
   /** Entries of a round; one, until it is known that there are more rows than it lets go. */
   #roundMax = 1;
   #roundBeganMs = 0;
-  /** All entries of the round have let go what they may: there is more. */
+  /** All entries of the last round have let go what they may: there is more. */
   #isFull = false;
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
   }
 
-  tick(): void {
-    if (this.#underWay > 0) return;
-    this.#roundMax = 1;
-    this.#begin();
+  /** There is more than one round has let go: the next is not to wait long. */
+  get isOngoing(): boolean {
+    return this.#isFull;
   }
 
-  #begin(): void {
+  tick(): void {
+    if (this.#underWay > 0) return;
+    if (!this.#isFull) this.#roundMax = 1;
     this.#isFull = true;
     this.#roundBeganMs = this.#options.nowMs();
     while (this.#underWay < this.#roundMax && this.#isDue() && this.#propose());
+    if (this.#underWay === 0) this.#isFull = false;
   }
 
   #isDue(): boolean {
@@ -76,7 +79,7 @@ export class Expiry {
       this.#underWay--;
       const keys = answer.ok && answer.result.op === "expired" ? answer.result.keys : [];
       this.#isFull &&= keys.length >= expiredPerEntry;
-      if (this.#underWay === 0 && this.#isFull) this.#goOn();
+      if (this.#underWay === 0 && this.#isFull) this.#adapt();
     });
     if (!isAdded) return false;
     this.#underWay++;
@@ -84,10 +87,9 @@ export class Expiry {
     return true;
   }
 
-  #goOn(): void {
+  #adapt(): void {
     const tookMs = this.#options.nowMs() - this.#roundBeganMs;
     if (tookMs < fastRoundMs) this.#roundMax = Math.min(underWayMax, this.#roundMax + 1);
     else if (tookMs > slowRoundMs) this.#roundMax = Math.max(1, this.#roundMax - 1);
-    this.#begin();
   }
 }
