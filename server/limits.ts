@@ -225,7 +225,7 @@ export const defaultLimits: Limits = {
   applyBytesMax: 2 << 20,
   commitBytes: 2 << 20,
   commitMs: 5_000,
-  commitRows: 256,
+  commitRows: 64,
   checkpointBytes: 24 << 20,
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
