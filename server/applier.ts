@@ -7,7 +7,7 @@
 
 import type { DiskWatch } from "./disk-watch.ts";
 import type { Limits } from "./limits.ts";
-import { must } from "./raft/assert.ts";
+import { assert, must } from "./raft/assert.ts";
 import type { Entry, Index } from "./raft/entry.ts";
 import type { Raft } from "./raft/raft.ts";
 import type { CommandResult } from "./state-machine/command.ts";
@@ -44,13 +44,16 @@ const unsyncedFactorMax = 8;
 /** Without room, so many times what is usually gathered for a transaction is held in memory. */
 const heldFactorMax = 4;
 
-/** Parts of a transaction in a tick, beside those that come with what is applied. */
+/** Parts of a transaction in a tick, beside those that come with what is applied; more where nothing is. */
 const tickPartsMax = 4;
+const quietPartsMax = 16;
 
 export class Applier {
   readonly #options: ApplierOptions;
   /** The disk is full: nothing is stored. */
   #isPaused = false;
+  /** Nothing was applied since the last tick. */
+  #isQuiet = true;
   /** Of those that were read together, what the last turn has left. */
   #left: readonly Entry[] = [];
   /** The last commit found no room: another one has to show that there is some. */
@@ -96,7 +99,7 @@ export class Applier {
       rows += applied.rows;
       this.#left = entries.slice(applied.count);
       // Faster than what comes in, so that it comes to an end.
-      this.#store(Math.max(limits.commitRows, 2 * applied.count));
+      this.#store(Math.max(limits.commitRows, 2 * applied.rows));
     }
     if (this.#isHeldUp) return "done";
     const { appliedIndex, commitIndex, stableIndex } = raft.log;
@@ -117,10 +120,12 @@ export class Applier {
     const results: (CommandResult | null)[] = [];
     let rows = 0;
     while (results.length < entries.length && rows < rowsMax) {
-      const [result = null] = machine.apply([must(entries[results.length], "one is left")]);
+      const [result, ...others] = machine.apply([must(entries[results.length], "one is left")]);
+      assert(result !== undefined && others.length === 0, "every entry has a result");
       results.push(result);
       rows += rowsOf(result);
     }
+    this.#isQuiet = false;
     const count = results.length;
     raft.applied(must(entries[count - 1], "one is applied").index);
     answer(entries.slice(0, count), results);
@@ -131,7 +136,9 @@ export class Applier {
     const { limits, machine } = this.#options;
     this.#nowMs = nowMs;
     if (this.#isSyncing && !this.#isPaused) this.#sync();
-    for (let part = 0; part < tickPartsMax; part++) {
+    const partsMax = this.#isQuiet ? quietPartsMax : tickPartsMax;
+    this.#isQuiet = true;
+    for (let part = 0; part < partsMax; part++) {
       this.#store(limits.commitRows);
       if (!machine.isCommitting) break;
     }

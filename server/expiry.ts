@@ -41,16 +41,11 @@ export class Expiry {
   /** Entries of a round; one, until it is known that there are more rows than it lets go. */
   #roundMax = 1;
   #roundBeganMs = 0;
-  /** All entries of the last round have let go what they may: there is more. */
+  /** All entries of the round that were applied have let go what they may: there is more. */
   #isFull = false;
 
   constructor(options: ExpiryOptions) {
     this.#options = options;
-  }
-
-  /** There is more than one round has let go: the next is not to wait long. */
-  get isOngoing(): boolean {
-    return this.#isFull;
   }
 
   tick(): void {

@@ -113,7 +113,7 @@ export interface Limits {
    */
   readonly commitBytes: number;
   readonly commitMs: number;
-  /** Rows written before other work gets a turn, or twice as many as were applied meanwhile. */
+  /** Rows written at a time beside other work, or twice as many as were changed meanwhile. */
   readonly commitRows: number;
   /** Unsynced database bytes that are not exceeded where a checkpoint can help it. */
   readonly checkpointBytes: number;

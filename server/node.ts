@@ -361,8 +361,7 @@ export class Node {
   get #restTicks(): number {
     const isNeeded =
       !this.#reads.isEmpty || this.#writes.count > 0 || !this.#clusterRequests.isEmpty;
-    if (isNeeded || this.#expiry.isOngoing || !this.#upkeep.isAtRest) return 1;
-    return this.#raft.restTicks;
+    return isNeeded || !this.#upkeep.isAtRest ? 1 : this.#raft.restTicks;
   }
 
   #tick(count: number): void {

@@ -110,17 +110,13 @@ test("after a burst it begins with one again", () => {
   assert.is(rounds(scene, () => 5)[0], 1);
 });
 
-test("the next round begins with a tick, and says that it is not to wait", () => {
-  const scene = new Scene(2 * expiredPerEntry - 1);
-  assert.is(scene.expiry.isOngoing, false);
+test("the next round begins with a tick", () => {
+  const scene = new Scene(2 * expiredPerEntry);
   scene.expiry.tick();
   scene.apply();
-  assert.equal([scene.entries, scene.expiry.isOngoing], [1, true]);
+  assert.equal([scene.entries, scene.underWay], [1, 0]);
   scene.expiry.tick();
-  assert.is(scene.entries, 3);
-  scene.apply();
-  scene.apply();
-  assert.is(scene.expiry.isOngoing, false);
+  assert.equal([scene.entries, scene.underWay], [3, 2]);
 });
 
 test("entries that fail, or find no room, are asked for again", () => {

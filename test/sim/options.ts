@@ -137,7 +137,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     diskFreeBytesMin: other.pick([0, 3_000]),
     diskReserveBytes: other.pick([0, 1_000]),
     commitMs: electionTimeoutMs * other.pick([0, 0.1, 3]),
-    commitRows: other.pick([1, 3, 256]),
+    commitRows: other.pick([1, 3, defaultLimits.commitRows]),
     caughtUpEntries: members.pick([0, 20, defaultLimits.caughtUpEntries]),
     knockKeptMs: electionTimeoutMs * members.pick([2, 6]),
     takeInMs: electionTimeoutMs,
