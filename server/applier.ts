@@ -30,7 +30,7 @@ const batchesMax = 4;
  * Rows that are changed in one go, unless by a single entry: entries of a few bytes may let go 400 each,
  * and a node that has been away for a moment has many of them to apply.
  */
-const turnRowsMax = 400;
+const turnRowsMax = 1_000;
 
 /** While room is short, what a checkpoint has to move is kept so much smaller. */
 const shortCheckpointPart = 1 / 8;
