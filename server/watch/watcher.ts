@@ -49,6 +49,8 @@ export class Watcher {
   #queue: number[] = [];
   /** What is in the history from here on has to be looked through, behind the queue; null: nothing. */
   #scanPlace: number | null;
+  /** Of this revision, and of all before it, nothing is left to tell. */
+  #toldRevision = -1;
   #owesProgress = true;
   #waiting: ((batch: WatchBatch) => void) | null = null;
   #end: WatchEnd | null = null;
@@ -89,10 +91,13 @@ export class Watcher {
     this.give();
   }
 
-  /** Ends it where the history has passed it. */
+  /** Ends it where the history has passed it, and not only the rest of a revision that is told. */
   check(): void {
+    const { firstPlace, floor } = this.#options.history;
     const next = this.#queue[0] ?? this.#scanPlace;
-    if (next !== null && next < this.#options.history.firstPlace) this.finish("behind");
+    if (next === null || next >= firstPlace) return;
+    if (this.#queue.length === 0 && this.#toldRevision >= floor) this.#scanPlace = firstPlace;
+    else this.finish("behind");
   }
 
   /** Whoever watches wants no more. */
@@ -179,6 +184,7 @@ export class Watcher {
 
   #eventOf(change: Change, goesOn: boolean): ChangeEvent {
     const { type, key, row, revision, revisionsBefore } = change;
+    if (!goesOn) this.#toldRevision = revision;
     const before = this.wantsBefore ? this.#options.history.rowBefore(change) : null;
     return { type, key, row, revision, isLast: !goesOn, before, revisionsBefore };
   }

@@ -289,6 +289,25 @@ test("a watcher that reads nothing is cut off once the history has passed it, an
   assert.is(scene.watches.count, 1);
 });
 
+test("a watcher is not behind where only others' changes of a revision it was told of are gone", async () => {
+  const scene = new Scene({ watchChangesMax: 3 });
+  const large = "v".repeat(256 << 10);
+  const isPut = (key: string, value = key): Operation => put(key, value) as Operation;
+  for (const missed of [false, true]) {
+    const since = scene.applied;
+    scene.transact(isPut("a", large), isPut("b"), isPut("c"));
+    const reader = scene.open({ kind: "key", key: "a" }, since);
+    // It takes as much as fits into one batch, and no more.
+    const batch = await reader.watcher.next();
+    assert.is(typeof batch === "string" ? batch : batch.length, 1);
+    if (missed) scene.apply(put("a"), put("d"), put("d"), put("d"));
+    else scene.apply(put("d"), put("d"), put("a"));
+    const told = (await reader.read()).filter((text) => !text.includes("vvv"));
+    const expected = missed ? [[], "behind"] : [[`${scene.applied} put a=a`], null];
+    assert.equal([told, reader.end], expected);
+  }
+});
+
 test("a watcher that falls behind and comes back in time misses and repeats nothing", async () => {
   const scene = new Scene({ watchChangesMax: 20_000, watchBytesMax: 16 << 20 });
   const slow = scene.open({ kind: "prefix", prefix: "k" });

@@ -348,7 +348,7 @@ export class Checks {
 
   /** After every event of a node. */
   observed(seen: Observed): void {
-    const { id, term, isLeader, commitIndex, durableIndex, configuration } = seen;
+    const { id, term, isLeader, commitIndex, durableIndex } = seen;
     const shadow = this.#shadow(id);
     if (term !== shadow.term) {
       claim(term > shadow.term, () => `the term of node ${id} goes back to ${term}`);
@@ -362,11 +362,17 @@ export class Checks {
       return;
     }
     claim(commitIndex > shadow.commitIndex, () => `the commit index of node ${id} goes back`);
+    this.committed(seen);
+    this.#checkChanges(seen);
+  }
+
+  /** All that there is to see of a leader that ends in the middle of an event. */
+  committed({ id, term, commitIndex, configuration }: Observed): void {
+    const shadow = this.#shadow(id);
     for (let at = shadow.commitIndex + 1; at <= commitIndex; at++) {
       this.#checkCommitted(id, { at, term, configuration });
     }
-    shadow.commitIndex = commitIndex;
-    this.#checkChanges(seen);
+    shadow.commitIndex = Math.max(shadow.commitIndex, commitIndex);
   }
 
   /** One change at a time, none before the term's own entry, and what is cut off is not in force. */

@@ -99,4 +99,12 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 1405,
     found: "the simulator read a damaged log of one node in the middle of another's work",
   },
+  {
+    seed: 267699891,
+    found: "a watcher was cut off for others' changes of a revision that it had been told of",
+  },
+  {
+    seed: 267698536,
+    found: "the simulator did not see what a leader had committed in the event that it ended in",
+  },
 ];

@@ -31,7 +31,7 @@ import { LogDamaged } from "../../storage/log-damage.ts";
 import { ReservedSpace } from "../../storage/reserved-space.ts";
 import { Random } from "../raft/random.ts";
 import type { CommittedChanges } from "./changes.ts";
-import type { Checks } from "./checks.ts";
+import type { Checks, Observed } from "./checks.ts";
 import { SimClock } from "./clock.ts";
 import { incarnationOf, memberNamed } from "./directories.ts";
 import { emptyShadow, type Shadow } from "./shadow.ts";
@@ -442,7 +442,7 @@ export class SimProcess {
 
   /** The process is over. Only the simulation's own faults are reasons for that. */
   #ended(error: unknown): void {
-    const { time, trace, coverage } = this.#world;
+    const { time, trace, coverage, checks } = this.#world;
     // Asked while it still lives: what has healed by now is no excuse any more.
     const { isDamaged, life } = this;
     const isFault = error instanceof SimulatedCrash || error instanceof DiskError;
@@ -455,6 +455,9 @@ export class SimProcess {
     );
     const name = error instanceof DiskError ? error.code : error.name;
     coverage.add(`ended by ${name}`);
+    // In the middle of an event only a leader's log is what it goes by.
+    const seen = life && this.#observed(life);
+    if (seen?.isLeader) checks.committed(seen);
     trace.note(time.nowMs, "ends:", this.id, error.message);
     this.life = null;
     this.newcomer = null;
@@ -495,13 +498,15 @@ export class SimProcess {
 
   /** Has what the node shows now checked. */
   look(): void {
-    if (!this.life) return;
-    const { node } = this.life;
+    if (this.life) this.#world.checks.observed(this.#observed(this.life));
+  }
+
+  #observed({ node }: Life): Observed {
     const { term, role } = node.leadership;
     // What the core has taken in and a full disk has refused is nobody's to see.
     const commitIndex = Math.min(node.commitIndex, node.stableLogIndex);
     const { configuration: newest } = node;
-    this.#world.checks.observed({
+    return {
       id: this.id,
       term,
       isLeader: role === "leader",
@@ -509,7 +514,7 @@ export class SimProcess {
       durableIndex: this.machineFile.syncedIndex,
       configuration: newest,
       isWritten: node.disk.room === "ok" && newest.revision <= node.stableLogIndex,
-    });
+    };
   }
 
   #wakeLater(life: Life): void {
