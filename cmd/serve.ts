@@ -18,6 +18,7 @@ import { Node } from "../server/node.ts";
 import { assert } from "../server/raft/assert.ts";
 import type { BackupStore } from "../server/ports.ts";
 import { RequestCounts } from "../server/request-counts.ts";
+import { watchesOf } from "../server/watch/node-watch.ts";
 import { admitted } from "../server/web-guard.ts";
 import type { Suspect } from "../storage/group-files.ts";
 import { StateDamaged } from "../storage/key-value-store.ts";
@@ -347,8 +348,10 @@ class Server {
     const { configurations } = node;
     group.members.save(configurations.committed);
     this.#peers.joined({ self: nodeId, incarnation, clusterId, configurations });
+    const { limits } = this.#config;
+    const watches = watchesOf(node, { clock: systemClock, limits, remembered });
     node.start();
-    this.#client.formed(node, formed.clusterId, remembered);
+    this.#client.formed(node, clusterId, watches);
     const checks = new BackgroundChecks({
       clock: systemClock,
       log,

@@ -15,8 +15,11 @@ export type WaitedAnswer =
   /** Nothing has come; `answer` says what is there. */
   | { readonly kind: "unchanged"; readonly answer: Extract<GetAnswer, { readonly ok: true }> };
 
+/** What it asks of a store. */
+export type PolledStore = Pick<ClientPort, "get" | "watch">;
+
 export async function getChanged(
-  store: ClientPort,
+  store: PolledStore,
   key: string,
   { wait, options }: { readonly wait: Wait; readonly options: ReadOptions },
 ): Promise<WaitedAnswer> {
@@ -33,7 +36,7 @@ export async function getChanged(
 }
 
 async function changed(
-  store: ClientPort,
+  store: PolledStore,
   key: string,
   { wait, options, signal }: { wait: Wait; options: ReadOptions; signal: AbortSignal },
 ): Promise<WaitedAnswer> {
@@ -46,13 +49,16 @@ async function changed(
   // A row that is as it was needs no history.
   if (isForgotten) watch = await store.watch(watching);
   if (!watch.ok) return now(named(watch));
+  // Heard from the beginning, however long the row takes to be read: when the time is over nothing is
+  // told of what was not heard. It never fails, and ends with `signal`.
+  const change = firstChange(watch.batches);
   const before = await store.get(key, options);
   if (!before.ok) return now(before);
   if (after !== undefined) {
     const isNew = before.row === null ? isForgotten : before.row.revision > after;
     if (isNew) return now(before);
   }
-  const revision = await firstChange(watch.batches);
+  const revision = await change;
   if (revision !== null && typeof revision !== "number") return now(revision);
   if (revision !== null) {
     const answer = await store.get(key, { ...options, minRevision: revision });

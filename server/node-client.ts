@@ -57,7 +57,7 @@ import { rangeOf } from "./selection.ts";
 import { openWatch, whenKnown } from "./watch/node-watch.ts";
 import type { WatchAnswer, WatchOptions } from "./watch/watch-port.ts";
 import type { Remembered } from "./watch/history-rows.ts";
-import { Watches } from "./watch/watches.ts";
+import type { Watches } from "./watch/watches.ts";
 import { encodeCommand } from "./state-machine/codec.ts";
 import type { KeyRange } from "./state-machine/key-range.ts";
 import { transactionOf, type Transaction } from "./state-machine/transaction.ts";
@@ -114,7 +114,7 @@ export class NodeClient implements ClientPort {
   #formed: { node: Node; clusterId: string } | null = null;
   /** Requests that wait for formation. */
   readonly #whenFormed = new Set<() => void>();
-  /** Of the node; begins with it, before it applies anything. */
+  /** Of the node. */
   #watches: Watches | null = null;
   readonly #listings = new Turnstile({ insideMax: listingsMax, waitingMax: waitingListingsMax });
 
@@ -124,17 +124,10 @@ export class NodeClient implements ClientPort {
     this.sessions = new StoreSessions(this, () => options.clock.monotonicMs());
   }
 
-  /**
-   * The cluster has formed, and this is our part of it: another one after it was mended. `remembered`:
-   * the changes that led to its state.
-   */
-  formed(node: Node, clusterId: string, remembered: Remembered | null = null): void {
+  /** The cluster has formed, and this is our part of it: another one after it was mended. */
+  formed(node: Node, clusterId: string, watches: Watches): void {
     this.#watches?.close();
-    const { clock, limits } = this.#options;
-    const { appliedIndex } = node.machine.applied;
-    const hasLeader = (): boolean => node.leadership.leaderId !== null;
-    this.#watches = new Watches({ clock, limits, appliedIndex, remembered, hasLeader });
-    node.machine.watch(this.#watches);
+    this.#watches = watches;
     this.#formed = { node, clusterId };
     for (const run of [...this.#whenFormed]) run();
   }

@@ -7,7 +7,9 @@ import type { Clock, Timer } from "../ports.ts";
 import { badRequest } from "../problem.ts";
 import { unreachable } from "../raft/assert.ts";
 import { rangeOf } from "../selection.ts";
-import type { Opened, Watches } from "./watches.ts";
+import type { StateMachine } from "../state-machine/port.ts";
+import type { Remembered } from "./history-rows.ts";
+import { Watches, type Opened, type WatchLimits } from "./watches.ts";
 import type { Watched } from "./watch-index.ts";
 import type { WatchAnswer, WatchBatches, WatchOptions } from "./watch-port.ts";
 import type { WatchEnd, Watcher } from "./watcher.ts";
@@ -17,6 +19,23 @@ function watchedOf(options: WatchOptions): Watched {
   if (key !== undefined) return { kind: "key", key };
   if (start === undefined && end === undefined) return { kind: "prefix", prefix };
   return { kind: "range", range: rangeOf(options) };
+}
+
+/** Those of a node that has not applied anything yet; `remembered`: what led to the state that it has. */
+export function watchesOf(
+  node: { readonly machine: StateMachine; readonly leadership: Pick<Leadership, "leaderId"> },
+  options: {
+    readonly clock: Clock;
+    readonly limits: WatchLimits;
+    readonly remembered?: Remembered | null;
+  },
+): Watches {
+  const { machine } = node;
+  const { appliedIndex } = machine.applied;
+  const hasLeader = (): boolean => node.leadership.leaderId !== null;
+  const watches = new Watches({ ...options, appliedIndex, hasLeader });
+  machine.watch(watches);
+  return watches;
 }
 
 /** What a node has of its own, and how it learns whether that is the newest. */
@@ -79,11 +98,11 @@ async function* batchesOf(
   try {
     while (!given.isOver) {
       const batch = await watcher.next();
-      if (given.isOver) return;
       if (typeof batch === "string") {
-        yield [{ type: "over", failure: overOf(batch) }];
+        if (!given.isOver) yield [{ type: "over", failure: overOf(batch) }];
         return;
       }
+      // Even if its time is over by now: it will not come again.
       yield batch;
     }
   } finally {

@@ -7,22 +7,24 @@ import { NodeClient } from "../../server/node-client.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
 import type { Transaction } from "../../server/state-machine/transaction.ts";
+import { watchesOf } from "../../server/watch/node-watch.ts";
 import type { WatchBatches } from "../../server/watch/watch-port.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 function clientOf(nodes: SimulatedNodes, id: NodeId): NodeClient {
+  const common = { limits: defaultLimits, clock: nodes.time.clock() };
   const client = new NodeClient({
+    ...common,
     self: id,
     version: "0",
-    limits: defaultLimits,
-    clock: nodes.time.clock(),
     plan: [],
     isConnected: () => true,
     failed: (error) => {
       throw error;
     },
   });
-  client.formed(nodes.node(id), "c");
+  const node = nodes.node(id);
+  client.formed(node, "c", watchesOf(node, common));
   return client;
 }
 

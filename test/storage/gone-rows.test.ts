@@ -8,6 +8,7 @@ import type { ListQuery, Row } from "../../server/state-machine/command.ts";
 import type { KeyRange } from "../../server/state-machine/key-range.ts";
 import type { Node } from "../../server/node.ts";
 import { NodeClient } from "../../server/node-client.ts";
+import { watchesOf } from "../../server/watch/node-watch.ts";
 import { nodeId } from "../../server/raft/entry.ts";
 import { Random } from "../raft/random.ts";
 import { wholeQuery, withScene, withSceneFor, type Scene } from "./store-scene.ts";
@@ -90,11 +91,12 @@ test("a node does other work between the steps of a listing, which is of one ins
       run();
       return { cancel: () => {} };
     };
+    const limits = { ...defaultLimits, listGoneMax: 10 };
+    const common = { limits, clock: { ...systemClock, after } };
     const client = new NodeClient({
+      ...common,
       self: nodeId(1),
       version: "0",
-      limits: { ...defaultLimits, listGoneMax: 10 },
-      clock: { ...systemClock, after },
       plan: [],
       isConnected: () => true,
       failed: (error) => {
@@ -103,12 +105,13 @@ test("a node does other work between the steps of a listing, which is of one ins
     });
     const node = {
       machine: scene.store,
+      leadership: { leaderId: nodeId(1) },
       read: (done: (answer: object) => void) => done({ ok: true }),
       get appliedIndex() {
         return scene.store.applied.appliedIndex;
       },
     };
-    client.formed(node as unknown as Node, "c");
+    client.formed(node as unknown as Node, "c", watchesOf(node, common));
     const listed = async (): Promise<unknown> => {
       const answer = await client.list({});
       return answer.ok && [...answer.rows.map(({ key }) => key), answer.more, answer.revision];
