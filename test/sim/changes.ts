@@ -17,6 +17,8 @@ export interface CommittedChange extends RowChange {
 export class CommittedChanges {
   /** By index; each key once. */
   readonly #entries: (readonly CommittedChange[])[] = [[]];
+  /** By key: what became of it, in order. */
+  readonly #rows = new Map<string, { readonly index: number; readonly row: Row | null }[]>();
   /** Of the entry that is being applied. */
   readonly #entry = new Map<string, RowChange>();
 
@@ -28,11 +30,32 @@ export class CommittedChanges {
 
   /** That entry is applied as a whole. That replicas change alike is checked by what they come to. */
   applied(index: number, isExpiry: boolean): void {
-    this.#entries[index] ??= [...this.#entry.values()].filter(isNews).map((change) => {
-      const gone = isExpiry ? "expire" : "delete";
-      return { ...change, type: change.after === null ? gone : "put" };
-    });
+    if (this.#entries[index] === undefined) {
+      const news = [...this.#entry.values()].filter(isNews);
+      this.#entries[index] = news.map((change) => {
+        const gone = isExpiry ? "expire" : "delete";
+        return { ...change, type: change.after === null ? gone : "put" };
+      });
+      for (const { key, after } of news) this.#rowsOf(key).push({ index, row: after });
+    }
     this.#entry.clear();
+  }
+
+  /** What stands there once that entry is applied. */
+  rowAt(key: string, index: number): Row | null {
+    return this.#rowsOf(key).findLast((each) => each.index <= index)?.row ?? null;
+  }
+
+  /** The last entry up to `through` that changed it, if it lies behind `after`. */
+  lastChange(key: string, after: number, through: number): number | null {
+    const last = this.#rowsOf(key).findLast(({ index }) => index <= through)?.index ?? 0;
+    return last > after ? last : null;
+  }
+
+  #rowsOf(key: string): { readonly index: number; readonly row: Row | null }[] {
+    const rows = this.#rows.get(key) ?? [];
+    this.#rows.set(key, rows);
+    return rows;
   }
 
   has(index: number): boolean {

@@ -3,7 +3,7 @@
 import type { WriteAnswer } from "../../server/pending-writes.ts";
 import type { CompareAndSetInput } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
-import { LocalReads } from "./local-reads.ts";
+import type { LocalReads } from "./local-reads.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { quietLeftMs } from "./quiet.ts";
 import { ask, Counters, Extremes, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
@@ -61,13 +61,10 @@ export class Clients {
   called = 0;
   answered = 0;
 
-  constructor(world: SimWorld) {
+  constructor(world: SimWorld, localReads: LocalReads) {
     this.#world = world;
     this.#extremesRandom = new Random(world.options.seed ^ 0x1b873593);
-    this.#localReads = new LocalReads({
-      lastCommitted: () => world.checks.lastCommitted,
-      comparesAges: !world.options.faults.has("clockDrift"),
-    });
+    this.#localReads = localReads;
     this.#clients = Array.from({ length: world.options.clients }, () => ({
       number: ++this.#lastNumber,
       call: null,

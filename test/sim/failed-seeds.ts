@@ -107,4 +107,9 @@ export const failedSeeds: readonly FailedSeed[] = [
     seed: 267698536,
     found: "the simulator did not see what a leader had committed in the event that it ended in",
   },
+  {
+    seed: 2059849302,
+    found:
+      "a leader found what had rotted in a snapshot, and the simulator had nothing fail any more",
+  },
 ];

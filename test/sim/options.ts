@@ -74,6 +74,8 @@ export interface SimOptions extends QuietOptions {
   readonly watchers: number;
   readonly watcherLimits: WatcherLimits;
   readonly forgetEveryMs: number;
+  /** Clients whose reads wait. */
+  readonly waitingReaders: number;
 }
 
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
@@ -93,6 +95,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   // Such that none of those is quiet at times, either.
   const resting = new Random(seed ^ 0x7b3f341e);
   const isQuiet = resting.pick([false, false, false, true]);
+  // Nor does anybody's read wait there where somebody watches.
+  const waiting = new Random(seed ^ 0x14057b89);
   for (const [i, kind] of faultKinds.entries()) {
     if (kind === "shutDown" && watchers === 0) continue;
     const drawing = kind === "shutDown" ? watching : i < drawnApart ? random : harsh;
@@ -179,6 +183,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
       scanMax: watching.pick([3, 50, 4_096]),
     },
     forgetEveryMs: electionTimeoutMs * watching.pick([0, 0, 10]),
+    waitingReaders: watchers === 0 ? 0 : waiting.pick([0, 2, 5]),
   };
 }
 

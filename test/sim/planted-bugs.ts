@@ -4,6 +4,7 @@
  */
 
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
+import { plantedReadBugs } from "./planted-read-bugs.ts";
 import { plantedSessionBugs } from "./planted-session-bugs.ts";
 import { plantedWatchBugs } from "./planted-watch-bugs.ts";
 
@@ -301,6 +302,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     replace: "    this.#disk.rename(path, this.#path);\n",
   },
   ...plantedMemberBugs,
+  ...plantedReadBugs,
   ...plantedSessionBugs,
   ...plantedWatchBugs,
 ];

@@ -353,6 +353,7 @@ export class SimProcess {
     // Before the node applies anything.
     const watching = changes && new Watching({ ...surroundings, changes, hasLeader });
     const node = this.#createNode({ ...opened.files, watchedLog, identity });
+    watching?.formed(node);
     const { clusterId } = this.#world;
     const { incarnation } = identity;
     const { configurations } = node;

@@ -74,6 +74,9 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a watch is resumed at another node",
       "a watch was refused: compacted",
       "a watcher listed what there is, and went on",
+      "a long poll: a change came",
+      "a long poll: it had changed before",
+      "a long poll: nothing came",
     ],
   },
   {
@@ -96,6 +99,7 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a watch was refused: overloaded",
       "a watch broke off within a revision",
       "a watch fell silent",
+      "a read that may wait was refused: stale",
     ],
   },
 ];
@@ -107,12 +111,12 @@ function firstSeed(): number {
   return digits === undefined ? Math.floor(Math.random() * 2 ** 31) : Number.parseInt(digits, 16);
 }
 
-test(`random seeds hold for ${seconds} s`, () => {
+test(`random seeds hold for ${seconds} s`, async () => {
   const start = firstSeed();
   console.log(`random seeds from ${start} on`);
   const endMs = performance.now() + seconds * 1_000;
   for (let seed = start; performance.now() < endMs && totals.failures.length < 3; seed++) {
-    const result = runSeed(seed, totals);
+    const result = await runSeed(seed, totals);
     if (result.failure) console.log(describeFailure(result, 100));
   }
   console.log(describeTotals(totals));

@@ -32,32 +32,37 @@ function number(text: string, name: string): number {
   return value;
 }
 
-function replay(seed: number): Totals {
+async function replay(seed: number): Promise<Totals> {
   const totals = emptyTotals();
-  const result = runSeed(seed, totals);
+  const result = await runSeed(seed, totals);
   console.log(describeFailure(result, 60));
   console.log(`trace hash ${result.hash}`);
   return totals;
 }
 
-function shrunk(seed: number): Totals {
+async function shrunk(seed: number): Promise<Totals> {
   const totals = emptyTotals();
-  if (!runSeed(seed, totals).failure) {
+  const { failure } = await runSeed(seed, totals);
+  if (!failure) {
     console.log(`seed ${seed} holds`);
     return totals;
   }
-  const { without, result } = shrink(seed);
+  const { without, result } = await shrink(seed);
   console.log(describeFailure(result, 60));
   console.log(`it fails without: ${without.join(", ") || "nothing can be left out"}`);
   console.log(`it needs: ${[...result.options.faults].join(", ") || "no fault at all"}`);
   return totals;
 }
 
-function many(seeds: Iterable<number>, endMs: number, endsWithFirst: boolean): Totals {
+async function many(
+  seeds: Iterable<number>,
+  endMs: number,
+  endsWithFirst: boolean,
+): Promise<Totals> {
   const totals = emptyTotals();
   for (const seed of seeds) {
     if (performance.now() >= endMs) break;
-    const result = runSeed(seed, totals);
+    const result = await runSeed(seed, totals);
     if (!result.failure) continue;
     console.log(describeFailure(result, 20));
     if (endsWithFirst) break;
@@ -103,7 +108,7 @@ function parse(): Record<"seed" | "seeds" | "minutes" | "from", string | undefin
   }
 }
 
-function run(): Totals {
+async function run(): Promise<Totals> {
   const { seed, seeds, minutes, from, first: endsWithFirst, shrink: isShrinking } = parse();
   if (seed !== undefined) {
     return isShrinking ? shrunk(number(seed, "seed")) : replay(number(seed, "seed"));
@@ -120,7 +125,7 @@ function run(): Totals {
   return many(counting(start), endMs, endsWithFirst);
 }
 
-const totals = run();
+const totals = await run();
 if (totals.seeds > 1) report(totals);
 console.log(describeTotals(totals));
 process.exitCode = totals.failures.length === 0 ? 0 : 1;

@@ -29,9 +29,9 @@ export const emptyTotals = (): Totals => ({
 });
 
 /** Simulates one seed and adds it to the totals. */
-export function runSeed(seed: number, totals: Totals): SimResult {
+export async function runSeed(seed: number, totals: Totals): Promise<SimResult> {
   const started = performance.now();
-  const result = simulate(drawOptions(seed));
+  const result = await simulate(drawOptions(seed));
   totals.elapsedMs += performance.now() - started;
   totals.seeds++;
   totals.events += result.events;
@@ -49,12 +49,12 @@ export function runSeed(seed: number, totals: Totals): SimResult {
  * Leaves out one kind of fault after the other, for as long as the seed still fails without: what is
  * left is what it needs.
  */
-export function shrink(seed: number): { without: FaultKind[]; result: SimResult } {
+export async function shrink(seed: number): Promise<{ without: FaultKind[]; result: SimResult }> {
   const without = new Set<FaultKind>();
-  let result = simulate(drawOptions(seed));
+  let result = await simulate(drawOptions(seed));
   for (const kind of faultKinds) {
     if (!result.options.faults.has(kind)) continue;
-    const tried = simulate(drawOptions(seed, new Set([...without, kind])));
+    const tried = await simulate(drawOptions(seed, new Set([...without, kind])));
     if (!tried.failure) continue;
     without.add(kind);
     result = tried;

@@ -5,11 +5,8 @@
 
 import { must } from "../../server/raft/assert.ts";
 import { clusterIdOf } from "../../server/formation.ts";
-import type { LogStore } from "../../server/ports.ts";
 import { configuration, memberOf, type Configuration } from "../../server/raft/configuration.ts";
-import { index, nodeId, type Index, type NodeId } from "../../server/raft/entry.ts";
-import type { Append } from "../../server/raft/message.ts";
-import { LogDamaged } from "../../storage/log-damage.ts";
+import { nodeId, type NodeId } from "../../server/raft/entry.ts";
 import { checkHistory } from "../linearizability/checker.ts";
 import type { HistoryRecorder } from "../linearizability/history.ts";
 import type { Model } from "../linearizability/model.ts";
@@ -20,15 +17,18 @@ import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
 import { afterPromotion, isMajority } from "./electorates.ts";
 import { Faults } from "./faults.ts";
+import { LocalReads } from "./local-reads.ts";
 import { Meetings } from "./meetings.ts";
 import { SimNetwork } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { type FaultKind, type SimOptions } from "./options.ts";
 import { incarnationOf, memberNamed } from "./directories.ts";
+import { OtherAppends } from "./other-appends.ts";
 import { SimProcess, type Life } from "./process.ts";
 import { Sessions } from "./sessions.ts";
 import { SimTime } from "./time.ts";
 import { claim, Coverage, Trace } from "./trace.ts";
+import { WaitingReaders } from "./waiting-readers.ts";
 import { Watchers } from "./watchers.ts";
 
 export interface SimResult {
@@ -56,13 +56,10 @@ const healingSnapshotBytes = 64 << 10;
 const settlingTimeouts = 4;
 const restTimeouts = 12;
 
-/** How far from the end of a log the place is looked for where it parts from another. */
-const partingMax = 50;
-
 /** Steps of the checker for one key before its history counts as undecided. */
 const checkerStepsMax = 3_000_000;
 
-export function simulate(options: SimOptions): SimResult {
+export function simulate(options: SimOptions): Promise<SimResult> {
   return new Simulation(options).run();
 }
 
@@ -76,10 +73,12 @@ class Simulation {
   readonly #formed: Configuration;
   readonly #processes: readonly SimProcess[];
   readonly #network: SimNetwork;
+  readonly #otherAppends: OtherAppends;
   readonly #checks: Checks;
   readonly #clients: Clients;
   readonly #sessions: Sessions;
   readonly #watchers: Watchers;
+  readonly #readers: WaitingReaders;
   readonly #changes: CommittedChanges | null;
   readonly #faults: Faults;
   readonly #meetings: Meetings;
@@ -88,6 +87,8 @@ class Simulation {
   /** After the healing: those that stay down, though they could start. */
   readonly #leftOut = new Set<NodeId>();
   #lostCount = 0;
+  /** Lives that are over. */
+  #endedCount = 0;
 
   constructor(options: SimOptions) {
     this.#options = options;
@@ -116,6 +117,11 @@ class Simulation {
         });
       },
     });
+    this.#otherAppends = new OtherAppends({
+      network: this.#network,
+      random: this.#random,
+      coverage: this.#coverage,
+    });
     this.#processes = ids.map(
       (id) => new SimProcess(id, this.#surroundings(), this.#random.below(2 ** 32)),
     );
@@ -130,12 +136,19 @@ class Simulation {
       checks: this.#checks,
       changes: this.#changes,
     };
-    this.#clients = new Clients(world);
+    const localReads = new LocalReads({
+      lastCommitted: () => this.#checks.lastCommitted,
+      comparesAges: !options.faults.has("clockDrift"),
+    });
+    this.#clients = new Clients(world, localReads);
     this.#sessions = new Sessions({
       ...world,
       random: new Random(options.seed ^ 0x2545f491),
     });
     this.#watchers = new Watchers({ ...world, random: new Random(options.seed ^ 0x0e6546b6) });
+    const { registers } = this.#clients;
+    const waiting = { ...world, random: new Random(options.seed ^ 0x38b34ae5) };
+    this.#readers = new WaitingReaders(waiting, { registers, localReads });
     this.#meetings = new Meetings({
       ...world,
       network: this.#network,
@@ -158,12 +171,12 @@ class Simulation {
     });
   }
 
-  run(): SimResult {
+  async run(): Promise<SimResult> {
     let failure: SimResult["failure"] = null;
     try {
       this.#start();
-      this.#runFor(this.#options.durationMs);
-      this.#heal();
+      await this.#runFor(this.#options.durationMs);
+      await this.#heal();
       this.#checkHistory();
     } catch (error) {
       const cause = error instanceof Error ? error : new Error(String(error));
@@ -190,16 +203,26 @@ class Simulation {
     this.#clients.start();
     this.#sessions.start();
     this.#watchers.start();
+    this.#readers.start();
     this.#faults.start();
     this.#operator.start();
   }
 
-  #runFor(ms: number): void {
+  async #runFor(ms: number): Promise<void> {
     const endMs = this.#time.nowMs + ms;
-    while (this.#clients.called < this.#options.callsMax && this.#time.step(endMs)) this.#events++;
+    while (this.#clients.called < this.#options.callsMax && this.#step(endMs)) {
+      if (this.#readers.areUnderWay) await this.#readers.settled();
+    }
   }
 
-  #runUntil(isDone: () => boolean, what: () => string): void {
+  /** One event; false where there is none before `endMs`. */
+  #step(endMs: number): boolean {
+    const isOne = this.#time.step(endMs);
+    if (isOne) this.#events++;
+    return isOne;
+  }
+
+  async #runUntil(isDone: () => boolean, what: () => string): Promise<void> {
     const { limits, latencyMs, callsMax } = this.#options;
     const catchingUpMs = healingRoundTrips * 2 * latencyMs * callsMax;
     const bytesPerTick = Math.min(limits.snapshotChunkBytes, limits.snapshotTickBytes);
@@ -208,10 +231,10 @@ class Simulation {
     const endMs = this.#time.nowMs + waitMs;
     while (!isDone()) {
       claim(
-        this.#time.step(endMs),
+        this.#step(endMs),
         () => `a mended majority is stuck: ${what()}; ${this.#describeVoters()}`,
       );
-      this.#events++;
+      if (this.#readers.areUnderWay) await this.#readers.settled();
       if (this.#lostCount !== this.#refusedCount) {
         this.#lostCount = this.#refusedCount;
         this.#replaceLost();
@@ -228,57 +251,65 @@ class Simulation {
   // ------------------------------------------------------------------ the end
 
   /** Any majority of those that can start is enough to go on; they agree in the end, and serve. */
-  #heal(): void {
+  async #heal(): Promise<void> {
     this.#trace.note(this.#time.nowMs, "the world is mended", 0);
     this.#faults.heal();
     this.#operator.stop();
     const { requestDeadlineMs } = this.#options.limits;
-    this.#runFor(this.#operator.isBusy ? 4 * requestDeadlineMs : 0);
+    await this.#runFor(this.#operator.isBusy ? 4 * requestDeadlineMs : 0);
     this.#chooseMajority();
     this.#clients.stop();
     this.#sessions.stop();
     this.#watchers.stop();
-    this.#runUntil(
+    this.#readers.stop();
+    await this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",
     );
-    this.#runUntil(
+    await this.#runUntil(
+      () => this.#readers.areDone,
+      () => this.#readers.description,
+    );
+    await this.#runUntil(
       () => this.#chosen.every((process) => !this.#isAwaited(process)),
       () => `directories wait: ${this.#chosen.map((process) => describeNode(process)).join("; ")}`,
     );
     for (const process of this.#processes) {
-      if (this.#isChosen(process) && this.#isMember(process)) this.#askUntilAnswered(process);
+      if (this.#isChosen(process) && this.#isMember(process)) await this.#askUntilAnswered(process);
     }
-    this.#runUntil(
+    await this.#runUntil(
       () => this.#mortals === "",
       () => `what lasts for a time stays: ${this.#mortals}`,
     );
-    this.#runUntil(
+    await this.#runUntil(
       () => this.#haveConverged(),
       () => this.#chosen.map((process) => describeNode(process)).join("; "),
     );
     const members = this.#chosen.filter((process) => this.#isMember(process));
     this.#watchers.finish(this.#checks.lastCommitted, members);
-    this.#runUntil(
+    await this.#runUntil(
       () => this.#watchers.areDone,
       () => this.#watchers.description,
     );
-    this.#rest();
+    await this.#rest();
   }
 
   /** Nothing more is asked for and nothing fails: nodes rest, and whoever leads goes on leading. */
-  #rest(): void {
+  async #rest(): Promise<void> {
     const { electionTimeoutMs } = this.#options.limits;
     // Who is to be removed may hand over first: as long as somebody asks for that, leaders may change.
-    this.#runUntil(
+    await this.#runUntil(
       () => this.#leader !== undefined && !this.#operator.isBusy,
       () => "nobody leads, or changes of members go on",
     );
     this.#stepFor(settlingTimeouts * electionTimeoutMs);
     const before = this.#leader?.life?.node.leadership;
     if (before === undefined) return;
-    this.#coverage.add("a leader was left to itself");
+    const endedCount = this.#endedCount;
     this.#stepFor(restTimeouts * electionTimeoutMs);
+    // What had rotted before may be found only now, and whoever finds it ends.
+    if (this.#endedCount > endedCount) return this.#rest();
+    this.#coverage.add("a leader was left to itself");
     const after = this.#leader?.life?.node.leadership;
     claim(
       after?.term === before.term,
@@ -290,7 +321,7 @@ class Simulation {
 
   #stepFor(ms: number): void {
     const endMs = this.#time.nowMs + ms;
-    while (this.#time.step(endMs)) this.#events++;
+    while (this.#step(endMs));
   }
 
   /** Whoever leads the newest term that anybody is in. */
@@ -410,7 +441,7 @@ class Simulation {
    * A write through this node and a read of every key, however often they have to be asked: ever more
    * seldom, since a node that is sent a state needs a log that goes no further than this can follow.
    */
-  #askUntilAnswered(process: SimProcess): void {
+  async #askUntilAnswered(process: SimProcess): Promise<void> {
     let waiting = 0;
     const ask = (key: string, kind: "put" | "get", pauseMs = 0): void => {
       waiting++;
@@ -426,7 +457,7 @@ class Simulation {
     };
     ask(must(this.#clients.keys[0], "there is a key"), "put");
     for (const key of this.#clients.keys) ask(key, "get");
-    this.#runUntil(
+    await this.#runUntil(
       () => waiting === 0 || !this.#isChosen(process),
       () =>
         `node ${process.id} does not answer: ${this.#processes.map((each) => describeNode(each)).join("; ")}`,
@@ -494,7 +525,7 @@ class Simulation {
       send: (from: SimProcess, to: NodeId, message: Parameters<Checks["sent"]>[2]) => {
         this.#checks.sent(from.id, to, message);
         if (!this.#isConnected(from.id, to)) return false;
-        if (message.type === "append") this.#sendOther(from, to, message);
+        if (message.type === "append") this.#otherAppends.send(from, this.#process(to), message);
         this.#network.send(from.id, to, { message, sentAtMs: from.nowMs });
         return true;
       },
@@ -507,51 +538,6 @@ class Simulation {
     };
   }
 
-  /**
-   * A leader that knows less of what the follower has begins its append earlier, and a smaller batch
-   * ends it earlier: a follower has to cope with whatever a leader of this term may say.
-   */
-  #sendOther({ id, life, nowMs }: SimProcess, to: NodeId, message: Append): void {
-    if (this.#network.otherAppendRate === 0 || !life) return;
-    const { previousIndex, previousTerm, entries } = message;
-    const { log } = life;
-    const parting = this.#parting(log, this.#process(to), previousIndex);
-    const rate = parting === null ? this.#network.otherAppendRate : 1;
-    if (this.#random.float() >= rate) return;
-    const latest = parting ?? previousIndex;
-    const earlier = Math.max(log.firstIndex - 1, latest - this.#random.below(6));
-    const isWritten = log.term(previousIndex) === previousTerm;
-    const first = index(isWritten ? Math.min(earlier, previousIndex) : previousIndex);
-    const before =
-      first < previousIndex ? log.entries(index(first + 1), previousIndex, Infinity) : [];
-    const all = [...before, ...entries];
-    const other = {
-      ...message,
-      previousIndex: first,
-      previousTerm: first === previousIndex ? previousTerm : must(log.term(first), "it is there"),
-      entries: all.slice(0, this.#random.below(all.length + 1)),
-    };
-    this.#coverage.add(parting === null ? "another append" : "another append where logs part");
-    this.#network.send(id, to, { message: other, sentAtMs: nowMs });
-  }
-
-  /** The last entry on which the logs agree, where the receiver's end contradicts the sender's. */
-  #parting(log: LogStore, { life }: SimProcess, previousIndex: Index): Index | null {
-    const other = life?.log;
-    if (!other) return null;
-    const last = Math.min(previousIndex, other.lastIndex);
-    const first = Math.max(log.firstIndex, other.firstIndex, last - partingMax);
-    try {
-      for (let i = last; i >= first; i--) {
-        if (log.term(index(i)) === other.term(index(i))) return i === last ? null : index(i);
-      }
-    } catch (error) {
-      // It is damaged, and nobody has noticed yet; by us it is not to be noticed.
-      if (!(error instanceof LogDamaged)) throw error;
-    }
-    return null;
-  }
-
   #isConnected(from: NodeId, to: NodeId): boolean {
     const [a, b] = [this.#process(from), this.#process(to)];
     return this.#network.isUp(from, to) && this.#meetings.areConnected(a, b);
@@ -560,8 +546,10 @@ class Simulation {
   #died(process: SimProcess, life: Life | null): void {
     this.#faults.died(process);
     if (!life) return;
+    this.#endedCount++;
     this.#clients.died(life);
     this.#watchers.died(life);
+    this.#readers.died(life);
     for (const other of this.#processes) {
       if (other !== process) this.#disconnected(process, other);
     }

@@ -1,7 +1,9 @@
 /** What a node tells of the changes of its state, and what it leaves of them to its next life. */
 
+import type { Node } from "../../server/node.ts";
+import { NodeClient } from "../../server/node-client.ts";
 import type { Clock } from "../../server/ports.ts";
-import type { Index } from "../../server/raft/entry.ts";
+import type { Index, NodeId } from "../../server/raft/entry.ts";
 import type { ChangeSink } from "../../server/state-machine/changes.ts";
 import { Watches } from "../../server/watch/watches.ts";
 import { HistoryFile } from "../../storage/history-file.ts";
@@ -13,6 +15,7 @@ import type { Coverage } from "./trace.ts";
 import { groupDirectory } from "./watched.ts";
 
 export interface WatchingOptions {
+  readonly id: NodeId;
   readonly disk: SimDisk;
   readonly clusterId: string;
   readonly machine: SimMachine;
@@ -29,6 +32,9 @@ const changeBytesMax = 1_000;
 /** For one life of the process. */
 export class Watching {
   readonly watches: Watches;
+  readonly clock: Clock;
+  /** What its HTTP routes ask. */
+  readonly store: NodeClient;
   /** Up to here it was a life before this one that applied. */
   readonly startIndex: Index;
   readonly #file: HistoryFile;
@@ -38,7 +44,7 @@ export class Watching {
   #base: number;
 
   constructor(given: WatchingOptions) {
-    const { disk, clusterId, machine, clock, options, coverage, hasLeader } = given;
+    const { id, disk, clusterId, machine, clock, options, coverage, hasLeader } = given;
     const { limits, watcherLimits } = options;
     this.#options = given;
     const { appliedIndex } = machine.applied;
@@ -51,6 +57,18 @@ export class Watching {
     if (this.watches.oldestRevision < appliedIndex) coverage.add("a history outlived its process");
     this.#base = this.watches.oldestRevision;
     machine.watch(this.#sink());
+    this.clock = clock;
+    this.store = new NodeClient({
+      ...{ self: id, version: "", limits, clock, plan: [], isConnected: () => true },
+      failed: (error) => {
+        throw error;
+      },
+    });
+  }
+
+  /** Its node is made. */
+  formed(node: Node): void {
+    this.store.formed(node, this.#options.clusterId, this.watches);
   }
 
   #sink(): ChangeSink {

@@ -184,6 +184,10 @@ export class Registers extends Workload<CompareAndSetInput, CompareAndSetOutput>
   read(machine: StateMachine, key: string): CompareAndSetOutput {
     const row = rowIn(machine, key);
     this.#seen.set(key, row?.revision ?? null);
+    return this.outputOfRow(row);
+  }
+
+  outputOfRow(row: Row | null): CompareAndSetOutput {
     return {
       kind: "get",
       row: row && { value: decoder.decode(row.value), revision: row.revision },
