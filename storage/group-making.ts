@@ -57,7 +57,7 @@ export function recoverGroup(options: MakingOptions): void {
     members.save(options.members);
     while (machine.applied.appliedIndex < log.lastIndex) {
       const from = index(machine.applied.appliedIndex + 1);
-      machine.apply(log.entries(from, log.lastIndex, applyBytes));
+      for (const entry of log.entries(from, log.lastIndex, applyBytes)) machine.apply(entry);
       commit(options, machine);
     }
     const { appliedIndex, appliedTimeMs } = machine.applied;
@@ -68,7 +68,7 @@ export function recoverGroup(options: MakingOptions): void {
     const entry: Entry = { ...place, kind: "configuration", data };
     // Noted before the state gets ahead of the log: a start in between finishes it, or forgets it.
     log.prepareReset(base);
-    machine.apply([entry]);
+    machine.apply(entry);
     commit(options, machine);
     log.reset(base);
     note.clear();

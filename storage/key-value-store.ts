@@ -196,9 +196,9 @@ export class KeyValueStore implements StateMachine {
   }
 
   /** Where it throws (`SqliteError`, `StateDamaged`), everything since the last `commit` is taken back. */
-  apply(entries: readonly Entry[]): (CommandResult | null)[] {
+  apply(entry: Entry): CommandResult | null {
     try {
-      return entries.map((entry) => this.#applyNext(entry));
+      return this.#applyNext(entry);
     } catch (error) {
       this.#rollBack();
       throw asDamage(this.#database.path, error);

@@ -74,13 +74,12 @@ export interface StateRecovery {
 export interface StateMachine {
   readonly applied: AppliedState;
   /**
-   * Applies consecutive committed entries (the first is `appliedIndex + 1`) and returns one result per
-   * entry, null for entries that are not commands. They count for `lookup` at once, and
-   * reach the database with the next `commit`: a process that dies before it applies them again from
-   * the log. Throws where the database fails; the process then ends, because a skipped entry would be
-   * silent divergence.
+   * Applies the next committed entry, the one at `appliedIndex + 1`, and returns its result, null where
+   * it is no command. It counts for `lookup` at once, and reaches the database with the next `commit`:
+   * a process that dies before applies it again from the log. Throws where the database fails; the
+   * process then ends, because a skipped entry would be silent divergence.
    */
-  apply(entries: readonly Entry[]): (CommandResult | null)[];
+  apply(entry: Entry): CommandResult | null;
   /** From now on `sink`, and nobody else, is told what entries change while they are applied. */
   watch(sink: ChangeSink): void;
   /**

@@ -139,7 +139,7 @@ async function stepsAlone(directory: string): Promise<void> {
     steps.run("append decoded (followers alone)", () => decodePeerMessage(bytes));
     steps.run("log: records written", () => log.append(entries));
     steps.run("log: synced", () => log.sync());
-    steps.run("store: applied", () => store.apply(entries));
+    steps.run("store: applied", () => entries.forEach((entry) => store.apply(entry)));
     steps.run("HTTP: answer encoded", () => keys.forEach((key) => answerPut(key, last)));
     commit();
   };

@@ -15,6 +15,7 @@ import { index, nodeId, term, type Entry } from "../../server/raft/entry.ts";
 import { readIdentity, writeIdentity } from "../../storage/identity.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { newGroup } from "../storage/new-group.ts";
+import { applyAll } from "../storage/apply-all.ts";
 
 const disk = new NodeDisk();
 
@@ -53,7 +54,7 @@ async function withNode(
   hardState.save({ term: term(1), vote: null });
   if (entries.length > 0) log.append(entries);
   log.sync();
-  machine.apply(entries.slice(0, applied));
+  applyAll(machine, entries.slice(0, applied));
   machine.sync();
   machine.close();
   log.close();

@@ -33,7 +33,7 @@ function machineWith(puts: number): MemoryMachine {
     const value = new Uint8Array((at * 37) % 90).fill(at);
     const command = encodeCommand({ op: "put", key: `k${at % 9}`, value, contentType: null });
     const data = frameCommand({ origin: nodeId(1), session: 2, sequence: at }, command);
-    machine.apply([{ index: index(at), term: term(4), kind: "command", timeMs: at, data }]);
+    machine.apply({ index: index(at), term: term(4), kind: "command", timeMs: at, data });
   }
   return machine;
 }

@@ -19,11 +19,11 @@ function endless(syncSome: () => Index | "more", role = { kind: "follower" }) {
     unsyncedBytes: 0,
     isCommitting: false,
     shrinkSome: (_bytesMax: number): number => 0,
-    apply(entries: readonly Entry[]) {
-      applied += entries.length;
+    apply(_entry: Entry) {
+      applied++;
       this.uncommittedBytes += 10;
       this.unsyncedBytes += 10;
-      return entries.map(() => null);
+      return null;
     },
     commitSome() {
       this.uncommittedBytes = 0;

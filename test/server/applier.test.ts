@@ -35,7 +35,7 @@ class Scene {
       },
     };
     const machine = {
-      apply: (entries: readonly Entry[]) => entries.map(() => result),
+      apply: (_entry: Entry) => result,
       isCommitting: false,
       uncommittedBytes: 0,
       unsyncedBytes: 0,

@@ -50,10 +50,6 @@ export class MemoryMachine implements StateMachine {
     this.#sink = sink;
   }
 
-  apply(entries: readonly Entry[]): (CommandResult | null)[] {
-    return entries.map((entry) => this.#applyNext(entry));
-  }
-
   lookup(query: Query): Answer {
     assert(query.type === "get", "nobody lists here");
     const found = this.rows.get(query.key);
@@ -134,7 +130,7 @@ export class MemoryMachine implements StateMachine {
     this.applied = nothing;
   }
 
-  #applyNext(entry: Entry): CommandResult | null {
+  apply(entry: Entry): CommandResult | null {
     const { data, index: appliedIndex, kind, term: appliedTerm, timeMs: appliedTimeMs } = entry;
     assert(appliedIndex === this.applied.appliedIndex + 1, "entries are applied without a gap");
     const configuration =

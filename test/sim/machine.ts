@@ -204,10 +204,6 @@ export class SimMachine implements StateMachine {
     this.applied = state.applied;
   }
 
-  apply(entries: readonly Entry[]): (CommandResult | null)[] {
-    return entries.map((entry) => this.#applyNext(entry));
-  }
-
   watch(sink: ChangeSink): void {
     this.#sink = sink;
   }
@@ -379,7 +375,7 @@ export class SimMachine implements StateMachine {
     this.commit();
   }
 
-  #applyNext(entry: Entry): CommandResult | null {
+  apply(entry: Entry): CommandResult | null {
     const { data, kind, index: at } = entry;
     const head = `${at} ${entry.term} ${kind} ${entry.timeMs} ${data.byteLength}`;
     this.#history = crc32(data, crc32(head, this.#history));

@@ -13,7 +13,7 @@ import { StateDamaged } from "../../storage/state-schema.ts";
 import { driver, failing, members, roomy, withScene, type Scene } from "./store-scene.ts";
 
 function filled(scene: Scene, count: number): void {
-  scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+  scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
   for (let i = 0; i < count; i++) scene.put(`k${i}`, `value ${i}`.repeat(i % 40), "text/plain");
 }
 

@@ -21,6 +21,7 @@ import { checkGroup, NoRoomForCopy, type GroupCheck } from "../../storage/group-
 import type { LogSizes } from "../../storage/group-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { UntouchedDisk } from "../../storage/untouched-disk.ts";
+import { applyAll } from "./apply-all.ts";
 import { newGroup } from "./new-group.ts";
 import { driver } from "./store-scene.ts";
 
@@ -41,9 +42,9 @@ function withNode(run: (path: string) => void, logSizes: LogSizes = {}): void {
   hardState.save({ term: term(1), vote: nodeId(1) });
   for (const entry of entries) log.append([entry]);
   log.sync();
-  machine.apply(entries.slice(0, 100));
+  applyAll(machine, entries.slice(0, 100));
   machine.sync();
-  machine.apply(entries.slice(100));
+  applyAll(machine, entries.slice(100));
   machine.commit();
   disk.makeDirectory(`${copy}/log`);
   for (const name of filesIn(path))

@@ -17,6 +17,7 @@ import { recoverGroup, restoreGroup } from "../../storage/group-making.ts";
 import { KeyValueStore } from "../../storage/key-value-store.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { setStateAside } from "../../storage/state-aside.ts";
+import { applyAll } from "./apply-all.ts";
 import { driver, roomy, utf8 } from "./store-scene.ts";
 
 const disk = new NodeDisk();
@@ -76,7 +77,7 @@ function makeNode(directory: string): void {
   files.log.append(entries);
   files.log.sync();
   files.members.save(three);
-  files.machine.apply(entries.slice(0, 25));
+  applyAll(files.machine, entries.slice(0, 25));
   files.machine.sync();
   close(files);
 }

@@ -5,13 +5,14 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import { KeyValueStore, StateDamaged } from "../../storage/key-value-store.ts";
+import { applyAll } from "./apply-all.ts";
 import { assertDamaged, driver, flip, members, opened, withScene } from "./store-scene.ts";
 
 // ------------------------------------------------------------------ across starts
 
 test("everything is there after closing and opening", () => {
   withScene((scene) => {
-    scene.store.apply([
+    applyAll(scene.store, [
       scene.entry("configuration", encodeConfiguration(members)),
       scene.putEntry("k", "v", "text/plain"),
     ]);
@@ -86,7 +87,10 @@ test("a sync with nothing to do changes nothing", () => {
 
 test("reading leaves nothing open that would hold up a sync", () => {
   withScene((scene) => {
-    scene.store.apply(["a", "b", "c"].map((key) => scene.putEntry(key, "v")));
+    applyAll(
+      scene.store,
+      ["a", "b", "c"].map((key) => scene.putEntry(key, "v")),
+    );
     scene.get("a");
     scene.list({ limit: 1 });
     assert.is(scene.store.sync(), 3);
@@ -110,7 +114,7 @@ test("a lost write-ahead log takes the state back to the last sync, and it goes 
 
 test("the users' table holds the users' rows alone", () => {
   withScene((scene) => {
-    scene.store.apply([
+    applyAll(scene.store, [
       scene.entry("configuration", encodeConfiguration(members)),
       scene.putEntry("k", "v"),
     ]);
@@ -140,7 +144,7 @@ test("bookkeeping that was changed is noticed", () => {
   ];
   for (const change of changes) {
     withScene((scene) => {
-      scene.store.apply([
+      applyAll(scene.store, [
         scene.entry("configuration", encodeConfiguration(members)),
         scene.putEntry("k", "v"),
       ]);

@@ -6,6 +6,7 @@ import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { Entry } from "../../server/raft/entry.ts";
 import { Random } from "../raft/random.ts";
+import { applyAll } from "./apply-all.ts";
 import { failing, framed, members, none, utf8, withScene, type Scene } from "./store-scene.ts";
 
 // ------------------------------------------------------------------ commands
@@ -57,7 +58,7 @@ test("a key that was deleted begins anew", () => {
 
 test("every entry of a batch has its result, in order, and sees those before it", () => {
   withScene((scene) => {
-    const results = scene.store.apply([
+    const results = applyAll(scene.store, [
       scene.entry("noop", none),
       scene.putEntry("k", "a"),
       scene.entry("configuration", encodeConfiguration(members)),
@@ -86,7 +87,7 @@ test("bytes that are no command are refused, and the entries after them applied"
   withScene((scene) => {
     const wrong = [none, utf8("not a command"), framed({ op: "delete", key: "" }), none];
     const entries = wrong.map((data) => scene.entry("command", data));
-    const results = scene.store.apply([...entries, scene.putEntry("k", "v")]);
+    const results = applyAll(scene.store, [...entries, scene.putEntry("k", "v")]);
     assert.equal(
       results.map((result) => result?.op),
       ["refused", "refused", "refused", "refused", "put"],
@@ -106,7 +107,10 @@ test("a gap is refused and leaves nothing of its batch", () => {
       scene.putEntry("b", "2"),
       scene.putEntry("c", "3"),
     ];
-    assert.throws(() => scene.store.apply([first, must(third, "it is there")]), /without a gap/);
+    assert.throws(
+      () => applyAll(scene.store, [first, must(third, "it is there")]),
+      /without a gap/,
+    );
     assert.equal(scene.store.digest(), before);
     assert.equal(scene.keys(), ["k"]);
   });
@@ -118,7 +122,7 @@ test("what the disk has no room for is read and listed all the same, and committ
       scene.put("k", "v");
       scene.store.commit();
       const batch = [scene.putEntry("a", sql), scene.putEntry("b", "2"), scene.deleteEntry("k")];
-      scene.store.apply([...batch, scene.putEntry("l", "w")]);
+      applyAll(scene.store, [...batch, scene.putEntry("l", "w")]);
       const { stateHash } = scene;
       failing.sql = sql;
       assert.is(scene.store.commit(), "full");
@@ -250,10 +254,10 @@ test("the store keeps no view into the entry's bytes", () => {
   withScene((scene) => {
     const entry = scene.putEntry("k", "value");
     const change = scene.entry("configuration", encodeConfiguration(members));
-    scene.store.apply([entry, change]);
+    applyAll(scene.store, [entry, change]);
     entry.data.fill(0);
     change.data.fill(0);
-    scene.store.apply([scene.entry("noop", none)]);
+    scene.store.apply(scene.entry("noop", none));
     assert.equal(scene.get("k")?.value, utf8("value"));
     scene.reopen();
     assert.equal(scene.store.applied.configuration, members);
@@ -320,7 +324,10 @@ test("`after` outside the prefix neither hides nor adds keys", () => {
 test("a listing stops at the limit and says whether more follows", () => {
   withScene((scene) => {
     const keys = Array.from({ length: 40 }, (_, i) => `k${String(i).padStart(2, "0")}`);
-    scene.store.apply(keys.map((key) => scene.putEntry(key, "v")));
+    applyAll(
+      scene.store,
+      keys.map((key) => scene.putEntry(key, "v")),
+    );
     scene.put("l", "v");
     for (const limit of [1, 15, 16, 17, 32, 39]) {
       const { rows, more } = scene.list({ prefix: "k", limit });
@@ -338,7 +345,10 @@ test("a listing stops at the limit and says whether more follows", () => {
 test("pages put together are the whole listing", () => {
   withScene((scene) => {
     const keys = Array.from({ length: 300 }, (_, i) => `k${String(i).padStart(3, "0")}`);
-    scene.store.apply(keys.map((key) => scene.putEntry(key, "v")));
+    applyAll(
+      scene.store,
+      keys.map((key) => scene.putEntry(key, "v")),
+    );
     for (const keysOnly of [true, false]) {
       const found: string[] = [];
       for (let more = true; more;) {
@@ -383,8 +393,8 @@ test("the same entries give the same hashes, in batches of any size", () => {
       scene.putEntry("a", "3"),
       scene.deleteEntry("b"),
     ];
-    one.store.apply(script(one));
-    for (const entry of script(other)) other.store.apply([entry]);
+    applyAll(one.store, script(one));
+    for (const entry of script(other)) other.store.apply(entry);
     assert.equal(one.store.digest(), other.store.digest());
     assert.is.not(one.stateHash, "0000000000000000");
   });
@@ -392,13 +402,13 @@ test("the same entries give the same hashes, in batches of any size", () => {
 
 test("equal rows have equal hashes, whatever way led to them", () => {
   withScene((one, other) => {
-    one.store.apply([
+    applyAll(one.store, [
       one.putEntry("a", "1"),
       one.putEntry("b", "2"),
       one.entry("noop", none),
       one.entry("noop", none),
     ]);
-    other.store.apply([
+    applyAll(other.store, [
       other.putEntry("a", "1"),
       other.putEntry("b", "2"),
       other.putEntry("c", "3"),
@@ -435,7 +445,7 @@ test("every part of a row is in the hash", () => {
   const hashes = new Set<string>();
   for (const variant of variants) {
     withScene((scene) => {
-      scene.store.apply(variant(scene));
+      applyAll(scene.store, variant(scene));
       assert.match(scene.stateHash, /^[0-9a-f]{16}$/);
       hashes.add(scene.stateHash);
     });
@@ -448,7 +458,7 @@ test("the history hash tells entries apart that leave the same rows", () => {
   for (const kind of ["noop", "command"] as const) {
     for (const data of [none, utf8("x"), utf8("xy")]) {
       withScene((scene) => {
-        scene.store.apply([scene.entry(kind, data)]);
+        scene.store.apply(scene.entry(kind, data));
         hashes.add(scene.store.digest().historyHash);
       });
     }

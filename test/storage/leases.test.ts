@@ -12,7 +12,7 @@ const run = (scene: Scene, operation: Operation, timeMs = 0) =>
 
 /** Two keys of a lease of a second, one of another's, one of nobody's, and two in a queue. */
 function filled(scene: Scene): void {
-  scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+  scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
   run(scene, { op: "leaseGrant", ttlMs: 1_000 });
   run(scene, { op: "leaseGrant", ttlMs: 9_000 });
   const put = { op: "put", value: none, contentType: null } as const;

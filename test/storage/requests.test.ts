@@ -133,7 +133,7 @@ function assertSameAnswers(scene: Scene): void {
 
 test("a snapshot carries what is remembered, whatever is remembered and forgotten meanwhile", () => {
   withScene((scene, other) => {
-    scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+    scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
     scene.do(once("a"));
     scene.do(once("b"));
     const view = roomy(scene.store.prepareSnapshot());
@@ -153,7 +153,7 @@ test("a snapshot carries what is remembered, whatever is remembered and forgotte
 
 test("a snapshot whose requests are not those it was made of is refused", () => {
   withScene((scene, other) => {
-    scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+    scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
     scene.do(once("a"));
     const view = roomy(scene.store.prepareSnapshot());
     const recovery = other.store.beginRecovery(view.applied, view.digest);

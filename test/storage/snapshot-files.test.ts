@@ -12,6 +12,7 @@ import { DiskError } from "../../storage/disk.ts";
 import type { RaftLog } from "../../storage/raft-log.ts";
 import { SnapshotFiles } from "../../storage/snapshot-files.ts";
 import { MemoryMachine } from "../server/memory-machine.ts";
+import { applyAll } from "./apply-all.ts";
 import { all, append, entries, filled, killAt, opened } from "./log-scene.ts";
 import { seeded, type MemoryDisk } from "./memory-disk.ts";
 
@@ -43,7 +44,7 @@ function place(logged: number, applied: number): Place {
     const value = new Uint8Array((at * 37) % 200).fill(at);
     const command = encodeCommand({ op: "put", key: `k${at % 50}`, value, contentType: null });
     const data = frameCommand(header, command);
-    machine.apply([{ index: index(at), term: term(4), kind: "command", timeMs: at, data }]);
+    machine.apply({ index: index(at), term: term(4), kind: "command", timeMs: at, data });
   }
   return { disk, machine, log, files: files(disk, machine, log) };
 }
@@ -96,7 +97,7 @@ test("it is of the moment at which it was begun", () => {
   from.files.make();
   assert.is(from.files.makingIndex, 120);
   from.files.work();
-  from.machine.apply([
+  applyAll(from.machine, [
     { index: index(121), term: term(4), kind: "noop", timeMs: 0, data: new Uint8Array(0) },
   ]);
   from.machine.rows.clear();

@@ -10,7 +10,7 @@ import { failing, members, roomy, withScene, type Scene } from "./store-scene.ts
 const stepBytes = 256 << 10;
 
 function fill(scene: Scene, count: number): void {
-  scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+  scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
   for (let i = 0; i < count; i++) scene.put(`k${i}`, new Uint8Array(100_000).fill(i));
   scene.store.sync();
 }

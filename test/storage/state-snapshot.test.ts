@@ -8,6 +8,7 @@ import { must } from "../../server/raft/assert.ts";
 import { encodeConfiguration } from "../../server/raft/configuration.ts";
 import type { RowBatch, StateRecovery, StateView } from "../../server/state-machine/port.ts";
 import { SqliteStateView } from "../../storage/state-view.ts";
+import { applyAll } from "./apply-all.ts";
 import { driver, members, none, roomy, withScene, type Scene } from "./store-scene.ts";
 
 function rest(view: StateView, bytesMax = 1000): RowBatch[] {
@@ -30,7 +31,7 @@ function contents(batches: readonly RowBatch[]): Map<string, string> {
 }
 
 const filled = (scene: Scene, count: number): void => {
-  scene.store.apply([scene.entry("configuration", encodeConfiguration(members))]);
+  scene.store.apply(scene.entry("configuration", encodeConfiguration(members)));
   for (let i = 0; i < count; i++) scene.put(`k${String(i).padStart(4, "0")}`, `old ${i}`);
 };
 
@@ -104,12 +105,12 @@ test("a transaction that is taken back takes nothing out of the view and puts no
     assert.is(scene.store.isCommitting, false);
     const [firstKey] = must(first.rows[0], "a piece has rows");
     const again = scene.putEntry(firstKey as string, "new");
-    scene.store.apply([again]);
+    scene.store.apply(again);
     assert.is(scene.store.commitSome(1), "more");
     scene.putEntry("k0031", "skipped");
     const late = scene.putEntry("k0045", "new");
-    assert.throws(() => scene.store.apply([late]), /without a gap/);
-    scene.store.apply([again]);
+    assert.throws(() => scene.store.apply(late), /without a gap/);
+    scene.store.apply(again);
     scene.store.commit();
     assert.equal(byKey(contents([first, ...rest(view, 100)])), byKey(oldRows(50)));
     view.close();
@@ -237,7 +238,7 @@ test("a state made from a view is equal, goes on, and is there after opening aga
     assert.is(other.get("own"), null);
     assert.equal(leftovers(other.path), []);
     const next = scene.putEntry("k0001", "after");
-    assert.equal(other.store.apply([next]), scene.store.apply([next]));
+    assert.equal(other.store.apply(next), scene.store.apply(next));
     assert.equal(other.store.digest(), scene.store.digest());
     other.reopen();
     assert.equal(other.store.digest(), scene.store.digest());
@@ -303,7 +304,7 @@ test("a crash while a view is open leaves the state and no view", () => {
 
 test("the log time of the newest entry is kept, and goes along", () => {
   withScene((scene, other) => {
-    scene.store.apply([
+    applyAll(scene.store, [
       { ...scene.entry("configuration", encodeConfiguration(members)), timeMs: 41 },
       { ...scene.putEntry("k", "v"), timeMs: 42 },
     ]);

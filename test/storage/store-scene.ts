@@ -96,15 +96,15 @@ export class Scene {
 
   do(command: Command, timeMs = 0): CommandResult {
     const entry = { ...this.commandEntry(command), timeMs };
-    return must(this.store.apply([entry])[0], "a command answers");
+    return must(this.store.apply(entry), "a command answers");
   }
 
   put(key: string, value: Uint8Array | string, contentType: string | null = null): CommandResult {
-    return must(this.store.apply([this.putEntry(key, value, contentType)])[0], "a command answers");
+    return must(this.store.apply(this.putEntry(key, value, contentType)), "a command answers");
   }
 
   delete(key: string): CommandResult {
-    return must(this.store.apply([this.deleteEntry(key)])[0], "a command answers");
+    return must(this.store.apply(this.deleteEntry(key)), "a command answers");
   }
 
   get(key: string): Row | null {

@@ -18,6 +18,7 @@ import { requestKeptMs } from "../../server/state-machine/once.ts";
 import { Random } from "../raft/random.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
+import { applyAll } from "./apply-all.ts";
 import { withScene, utf8, type Scene, wholeQuery } from "./store-scene.ts";
 
 const names = ["a", "a/1", "a/2", "b", "b/\u{ffff}", "b/\u{1f41f}", "c"];
@@ -169,7 +170,7 @@ test("short appends to long values do not pile up in memory", () => {
     const appends = Array.from({ length: 48 }, (_, at) =>
       scene.commandEntry(transactionOf([], { op: "append", key: `long-${at}`, value: utf8("x") })),
     );
-    scene.store.apply(appends);
+    applyAll(scene.store, appends);
     // Some of it was committed on the way.
     assert.ok(scene.store.uncommittedBytes < 20 << 20);
     assert.is(scene.get("long-47")?.value.byteLength, (1 << 19) + 1);
