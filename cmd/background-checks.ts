@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../server/ports.ts";
 /** One segment of the log at a time. */
 const logEveryMs = 2_000;
 /** Rows: so much at a time, and no more than that on average however large a value is. */
-const stateEveryMs = 100;
+const stateEveryMs = 500;
 const stateBytesMax = 64 << 10;
 /** From the end of one reading of all rows to the beginning of the next. */
 const stateRestMs = 600_000;

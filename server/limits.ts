@@ -30,6 +30,8 @@ export interface Limits {
   /** The same once after a start, and after the connection to the leader broke. */
   readonly firstElectionTimeoutMs: number;
   readonly heartbeatMs: number;
+  /** The same while every member has everything and nobody waits for anything. */
+  readonly restHeartbeatMs: number;
   /** The core's unit of time. */
   readonly tickMs: number;
   /** How long a write may take before its fate is reported as unknown. */
@@ -180,6 +182,7 @@ export const defaultLimits: Limits = {
   electionTimeoutMs: 1_000,
   firstElectionTimeoutMs: 250,
   heartbeatMs: 100,
+  restHeartbeatMs: 200,
   tickMs: 25,
   requestDeadlineMs: 5_000,
   leaderlessHoldMs: 2_000,

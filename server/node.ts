@@ -311,7 +311,7 @@ export class Node {
       isConnected: (id) => this.#options.network.isConnected(id),
       answeredMs: (id) => this.#currency.answeredMs(id) ?? 0,
       // Who has not answered for two heartbeats may be frozen, however complete its log is.
-      freshMs: this.#nowMs() - 2 * this.#options.limits.heartbeatMs,
+      freshMs: this.#nowMs() - 2 * this.#options.limits.restHeartbeatMs,
     });
     if (best === null || !this.#raft.transferLeadership(best)) return null;
     this.#schedule();

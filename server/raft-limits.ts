@@ -8,6 +8,7 @@ export const raftLimits = (limits: Limits) =>
     electionTicks: ticksIn(limits.electionTimeoutMs, limits),
     firstElectionTicks: ticksIn(limits.firstElectionTimeoutMs, limits),
     heartbeatTicks: ticksIn(limits.heartbeatMs, limits),
+    restHeartbeatTicks: ticksIn(limits.restHeartbeatMs, limits),
     commitWaitTicks: 1,
     appendBytesMax: limits.appendBytesMax,
     catchUpTickBytes: limits.catchUpTickBytes,

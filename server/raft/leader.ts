@@ -95,11 +95,19 @@ export function proposeConfiguration(
   return { ok: true, firstIndex, term: raft.term };
 }
 
-/** Ticks to the next heartbeats, where everybody has everything; otherwise 1. */
+/** Ticks to the next heartbeats, where nothing else is to be done before; otherwise 1. */
 export function restTicks(raft: Raft, leader: Leader): number {
-  if (leader.transfer !== null || leader.parting.size > 0) return 1;
-  for (const { match } of leader.progress.values()) if (match < raft.log.lastIndex) return 1;
-  return Math.max(1, raft.options.heartbeatTicks - leader.heartbeatElapsed);
+  if (!isAtRest(raft, leader)) return 1;
+  return Math.max(1, raft.restHeartbeatTicks - leader.heartbeatElapsed);
+}
+
+/** Everybody has everything and knows that it is committed; nobody waits for a read or a handover. */
+function isAtRest({ self, log }: Raft, leader: Leader): boolean {
+  if (leader.transfer !== null || leader.parting.size > 0 || leader.reads.wanted > 0) return false;
+  for (const [id, { match, commitSent }] of leader.progress) {
+    if (match < log.lastIndex || (id !== self && commitSent < log.commitIndex)) return false;
+  }
+  return true;
 }
 
 export function tick(raft: Raft, leader: Leader): void {
@@ -122,7 +130,9 @@ export function tick(raft: Raft, leader: Leader): void {
     if (progress.commitWait > 0) progress.commitWait--;
   }
   leader.heartbeatElapsed++;
-  if (leader.heartbeatElapsed >= raft.options.heartbeatTicks) sendHeartbeats(raft, leader);
+  if (leader.heartbeatElapsed < raft.options.heartbeatTicks) return;
+  const isDue = leader.heartbeatElapsed >= raft.restHeartbeatTicks || !isAtRest(raft, leader);
+  if (isDue) sendHeartbeats(raft, leader);
 }
 
 export function handleAnswer(

@@ -34,7 +34,9 @@
  * only afterwards (thesis §10.2.1).
  *
  * **Staying honest** (thesis §6.2). A leader that hears from no majority within an election timeout
- * steps down (*CheckQuorum*): it could not commit anyway, and its clients should look elsewhere.
+ * steps down (*CheckQuorum*): it could not commit anyway, and its clients should look elsewhere. While
+ * everybody has everything and nobody waits, heartbeats only have to come in time for that, and for the
+ * followers' patience: they are further apart then, since nothing else wakes an idle node as often.
  *
  * **Reads** (`read-rounds.ts`, thesis §6.4). A linearizable read needs no log entry. The leader notes
  * its commit index, asks a majority "am I still your leader?" by a numbered heartbeat round, and the
@@ -103,6 +105,8 @@ export interface RaftOptions {
    */
   readonly firstElectionTicks?: number;
   readonly heartbeatTicks: number;
+  /** The same while everybody has everything and knows it, and nobody waits. Default the same. */
+  readonly restHeartbeatTicks?: number;
   /**
    * Ticks for which the news that entries are committed waits for an append to travel with. 0 sends
    * it at once, in a message of its own. Default 0.
@@ -150,10 +154,14 @@ export class Raft {
   #reads: ReadState[] = [];
   #snapshot: SnapshotToInstall | null = null;
   #reportedCommit: Index;
+  readonly restHeartbeatTicks: number;
 
   constructor(options: RaftOptions) {
-    assert(options.electionTicks > options.heartbeatTicks, "heartbeats outpace elections");
+    const { heartbeatTicks, restHeartbeatTicks = heartbeatTicks } = options;
+    assert(options.electionTicks > restHeartbeatTicks, "heartbeats outpace elections");
+    assert(restHeartbeatTicks >= heartbeatTicks, "a rest has no more heartbeats than work");
     this.options = options;
+    this.restHeartbeatTicks = restHeartbeatTicks;
     this.self = options.self;
     this.log = new LogView(options.reader, options.appliedIndex);
     this.configurations = new ConfigurationHistory(
@@ -215,7 +223,7 @@ export class Raft {
     if (role.kind === "leader") return leading.restTicks(this, role);
     if (this.leaderId === null) return 1;
     const left = role.electionTimeout - role.electionElapsed;
-    return Math.max(1, Math.min(left - 1, this.options.heartbeatTicks));
+    return Math.max(1, Math.min(left - 1, this.restHeartbeatTicks));
   }
 
   // ---------------------------------------------------------------- what comes in

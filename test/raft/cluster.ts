@@ -19,6 +19,7 @@ export interface ClusterLimits {
   readonly inflightBytesMax: number;
   readonly uncommittedBytesMax: number;
   readonly commitWaitTicks: number;
+  readonly restHeartbeatTicks: number;
   readonly catchUpTickBytes: number;
 }
 
@@ -31,6 +32,7 @@ export const defaultLimits: ClusterLimits = {
   inflightBytesMax: 100_000,
   uncommittedBytesMax: 100_000,
   commitWaitTicks: 0,
+  restHeartbeatTicks: heartbeatTicks,
   catchUpTickBytes: Infinity,
 };
 
@@ -164,6 +166,7 @@ export class Cluster {
       electionTicks,
       heartbeatTicks,
       commitWaitTicks: this.limits.commitWaitTicks,
+      restHeartbeatTicks: this.limits.restHeartbeatTicks,
       appendBytesMax,
       catchUpTickBytes,
       inflight: { messagesMax, bytesMax },

@@ -70,6 +70,7 @@ function newCluster(words: readonly string[]): Cluster {
       ...limit("window-bytes", "inflightBytesMax"),
       ...limit("uncommitted-bytes", "uncommittedBytesMax"),
       ...limit("commit-wait", "commitWaitTicks"),
+      ...limit("rest-heartbeat", "restHeartbeatTicks"),
       ...limit("catch-up-bytes", "catchUpTickBytes"),
     },
   });

@@ -95,6 +95,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   // Such that none of those is quiet at times, either.
   const resting = new Random(seed ^ 0x7b3f341e);
   const isQuiet = resting.pick([false, false, false, true]);
+  // Nor has any of them fewer heartbeats at rest.
+  const restFactor = new Random(seed ^ 0x1966102d).pick([1, 1, 1, 2]);
   // Nor does anybody's read wait there where somebody watches.
   const waiting = new Random(seed ^ 0x14057b89);
   for (const [i, kind] of faultKinds.entries()) {
@@ -109,6 +111,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     ...defaultLimits,
     tickMs,
     heartbeatMs,
+    // In time for the followers' patience still, as in the product.
+    restHeartbeatMs: heartbeatMs * (electionTimeoutMs < 10 * heartbeatMs ? 1 : restFactor),
     electionTimeoutMs,
     firstElectionTimeoutMs: Math.max(heartbeatMs + tickMs, electionTimeoutMs / random.pick([1, 4])),
     leaderlessHoldMs: electionTimeoutMs * 2,

@@ -262,7 +262,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a leader that rests sleeps for sixty heartbeats",
     file: "server/raft/leader.ts",
-    find: "return Math.max(1, raft.options.heartbeatTicks - leader.heartbeatElapsed);",
+    find: "return Math.max(1, raft.restHeartbeatTicks - leader.heartbeatElapsed);",
     replace: "return 60 * raft.options.heartbeatTicks;",
   },
   {
@@ -274,7 +274,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a follower that rests sleeps for sixty heartbeats",
     file: "server/raft/raft.ts",
-    find: "return Math.max(1, Math.min(left - 1, this.options.heartbeatTicks));",
+    find: "return Math.max(1, Math.min(left - 1, this.restHeartbeatTicks));",
     replace: "return Math.max(1, 60 * this.options.heartbeatTicks + 0 * left);",
   },
   {
