@@ -13,6 +13,8 @@ export interface NodeFigures {
   readonly requests: RequestCounts;
   readonly admission: Admission;
   readonly pendingWrites: number;
+  /** Reads that wait for a change among them. */
+  readonly watchers: number;
   /** Of all its files; 0 where there are none yet. */
   readonly logBytes: number;
   readonly residentBytes: number;
@@ -74,7 +76,8 @@ function admissionMetrics({ lanes }: Admission): Metric[] {
   ];
 }
 
-function raftMetrics({ status, pendingWrites, logBytes, residentBytes }: NodeFigures): Metric[] {
+function raftMetrics(figures: NodeFigures): Metric[] {
+  const { status, pendingWrites, watchers, logBytes, residentBytes } = figures;
   const { role, leaderId, version, disk } = status;
   return [
     gauge("kv_build_info", "Always 1.", [{ labels: { version }, value: 1 }]),
@@ -93,6 +96,7 @@ function raftMetrics({ status, pendingWrites, logBytes, residentBytes }: NodeFig
     gauge("kv_raft_last_log_index", "The last entry in the log.", status.lastLogIndex),
     gauge("kv_log_bytes", "The log's files.", logBytes),
     gauge("kv_pending_writes", "Writes without an answer yet.", pendingWrites),
+    gauge("kv_watchers", "Watches, and reads that wait for a change.", watchers),
     gauge("kv_disk_free_bytes", "Free on the disk of the data directory.", disk.freeBytes),
     gauge(
       "kv_disk_low",

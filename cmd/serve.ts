@@ -277,6 +277,7 @@ class Server {
       requests: this.#requests,
       admission: this.#admission,
       pendingWrites: this.#node?.pendingWriteCount ?? 0,
+      watchers: this.#client.watcherCount,
       logBytes: this.#running?.logBytes() ?? 0,
       residentBytes: process.memoryUsage.rss(),
       counters: (peer) => this.#peers.transport.counters(peer),

@@ -144,8 +144,11 @@ async function askWaiting(
   const now = await store.get(key, options);
   if (!now.ok) return now;
   const revision = now.row?.revision ?? 0;
+  // Nobody knows whether there was a row at `after`; there is none now.
   const isNew =
-    before === null ? revision > (after ?? 0) : revision !== (before.row?.revision ?? 0);
+    before === null
+      ? now.row === null || revision > (after ?? 0)
+      : revision !== (before.row?.revision ?? 0);
   return isNew ? getReply(key, now) : unchanged;
 }
 

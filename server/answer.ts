@@ -15,6 +15,12 @@ export interface RequestHead {
   };
 }
 
+/** Who has sent a request. */
+export interface Asker {
+  /** Its signal comes once he has gone: closed the connection, or his side of it. */
+  gone(): AbortSignal;
+}
+
 export interface Answer {
   readonly status: number;
   readonly headers: Record<string, string>;

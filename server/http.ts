@@ -1,7 +1,7 @@
 /** The HTTP interface of a node: which path is answered by what, behind one guard against strangers. */
 
 import { type Context, Hono } from "hono";
-import { type Answer, type RequestHead, responseOf } from "./answer.ts";
+import { type Answer, type Asker, type RequestHead, responseOf } from "./answer.ts";
 import type { ClientPort, Failure } from "./client-port.ts";
 import { answerCompact, answerMember, answerMembers, answerTransfer } from "./cluster-routes.ts";
 import { answerKey, methodNotAllowed } from "./key-routes.ts";
@@ -129,11 +129,12 @@ function knownIn(c: Context<{ Bindings: HttpEnv }>): Known {
 
 async function answerKeyResponse(
   request: Request,
-  { target, body }: Known,
+  { target, body, gone = () => never }: Known,
   store: ClientPort,
 ): Promise<Response> {
   const bytes = body ?? new Uint8Array(await request.arrayBuffer());
-  return responseOf(await answerKey({ head: request, target, body: bytes }, store));
+  const call = { head: request, target, body: bytes, asker: { gone } };
+  return responseOf(await answerKey(call, store));
 }
 
 function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
@@ -165,6 +166,7 @@ const transactionPath = "/v1/txn";
 export type DirectAnswerer = (
   head: RequestHead & { readonly target: string },
   body: Uint8Array | Failure,
+  asker: Asker,
 ) => Answer | Promise<Answer> | null;
 
 /**
@@ -177,14 +179,14 @@ export function createDirect(options: HttpOptions): DirectAnswerer {
     options.onBug?.(error);
     return refusal(fault, { write: isWrite(method) });
   };
-  return (head, body) => {
+  return (head, body, asker) => {
     const { method, target } = head;
     if (!target.startsWith(keyPathPrefix) || head.headers.has("origin")) return null;
     if (isFolderPath(pathOf(target))) return null;
     const refused = refusedFor(head, target, options);
     if (refused !== null) return refusal(refused, { write: isWrite(method) });
     try {
-      const answer = answerKey({ head, target, body }, options.store);
+      const answer = answerKey({ head, target, body, asker }, options.store);
       return answer instanceof Promise ? answer.catch((error) => failed(error, method)) : answer;
     } catch (error) {
       return failed(error, method);

@@ -1,6 +1,6 @@
 /** `/v1/kv/<key>`: one row as an HTTP resource, its value the body and its revision the ETag. */
 
-import type { Answer, RequestHead } from "./answer.ts";
+import type { Answer, Asker, RequestHead } from "./answer.ts";
 import type {
   ClientPort,
   Failure,
@@ -56,16 +56,17 @@ export interface KeyRequest {
   readonly target: string;
   /** The bytes, or why they were not read. */
   readonly body: Uint8Array | Failure;
+  readonly asker: Asker;
 }
 
 /** Answers every method on the key that `target` names. */
 export function answerKey(request: KeyRequest, store: ClientPort): Answer | Promise<Answer> {
-  const { head, target, body } = request;
+  const { head, target, body, asker } = request;
   const { method } = head;
   const write = method !== "GET" && method !== "HEAD";
   const path = keyOfPath(pathOf(target));
   if (!path.ok) return refusal(path, { write });
-  const call: KeyCall = { head, target, body, key: path.key, query: queryOf(target) };
+  const call: KeyCall = { head, target, body, asker, key: path.key, query: queryOf(target) };
   switch (method) {
     case "GET":
     case "HEAD":
@@ -91,10 +92,7 @@ export function methodNotAllowed(method: string, allowed: string): Answer {
   );
 }
 
-interface KeyCall {
-  readonly head: RequestHead;
-  readonly target: string;
-  readonly body: Uint8Array | Failure;
+interface KeyCall extends KeyRequest {
   readonly key: string;
   readonly query: string;
 }
@@ -180,13 +178,14 @@ async function remove(
 
 const newest: ReadOptions = {};
 
-function get({ head, key, query }: KeyCall, store: ClientPort): Answer | Promise<Answer> {
-  if (query !== "" || head.headers.has("if-match")) return getAsAsked({ head, key, query }, store);
+function get(call: KeyCall, store: ClientPort): Answer | Promise<Answer> {
+  const { head, key, query } = call;
+  if (query !== "" || head.headers.has("if-match")) return getAsAsked(call, store);
   return store.get(key, newest).then((answer) => getAnswer(head, answer, newest));
 }
 
 async function getAsAsked(
-  { head, key, query }: Pick<KeyCall, "head" | "key" | "query">,
+  { head, key, query, asker }: KeyCall,
   store: ClientPort,
 ): Promise<Answer> {
   const parsed = parseQuery(query, getParameters);
@@ -202,14 +201,10 @@ async function getAsAsked(
   }
   const wait = waitOf(parameters);
   if (!wait.ok) return refusal(wait);
-  const found = await getChanged(store, key, { wait: wait.wait, options });
+  const watched = { ...options, signal: asker.gone() };
+  const found = await getChanged(store, key, { wait: wait.wait, options: watched });
   if (found.kind === "unchanged") return unchanged(found.answer, options);
-  const { answer, revision } = found;
-  return getAnswer(
-    head,
-    answer.ok && revision !== null ? { ...answer, revision } : answer,
-    options,
-  );
+  return getAnswer(head, found.answer, options);
 }
 
 function getAnswer(head: RequestHead, answer: GetAnswer, asked: ReadOptions): Answer {

@@ -293,6 +293,11 @@ export class NodeClient implements ClientPort {
     return this.#watches?.remembered ?? null;
   }
 
+  /** Who watches, reads that wait for a change among them. */
+  get watcherCount(): number {
+    return this.#watches?.count ?? 0;
+  }
+
   /** The node goes: whoever watches is sent elsewhere. */
   endWatches(): void {
     this.#watches?.close();

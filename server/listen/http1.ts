@@ -5,7 +5,7 @@
  */
 
 import type { Admission, Lane } from "../admission.ts";
-import { type Answer, responseOf } from "../answer.ts";
+import { type Answer, type Asker, responseOf } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import { badRequest, problem, refusal } from "../problem.ts";
 import type { Timer } from "../ports.ts";
@@ -144,14 +144,14 @@ class Http1Server implements Http1Host, Listener {
   answer(
     head: Head,
     body: Uint8Array | Failure,
-    client: Pick<Http1Connection, "gone">,
+    asker: Asker,
   ): Answer | Response | Promise<Answer | Response> {
     // Joined, as headers are from here on, two keys would look like a third.
     if (head.headers.isRepeated("idempotency-key")) {
       return this.readable(head, refusal(manyKeys, { write: true }));
     }
-    const direct = this.#options.direct(head, body);
-    return direct ?? this.#answerResponse(head, body, () => client.gone());
+    const direct = this.#options.direct(head, body, asker);
+    return direct ?? this.#answerResponse(head, body, () => asker.gone());
   }
 
   /** By the standard's classes, for all that is not worth a shorter way. */

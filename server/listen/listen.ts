@@ -1,7 +1,7 @@
 /** What a listener is asked for, and gives. */
 
 import type { Admission } from "../admission.ts";
-import type { Answer } from "../answer.ts";
+import type { Answer, Asker } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import type { HttpEnv } from "../http.ts";
 import type { Clock } from "../ports.ts";
@@ -13,7 +13,7 @@ export interface ListenOptions {
    * Answers without the standard's classes, or leaves the request to `fetch` with null. Never throws
    * and never rejects. `body` is the bytes, or why they were not read.
    */
-  direct(head: Head, body: Uint8Array | Failure): Answer | Promise<Answer> | null;
+  direct(head: Head, body: Uint8Array | Failure, asker: Asker): Answer | Promise<Answer> | null;
   fetch(request: Request, env: HttpEnv): Response | Promise<Response>;
   /** Gives a refusal that comes from here what a page needs to read it; without it, nothing. */
   readable?(head: Head, refusal: Answer): Answer;

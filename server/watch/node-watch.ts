@@ -98,11 +98,11 @@ async function* batchesOf(
   try {
     while (!given.isOver) {
       const batch = await watcher.next();
+      if (given.isOver) return;
       if (typeof batch === "string") {
-        if (!given.isOver) yield [{ type: "over", failure: overOf(batch) }];
+        yield [{ type: "over", failure: overOf(batch) }];
         return;
       }
-      // Even if its time is over by now: it will not come again.
       yield batch;
     }
   } finally {

@@ -6,6 +6,8 @@ import * as assert from "uvu/assert";
 import { defaultLimits } from "../../server/limits.ts";
 import { listen } from "../../server/listen/http1.ts";
 import type { Http1Limits } from "../../server/listen/http1-limits.ts";
+import { must } from "../../server/raft/assert.ts";
+import type { WatchBatches } from "../../server/watch/watch-port.ts";
 import {
   exchange,
   listenOptions,
@@ -133,6 +135,31 @@ test("a body larger than a value holds its room until it is answered, though its
   held[1]?.();
   assert.is(await third.status(), 200);
   third.close();
+  await listener.close(0);
+});
+
+test("who goes away while he waits for a change leaves no watcher behind", async () => {
+  const { store, port, listener } = await serve();
+  const signals: AbortSignal[] = [];
+  store.watched = async ({ signal }) => {
+    const given = must(signal, "a watch can be given up");
+    signals.push(given);
+    const batches = async function* (): WatchBatches {
+      yield [];
+      await new Promise((resolve) => given.addEventListener("abort", resolve));
+    };
+    return { ok: true, batches: batches() };
+  };
+  // From a page it goes the longer way.
+  for (const more of ["", "Origin: https://friend.example\r\n"]) {
+    const asking = new RawConnection(port);
+    asking.send(`GET /v1/kv/k?wait=30s HTTP/1.1\r\nHost: localhost\r\n${more}\r\n`);
+    await until("it waits", () => signals.length === 1);
+    assert.is(signals[0]?.aborted, false);
+    asking.close();
+    await until("nobody waits", () => signals[0]?.aborted === true);
+    signals.length = 0;
+  }
   await listener.close(0);
 });
 
