@@ -26,6 +26,18 @@ export const plantedReadBugs: readonly PlantedBug[] = [
     replace: "if (ageMs !== null) return null;",
   },
   {
+    name: "reads: a revision that has not come yet is refused at once",
+    file: bounds,
+    find: "reaches(node, minRevision, timeoutMs)",
+    replace: "reaches(node, minRevision, 0)",
+  },
+  {
+    name: "reads: a state that is too old is refused at once",
+    file: bounds,
+    find: "if (node.clock.monotonicMs() >= endMs) {",
+    replace: "if (endMs > 0) {",
+  },
+  {
     name: "reads: whoever asks for a revision gets what the node happens to have",
     file: client,
     find: 'if (level === "local") return this.#lookUp(',
@@ -64,20 +76,45 @@ export const plantedReadBugs: readonly PlantedBug[] = [
   {
     name: "long poll: nothing came, whatever there is now",
     file: poll,
-    find: "answer.ok && answer.row?.revision === before.row?.revision;",
-    replace: "answer.ok;",
+    find: "if (!answer.ok || answer.row?.revision !== before.row?.revision) return now(answer);",
+    replace: "if (!answer.ok) return now(answer);",
   },
   {
     name: "long poll: it begins to listen when it has looked at the row",
     file: poll,
-    find: "const change = firstChange(watch.batches);",
+    find: "const hearing = firstChange(watch.batches);",
     replace:
-      "const change = { then: (done: () => void) => void firstChange(watch.batches).then(done) };",
+      "const hearing = { then: (done: () => void) => void firstChange(watch.batches).then(done) };",
+  },
+  {
+    name: "long poll: what has gone while the row was read is not looked for",
+    file: poll,
+    find: "return (await whatWasMissed(poll, { after, answer })) ?? unchanged;",
+    replace: "return unchanged;",
+  },
+  {
+    name: "long poll: it hardly waits",
+    file: poll,
+    find: "const watching = { key, signal, forMs };",
+    replace: "const watching = { key, signal, forMs: forMs / 20 };",
+  },
+  {
+    name: "long poll: it waits far too long",
+    file: poll,
+    find: "const watching = { key, signal, forMs };",
+    replace: "const watching = { key, signal, forMs: 5 * forMs };",
+  },
+  {
+    name: "long poll: it waits for one who has gone",
+    file: poll,
+    find: "const giveUp = (): void => given.abort();",
+    replace: "const giveUp = (): void => {};",
   },
   {
     name: "long poll: a change is told with what stood there before it",
     file: poll,
-    find: "const answer = await store.get(key, { ...options, minRevision: revision });",
-    replace: "const answer = before;",
+    find: "return now(await store.get(key, { ...options, minRevision: came }));",
+    replace:
+      'return now({ ok: true, level: options.level ?? "linearizable", row: null, revision: came });',
   },
 ];

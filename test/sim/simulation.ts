@@ -292,6 +292,7 @@ class Simulation {
       () => this.#watchers.description,
     );
     await this.#rest();
+    this.#watchers.checkNobodyIsLeft();
   }
 
   /** Nothing more is asked for and nothing fails: nodes rest, and whoever leads goes on leading. */

@@ -5,6 +5,7 @@
 
 import type { LocalReads } from "./local-reads.ts";
 import type { Life } from "./process.ts";
+import { WaitingChecks } from "./waiting-checks.ts";
 import { WaitingReader } from "./waiting-reader.ts";
 import type { Registers } from "./workloads.ts";
 import type { SimWorld } from "./world.ts";
@@ -17,10 +18,12 @@ export class WaitingReaders {
     const failed = (error: unknown): void => {
       this.#failures.push(error instanceof Error ? error : new Error(String(error)));
     };
+    const judging = new WaitingChecks(world, checks.localReads);
+    const { registers } = checks;
     const count = world.changes === null ? 0 : world.options.waitingReaders;
     this.#readers = Array.from(
       { length: count },
-      (_, i) => new WaitingReader({ ...checks, world, failed }, i + 1),
+      (_, i) => new WaitingReader({ world, registers, checks: judging, failed }, i + 1),
     );
   }
 

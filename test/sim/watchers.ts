@@ -3,6 +3,7 @@
 import { index } from "../../server/raft/entry.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { MixedWrites } from "./mixed-writes.ts";
+import { claim } from "./trace.ts";
 import { WatchingClient } from "./watching-client.ts";
 import type { SimWorld } from "./world.ts";
 
@@ -46,6 +47,14 @@ export class Watchers {
 
   get areDone(): boolean {
     return this.#clients.every(({ isDone }) => isDone);
+  }
+
+  /** Of all that has watched nothing is left at any node. */
+  checkNobodyIsLeft(): void {
+    for (const { id, life } of this.#world.processes) {
+      const count = life?.watching?.watches.count ?? 0;
+      claim(count === 0, () => `node ${id} has ${count} watchers, of which nobody knows`);
+    }
   }
 
   get description(): string {
