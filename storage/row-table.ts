@@ -31,9 +31,6 @@ import { writeOrder } from "./write-order.ts";
 const valuesPerScan = 16;
 const keysPerScan = 256;
 
-/** What it takes to remember of a row that it is gone, besides its key, until that is written. */
-const goneBytes = 100;
-
 /**
  * Three layers, each over the next: rows changed since the last `freeze`, rows that are being written,
  * and the table. Invariant: when a row that waits is written, the table holds what it says is `stored`.
@@ -54,7 +51,7 @@ export class RowTable implements Rows {
   readonly #leased = new LeasedKeys();
   /** Log time, as of the newest entry. */
   timeMs = 0;
-  /** Of all rows ever changed: bytes of values put, and of what it takes that others are gone. */
+  /** Bytes of all values ever put. */
   writtenBytes = 0;
 
   constructor(database: SqliteDatabase, statements: Statements, hash: StateHash) {
@@ -108,7 +105,7 @@ export class RowTable implements Rows {
       checksum = rowChecksum(after, revision, createRevision);
       this.#hash.add(checksum, revision, createRevision);
       this.writtenBytes += value.byteLength;
-    } else this.writtenBytes += key.length + goneBytes;
+    }
     if (waiting === undefined) {
       const rowid = before === null ? 0 : before.rowid;
       this.#buffer.add(key, { stored: before, rowid, row: after, checksum });

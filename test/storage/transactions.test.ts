@@ -177,17 +177,6 @@ test("short appends to long values do not pile up in memory", () => {
   });
 });
 
-test("what a short entry lets go waits for a size, and not for a time alone", () => {
-  withScene((scene) => {
-    for (let at = 0; at < 1_000; at++) scene.put(`gone-${at}`, "");
-    scene.store.commit();
-    const range = { start: "gone-", end: "gone." };
-    scene.do(transactionOf([], { op: "deleteRange", range, limit: null }));
-    // As much as its rows take, and not only the range.
-    assert.ok(scene.store.uncommittedBytes > 100_000, String(scene.store.uncommittedBytes));
-  });
-});
-
 test("a range ends behind the key it ends with, and not before", () => {
   withScene((scene) => {
     for (const key of ["k", "k\u0001", "k0", "l"]) scene.put(key, "v");
