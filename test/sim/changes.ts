@@ -14,11 +14,20 @@ export interface CommittedChange extends RowChange {
   readonly type: ChangeType;
 }
 
+interface RowThen {
+  readonly index: number;
+  readonly row: Row | null;
+  /** Otherwise it only lasts longer than before. */
+  readonly isNews: boolean;
+}
+
 export class CommittedChanges {
   /** By index; each key once. */
   readonly #entries: (readonly CommittedChange[])[] = [[]];
   /** By key: what became of it, in order. */
-  readonly #rows = new Map<string, { readonly index: number; readonly row: Row | null }[]>();
+  readonly #rows = new Map<string, RowThen[]>();
+  /** By index: the log's time. */
+  readonly #timesMs: number[] = [];
   /** Of the entry that is being applied. */
   readonly #entry = new Map<string, RowChange>();
 
@@ -29,14 +38,19 @@ export class CommittedChanges {
   }
 
   /** That entry is applied as a whole. That replicas change alike is checked by what they come to. */
-  applied(index: number, isExpiry: boolean): void {
+  applied(index: number, timeMs: number, isExpiry: boolean): void {
     if (this.#entries[index] === undefined) {
-      const news = [...this.#entry.values()].filter(isNews);
+      this.#timesMs[index] = timeMs;
+      const all = [...this.#entry.values()];
+      const news = all.filter(isNews);
       this.#entries[index] = news.map((change) => {
         const gone = isExpiry ? "expire" : "delete";
         return { ...change, type: change.after === null ? gone : "put" };
       });
-      for (const { key, after } of news) this.#rowsOf(key).push({ index, row: after });
+      for (const change of all) {
+        const { key, after } = change;
+        this.#rowsOf(key).push({ index, row: after, isNews: isNews(change) });
+      }
     }
     this.#entry.clear();
   }
@@ -46,13 +60,28 @@ export class CommittedChanges {
     return this.#rowsOf(key).findLast((each) => each.index <= index)?.row ?? null;
   }
 
-  /** The last entry up to `through` that changed it, if it lies behind `after`. */
-  lastChange(key: string, after: number, through: number): number | null {
-    const last = this.#rowsOf(key).findLast(({ index }) => index <= through)?.index ?? 0;
-    return last > after ? last : null;
+  /** All there are then of the keys that it takes, in no order. */
+  rowsAt(index: number, takes: (key: string) => boolean): Row[] {
+    const rows: Row[] = [];
+    for (const key of this.#rows.keys()) {
+      const row = takes(key) ? this.rowAt(key, index) : null;
+      if (row !== null) rows.push(row);
+    }
+    return rows;
   }
 
-  #rowsOf(key: string): { readonly index: number; readonly row: Row | null }[] {
+  /** The log's time at that entry; 0 before the first. */
+  timeMs(index: number): number {
+    return this.#timesMs[index] ?? 0;
+  }
+
+  /** The last entry up to `through` that changed it, if it lies behind `after`. */
+  lastChange(key: string, after: number, through: number): number | null {
+    const last = this.#rowsOf(key).findLast((each) => each.isNews && each.index <= through);
+    return last !== undefined && last.index > after ? last.index : null;
+  }
+
+  #rowsOf(key: string): RowThen[] {
     const rows = this.#rows.get(key) ?? [];
     this.#rows.set(key, rows);
     return rows;

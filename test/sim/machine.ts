@@ -258,7 +258,7 @@ export class SimMachine implements StateMachine {
   lookup(query: Query): Answer {
     switch (query.type) {
       case "get":
-        return { type: "get", row: this.#rows.get(query.key) ?? null };
+        return { type: "get", row: this.#reader().get(query.key) };
       case "list":
         return list(this.#reader(), query);
       case "count":
@@ -387,7 +387,7 @@ export class SimMachine implements StateMachine {
     const { timeMs: appliedTimeMs, term: appliedTerm } = entry;
     this.applied = { appliedIndex: at, appliedTerm, appliedTimeMs, configuration };
     const result = kind === "command" ? this.#applyCommand(entry) : null;
-    this.#told?.applied(at, result?.op === "expired");
+    this.#told?.applied(at, appliedTimeMs, result?.op === "expired");
     this.#sink?.applied(at);
     this.#onApplied(this.point);
     return result;
@@ -437,7 +437,9 @@ export class SimMachine implements StateMachine {
       this.#changes.push({ key, row });
       this.#told?.changed(key, before, row);
     };
-    return new MapRows(this.#rows, changed, this.#lasting);
+    const rows = new MapRows(this.#rows, changed, this.#lasting);
+    rows.timeMs = this.applied.appliedTimeMs;
+    return rows;
   }
 }
 

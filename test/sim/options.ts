@@ -76,6 +76,8 @@ export interface SimOptions extends QuietOptions {
   readonly forgetEveryMs: number;
   /** Clients whose reads wait. */
   readonly waitingReaders: number;
+  /** Clients that try every case of what a node can be asked. */
+  readonly callers: number;
 }
 
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
@@ -99,6 +101,8 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const restFactor = new Random(seed ^ 0x1966102d).pick([1, 1, 1, 2]);
   // Nor does anybody's read wait there where somebody watches.
   const waiting = new Random(seed ^ 0x14057b89);
+  // Nor does anybody try every case.
+  const calling = new Random(seed ^ 0x207aadf3);
   for (const [i, kind] of faultKinds.entries()) {
     if (kind === "shutDown" && watchers === 0) continue;
     const drawing = kind === "shutDown" ? watching : i < drawnApart ? random : harsh;
@@ -188,6 +192,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     },
     forgetEveryMs: electionTimeoutMs * watching.pick([0, 0, 10]),
     waitingReaders: watchers === 0 ? 0 : waiting.pick([0, 2, 5]),
+    callers: watchers === 0 ? 0 : calling.pick([0, 2, 4]),
   };
 }
 

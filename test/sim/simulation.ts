@@ -12,6 +12,7 @@ import type { HistoryRecorder } from "../linearizability/history.ts";
 import type { Model } from "../linearizability/model.ts";
 import { compareAndSet, counter, extremes } from "../linearizability/models.ts";
 import { Random } from "../raft/random.ts";
+import { callers } from "./callers.ts";
 import { CommittedChanges } from "./changes.ts";
 import { Checks } from "./checks.ts";
 import { Clients } from "./clients.ts";
@@ -25,10 +26,11 @@ import { type FaultKind, type SimOptions } from "./options.ts";
 import { incarnationOf, memberNamed } from "./directories.ts";
 import { OtherAppends } from "./other-appends.ts";
 import { SimProcess, type Life } from "./process.ts";
+import { PromisedClients } from "./promised-clients.ts";
 import { Sessions } from "./sessions.ts";
 import { SimTime } from "./time.ts";
 import { claim, Coverage, Trace } from "./trace.ts";
-import { WaitingReaders } from "./waiting-readers.ts";
+import { waitingReaders } from "./waiting-readers.ts";
 import { Watchers } from "./watchers.ts";
 
 export interface SimResult {
@@ -78,7 +80,7 @@ class Simulation {
   readonly #clients: Clients;
   readonly #sessions: Sessions;
   readonly #watchers: Watchers;
-  readonly #readers: WaitingReaders;
+  readonly #promised = new PromisedClients();
   readonly #changes: CommittedChanges | null;
   readonly #faults: Faults;
   readonly #meetings: Meetings;
@@ -148,7 +150,10 @@ class Simulation {
     this.#watchers = new Watchers({ ...world, random: new Random(options.seed ^ 0x0e6546b6) });
     const { registers } = this.#clients;
     const waiting = { ...world, random: new Random(options.seed ^ 0x38b34ae5) };
-    this.#readers = new WaitingReaders(waiting, { registers, localReads });
+    const { failed } = this.#promised;
+    this.#promised.add(waitingReaders({ world: waiting, registers, localReads, failed }));
+    const calling = { ...world, random: new Random(options.seed ^ 0x27d4eb2f) };
+    this.#promised.add(callers(calling, failed));
     this.#meetings = new Meetings({
       ...world,
       network: this.#network,
@@ -203,7 +208,7 @@ class Simulation {
     this.#clients.start();
     this.#sessions.start();
     this.#watchers.start();
-    this.#readers.start();
+    this.#promised.start();
     this.#faults.start();
     this.#operator.start();
   }
@@ -211,7 +216,7 @@ class Simulation {
   async #runFor(ms: number): Promise<void> {
     const endMs = this.#time.nowMs + ms;
     while (this.#clients.called < this.#options.callsMax && this.#step(endMs)) {
-      if (this.#readers.areUnderWay) await this.#readers.settled();
+      if (this.#promised.areUnderWay) await this.#promised.settled();
     }
   }
 
@@ -234,7 +239,7 @@ class Simulation {
         this.#step(endMs),
         () => `a mended majority is stuck: ${what()}; ${this.#describeVoters()}`,
       );
-      if (this.#readers.areUnderWay) await this.#readers.settled();
+      if (this.#promised.areUnderWay) await this.#promised.settled();
       if (this.#lostCount !== this.#refusedCount) {
         this.#lostCount = this.#refusedCount;
         this.#replaceLost();
@@ -261,14 +266,14 @@ class Simulation {
     this.#clients.stop();
     this.#sessions.stop();
     this.#watchers.stop();
-    this.#readers.stop();
+    this.#promised.stop();
     await this.#runUntil(
       () => this.#clients.underWay === 0,
       () => "clients wait for answers",
     );
     await this.#runUntil(
-      () => this.#readers.areDone,
-      () => this.#readers.description,
+      () => this.#promised.areDone,
+      () => this.#promised.description,
     );
     await this.#runUntil(
       () => this.#chosen.every((process) => !this.#isAwaited(process)),
@@ -550,7 +555,7 @@ class Simulation {
     this.#endedCount++;
     this.#clients.died(life);
     this.#watchers.died(life);
-    this.#readers.died(life);
+    this.#promised.died(life);
     for (const other of this.#processes) {
       if (other !== process) this.#disconnected(process, other);
     }

@@ -41,7 +41,7 @@ function committed(): CommittedChanges {
   ];
   for (const [i, entry] of entries.entries()) {
     for (const [key, before, after] of entry) changes.changed(key, before, after);
-    changes.applied(i + 1, i + 1 === 7);
+    changes.applied(i + 1, 0, i + 1 === 7);
   }
   return changes;
 }
