@@ -3,6 +3,7 @@
  * to the source. The simulator has to notice every one.
  */
 
+import { plantedCaseBugs } from "./planted-case-bugs.ts";
 import { plantedMemberBugs } from "./planted-member-bugs.ts";
 import { plantedReadBugs } from "./planted-read-bugs.ts";
 import { plantedSessionBugs } from "./planted-session-bugs.ts";
@@ -301,6 +302,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     find: "    this.#disk.rename(path, this.#path);\n    this.#disk.syncDirectory(this.#directory);\n",
     replace: "    this.#disk.rename(path, this.#path);\n",
   },
+  ...plantedCaseBugs,
   ...plantedMemberBugs,
   ...plantedReadBugs,
   ...plantedSessionBugs,
