@@ -58,6 +58,15 @@ export class CaseJudge {
     return { ...this.before(revision + 1), timeMs: this.#changes.timeMs(revision) };
   }
 
+  /** Keys of all that came or went behind a revision, as far as it is applied. */
+  changedSince(revision: number, through: number): string[] {
+    const keys: string[] = [];
+    for (let index = revision + 1; index <= through && this.#changes.has(index); index++) {
+      keys.push(...this.#changes.of(index).map(({ key }) => key));
+    }
+    return keys;
+  }
+
   /** It was answered as done at this revision. */
   done(transaction: Transaction, revision: number, seen: Pick<Seen, "since" | "process">): Done {
     const { lastCommitted } = this.#checks;

@@ -24,6 +24,11 @@ export class SimClock {
     this.#rate = rate;
   }
 
+  /** Its time goes on by so much at once, as where the machine was asleep; what it waits for comes as before. */
+  leap(ms: number): void {
+    this.#base = { simMs: this.#options.nowMs(), localMs: this.#localMs() + ms };
+  }
+
   #localMs(): number {
     return this.#base.localMs + (this.#options.nowMs() - this.#base.simMs) * this.#rate;
   }

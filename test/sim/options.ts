@@ -76,8 +76,9 @@ export interface SimOptions extends QuietOptions {
   readonly forgetEveryMs: number;
   /** Clients whose reads wait. */
   readonly waitingReaders: number;
-  /** Clients that try every case of what a node can be asked. */
+  /** Clients that try every case of what a node can be asked, and whether the log's time leaps under them. */
   readonly callers: number;
+  readonly leaps: boolean;
 }
 
 /** Every draw is made whether or not it is used, so that leaving a fault out changes nothing else. */
@@ -103,6 +104,10 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
   const waiting = new Random(seed ^ 0x14057b89);
   // Nor does anybody try every case.
   const calling = new Random(seed ^ 0x207aadf3);
+  const callers = watchers === 0 ? 0 : calling.pick([0, 2, 4]);
+  const listBytesMax = calling.pick([400, defaultLimits.listBytesMax]);
+  const countRowsMax = calling.pick([2, defaultLimits.countRowsMax]);
+  const mayLeap = calling.float() < 0.6;
   for (const [i, kind] of faultKinds.entries()) {
     if (kind === "shutDown" && watchers === 0) continue;
     const drawing = kind === "shutDown" ? watching : i < drawnApart ? random : harsh;
@@ -159,6 +164,7 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     watchChangesMax: watching.pick([4, 40, 65_536, 65_536]),
     watchBytesMax: watching.pick([30_000, 8 << 20, 8 << 20]),
     watchProgressMs: electionTimeoutMs * watching.pick([0.2, 3]),
+    ...(callers > 0 && { listBytesMax, countRowsMax }),
   };
   return {
     seed,
@@ -192,7 +198,9 @@ export function drawOptions(seed: number, without: ReadonlySet<FaultKind> = new 
     },
     forgetEveryMs: electionTimeoutMs * watching.pick([0, 0, 10]),
     waitingReaders: watchers === 0 ? 0 : waiting.pick([0, 2, 5]),
-    callers: watchers === 0 ? 0 : calling.pick([0, 2, 4]),
+    callers,
+    // Where clocks run apart, nobody's time is held against another's.
+    leaps: callers > 0 && mayLeap && faults.has("clockDrift"),
   };
 }
 
