@@ -3,8 +3,9 @@
 import type { Row } from "../../server/state-machine/command.ts";
 import type { Condition, Operation, Transaction } from "../../server/state-machine/transaction.ts";
 import type { AtomicOperation } from "../../server/client-port.ts";
-import { caseKeys, numberKeys, plainKeys } from "./case-keys.ts";
+import { caseKeys, caseQueue, numberKeys, plainKeys } from "./case-keys.ts";
 import type { CaseJudge } from "./case-judge.ts";
+import { frontOf } from "./case-oracle.ts";
 import type { SimWorld } from "./world.ts";
 
 const conditionsMax = 3;
@@ -59,8 +60,11 @@ export class CaseDraws {
 
   #condition(): Condition {
     const { random } = this.#world;
-    const key = random.pick(caseKeys);
     const not = random.float() < 0.3;
+    if (random.float() < 0.05) {
+      return { kind: "holder", key: caseQueue, not, token: this.#front() };
+    }
+    const key = random.pick(caseKeys);
     const kind = random.pick(["exists", "revision", "createRevision", "value"] as const);
     // Of the key itself, or of another one.
     const row = this.now(random.float() < 0.75 ? key : random.pick(caseKeys));
@@ -81,6 +85,7 @@ export class CaseDraws {
   #operation(): Operation {
     const { random } = this.#world;
     const chance = random.float();
+    if (chance < 0.05) return this.#lasting();
     if (chance < 0.35) return this.put();
     if (chance < 0.7) return this.atomic();
     const key = random.pick(caseKeys);
@@ -92,6 +97,32 @@ export class CaseDraws {
     return { op: "deleteRange", range, limit: random.float() < 0.3 ? null : limit };
   }
 
+  /** Beside what else a transaction does. */
+  #lasting(): Operation {
+    const { random } = this.#world;
+    const ttlMs = this.ttlMs();
+    const lease = this.#recentLease() ?? 1;
+    const token = this.#front();
+    const [key, value] = [caseQueue, this.value()];
+    return random.pick<Operation>([
+      { op: "leaseGrant", ttlMs },
+      { op: "leaseRenew", lease },
+      { op: "leaseRevoke", lease },
+      { op: "join", key, value, lease: random.float() < 0.5 ? null : lease, ttlMs, waits: true },
+      { op: "leave", key, token },
+      { op: "setValue", key, token, value },
+    ]);
+  }
+
+  #recentLease(): number | undefined {
+    return this.#leases[this.#leases.length - 1 - this.#world.random.below(4)];
+  }
+
+  #front(): number {
+    const rows = this.#judge.at(this.#world.checks.lastCommitted);
+    return frontOf(rows, caseQueue)?.createRevision ?? 0;
+  }
+
   put(): Extract<Operation, { readonly op: "put" }> {
     const { random, options } = this.#world;
     const key = random.pick(caseKeys);
@@ -99,7 +130,7 @@ export class CaseDraws {
     const put = { op: "put", key, value: this.value(), contentType } as const;
     const chance = random.float();
     if (chance < 0.1) return { ...put, ttlMs: this.ttlMs() };
-    const lease = this.#leases[this.#leases.length - 1 - random.below(4)];
+    const lease = this.#recentLease();
     const isLeased = chance < 0.35 && lease !== undefined && options.leaseMs > 0;
     return isLeased ? { ...put, lease } : put;
   }

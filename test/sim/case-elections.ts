@@ -9,14 +9,12 @@ import type { Condition, Operation, Transaction } from "../../server/state-machi
 import type { WatchOver } from "../../server/watch/watch-port.ts";
 import type { Asking } from "./caller.ts";
 import type { CaseDraws } from "./case-draws.ts";
+import { caseElection as name, caseQueue as queue } from "./case-keys.ts";
 import type { CaseJudge, Seen } from "./case-judge.ts";
 import { frontOf, placeRow, type Before } from "./case-oracle.ts";
 import { shown } from "./case-rows.ts";
 import { claim } from "./trace.ts";
 import type { SimWorld } from "./world.ts";
-
-const name = "case";
-const queue = `election/${name}`;
 
 type Told = LeaderEvent | WatchOver;
 

@@ -5,9 +5,16 @@
 
 import { must } from "../../server/raft/assert.ts";
 import type { Transaction } from "../../server/state-machine/transaction.ts";
-import { outcomeOf, type Before, type Done, type Undone } from "./case-oracle.ts";
+import {
+  leaseIn,
+  leaseOfRow,
+  outcomeOf,
+  type Before,
+  type Done,
+  type Undone,
+} from "./case-oracle.ts";
 import { shown } from "./case-rows.ts";
-import type { CommittedChanges } from "./changes.ts";
+import type { CommittedChange, CommittedChanges } from "./changes.ts";
 import type { Checks } from "./checks.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { claim } from "./trace.ts";
@@ -24,6 +31,10 @@ export interface Seen {
   /** When it came to the node, that life had shown this. */
   readonly floor: number;
 }
+
+/** By the log's time: a request is answered again for so long, and its key is known for so long. */
+export const keptMs: number = 24 * 60 * 60 * 1_000;
+export const knownMs: number = 2 * keptMs;
 
 /** Rows under these keys say in their values which write they are of. */
 export const markPrefix = "case-mark/";
@@ -140,19 +151,56 @@ export class CaseJudge {
     this.#refused.set(mark, why);
   }
 
-  /** Each mark is written once, and none that was refused. */
+  /** Each mark is written once, unless its request is forgotten, and none that was refused. */
   scan(): void {
     for (; this.#changes.has(this.#scanned); this.#scanned++) {
-      for (const { key, after } of this.#changes.of(this.#scanned)) {
-        if (after === null || !key.startsWith(markPrefix)) continue;
-        this.#noteMark(Buffer.from(after.value).toString("latin1"));
+      for (const change of this.#changes.of(this.#scanned)) {
+        const { key, after } = change;
+        if (after === null) this.#checkGone(change);
+        else if (key.startsWith(markPrefix))
+          this.#noteMark(Buffer.from(after.value).toString("latin1"));
       }
     }
   }
 
+  /** Nothing goes before its time, or without its lease; and with a lease goes all that it has. */
+  #checkGone({ type, key, before }: CommittedChange): void {
+    const index = this.#scanned;
+    const timeMs = this.timeMs(index);
+    const rows = this.at(index);
+    const lease = leaseOfRow(key);
+    const kept = lease === null ? [] : this.#changes.rowsAt(index, () => true);
+    const orphan = kept.find((row) => row.lease === lease);
+    claim(
+      orphan === undefined,
+      () => `${shown(orphan)} outlives its lease, which ends at ${index}`,
+    );
+    if (type !== "expire") return;
+    const isDue =
+      before?.lease === undefined
+        ? (before?.expiresMs ?? Infinity) < timeMs
+        : leaseIn(rows, before.lease) === null;
+    claim(isDue, () => `${shown(before)} goes at ${index}, and its time is not over at ${timeMs}`);
+  }
+
+  /** Of the newest entry that somebody has applied. */
+  get newestMs(): number {
+    this.scan();
+    return this.#changes.timeMs(this.#scanned - 1);
+  }
+
+  timeMs(index: number): number {
+    return this.#changes.timeMs(index);
+  }
+
   #noteMark(mark: string): void {
     const first = this.#written.get(mark);
-    claim(first === undefined, () => `${mark} is written at ${first} and ${this.#scanned}`);
+    const isForgotten =
+      first !== undefined && this.timeMs(this.#scanned) - this.timeMs(first) >= knownMs;
+    claim(
+      first === undefined || isForgotten,
+      () => `${mark} is written at ${first} and ${this.#scanned}`,
+    );
     const why = this.#refused.get(mark);
     claim(why === undefined, () => `${why}: and yet ${mark} is written at ${this.#scanned}`);
     this.#written.set(mark, this.#scanned);

@@ -17,3 +17,7 @@ export const plainKeys = [
 export const numberKeys = ["case-a/n", "case-n"];
 
 export const caseKeys = [...plainKeys, ...numberKeys];
+
+/** Of an election, and how its queue is called. */
+export const caseElection = "case";
+export const caseQueue: string = `election/${caseElection}`;

@@ -337,6 +337,10 @@ export const placeRow = (
 export const leaseIn = ({ row }: Pick<Before, "row">, lease: number): Row | null =>
   row(leaseRow(lease));
 
+/** Null where the key is no lease's. */
+export const leaseOfRow = (key: string): number | null =>
+  key.startsWith(leaseRow(0).slice(0, -1)) ? Number(key.slice(leaseRow(0).length - 1)) : null;
+
 /** Of a lease's row. */
 export const ttlOf = (lease: Row): number =>
   Number(must(/^\d+$/.exec(textOf(lease.value))?.[0], "a lease's value is its time"));

@@ -1,6 +1,6 @@
 /**
- * Writes of every form that the client port has, some under an idempotency key and again under it, each
- * answer held against what its oracle makes of the committed rows.
+ * Writes of every form that the client port has, each answer held against what its oracle makes of the
+ * committed rows.
  */
 
 import type {
@@ -19,25 +19,10 @@ import { shown } from "./case-rows.ts";
 import { claim } from "./trace.ts";
 import type { SimWorld } from "./world.ts";
 
-/** A request under an idempotency key. */
-interface Request {
-  readonly idempotencyKey: string;
-  readonly transaction: Transaction;
-  readonly mark: string;
-  /** What it came to, as it was answered first; null: nobody has heard. */
-  answer: string | null;
-  /** When it was asked first this was committed; null: it has not come to a node. */
-  since: number | null;
-}
-
-/** Of these, one that was answered lately is sent again. */
-const repeatedMax = 6;
-
 export class CaseWrites {
   readonly #world: SimWorld;
   readonly #judge: CaseJudge;
   readonly #draws: CaseDraws;
-  readonly #requests: Request[] = [];
   #lastMark = 0;
 
   constructor(world: SimWorld, judge: CaseJudge, draws: CaseDraws) {
@@ -51,7 +36,7 @@ export class CaseWrites {
   transact(): Asking {
     const { random } = this.#world;
     const isMarked = random.float() < 0.7;
-    const mark = isMarked ? this.#newMark() : null;
+    const mark = isMarked ? this.newMark() : null;
     const transaction = this.#draws.transaction(mark === null ? null : marking(mark));
     return {
       name: "transact",
@@ -71,16 +56,16 @@ export class CaseWrites {
     seen: Seen,
   ): void {
     const { transaction, mark, answer } = about;
-    if (answer.ok) this.#checkDone(transaction, answer, seen);
+    if (answer.ok) this.checkDone(transaction, answer, seen);
     else {
-      this.#checkUndone(transaction, answer, seen);
+      this.checkUndone(transaction, answer, seen);
       if (mark !== null && answer.outcome === "not_applied") {
         this.#judge.refused(mark, `node ${seen.process.id} answers with ${answer.code}`);
       }
     }
   }
 
-  #checkDone(
+  checkDone(
     transaction: Transaction,
     answer: Extract<TransactionAnswer, { readonly ok: true }>,
     seen: Pick<Seen, "since" | "process">,
@@ -109,7 +94,7 @@ export class CaseWrites {
   }
 
   /** What was not done because it cannot be; of all else nothing is to be said. */
-  #checkUndone(
+  checkUndone(
     transaction: Transaction,
     failure: Failure,
     seen: Pick<Seen, "since" | "process">,
@@ -131,7 +116,7 @@ export class CaseWrites {
     });
   }
 
-  #newMark(): string {
+  newMark(): string {
     this.#lastMark++;
     return `mark ${this.#lastMark}`;
   }
@@ -147,8 +132,8 @@ export class CaseWrites {
         const transaction = transactionOf(operation);
         return (seen) =>
           answer.ok
-            ? this.#checkDone(transaction, oneResult(answer), seen)
-            : this.#checkUndone(transaction, answer, seen);
+            ? this.checkDone(transaction, oneResult(answer), seen)
+            : this.checkUndone(transaction, answer, seen);
       },
     };
   }
@@ -167,10 +152,10 @@ export class CaseWrites {
       ask: async (store) => {
         const answer = await store.deleteRange(selection, limit === null ? {} : { limit });
         return (seen) => {
-          if (!answer.ok) return this.#checkUndone(transaction, answer, seen);
+          if (!answer.ok) return this.checkUndone(transaction, answer, seen);
           const { deleted, revision } = answer;
           const result = { op: "deleteRange", deleted } as const;
-          this.#checkDone(transaction, oneResult({ result, revision }), seen);
+          this.checkDone(transaction, oneResult({ result, revision }), seen);
           if (limit === deleted) this.#world.coverage.add("a case: deleteRange to its limit");
         };
       },
@@ -216,9 +201,9 @@ export class CaseWrites {
         "created" in answer
           ? ({ op: "put", created: answer.created, revision: answer.revision } as const)
           : ({ op: "delete", deleted: answer.deleted } as const);
-      return this.#checkDone(transaction, oneResult({ result, revision }), seen);
+      return this.checkDone(transaction, oneResult({ result, revision }), seen);
     }
-    if (answer.code !== "condition_failed") return this.#checkUndone(transaction, answer, seen);
+    if (answer.code !== "condition_failed") return this.checkUndone(transaction, answer, seen);
     this.#world.coverage.add("a case: a match failed");
     this.#judge.undone(transaction, seen, (found) => {
       if (!found.isDone || found.succeeded) return false;
@@ -227,110 +212,14 @@ export class CaseWrites {
       );
     });
   }
-
-  // ------------------------------------------------------------------ under idempotency keys
-
-  /** A new one, or one of those before once more. */
-  once(): Asking {
-    const { random } = this.#world;
-    const request = random.float() < 0.4 ? this.#begun() : null;
-    return this.#ask(request ?? this.#newRequest());
-  }
-
-  #begun(): Request | null {
-    const { length } = this.#requests;
-    const back = 1 + this.#world.random.below(repeatedMax);
-    return this.#requests[length - back] ?? null;
-  }
-
-  #newRequest(): Request {
-    const mark = this.#newMark();
-    const transaction = this.#draws.transaction(marking(mark));
-    const idempotencyKey = `case ${this.#requests.length + 1}`;
-    const request = { idempotencyKey, transaction, mark, answer: null, since: null };
-    this.#requests.push(request);
-    return request;
-  }
-
-  #ask(request: Request): Asking {
-    const { transaction, idempotencyKey } = request;
-    return {
-      name: "once",
-      ask: async (store) => {
-        request.since ??= this.#world.checks.lastCommitted;
-        const answer = await store.transact(transaction, { idempotencyKey });
-        return (seen) => this.#answeredOnce(request, answer, seen);
-      },
-    };
-  }
-
-  #answeredOnce(request: Request, answer: TransactionAnswer, { process }: Seen): void {
-    const { transaction, idempotencyKey, mark, since, answer: known } = request;
-    if (!answer.ok && !impossible.has(answer.code)) {
-      const { code, detail } = answer;
-      const who = `node ${process.id} refuses ${idempotencyKey} with ${code}: ${detail}`;
-      claim(refusals.has(code), () => who);
-      return;
-    }
-    const given = shown(answer);
-    if (known !== null) {
-      this.#world.coverage.add(`a request again: ${answer.ok ? "done" : answer.code}`);
-      claim(
-        given === known,
-        () => `node ${process.id} answers ${idempotencyKey} with ${given}, after ${known}`,
-      );
-      // It was not done a second time.
-      this.#judge.scan();
-      return;
-    }
-    const asked = { process, since: since ?? 0 };
-    request.answer = given;
-    if (answer.ok) this.#checkDone(transaction, answer, asked);
-    else {
-      this.#checkUndone(transaction, answer, asked);
-      this.#judge.refused(mark, `node ${process.id} answers with ${answer.code}`);
-    }
-  }
-
-  /** Another request under the key of one that was answered; null where there is none. */
-  misused(): Asking | null {
-    const request = this.#begun();
-    if (request === null || request.answer === null) return null;
-    const { idempotencyKey } = request;
-    const mark = this.#newMark();
-    const transaction = this.#draws.transaction(marking(mark));
-    return {
-      name: "misused",
-      ask: async (store) => {
-        const answer = await store.transact(transaction, { idempotencyKey });
-        return ({ process }) => {
-          const code = answer.ok ? "done" : answer.code;
-          this.#world.coverage.add(`a request under another's key: ${code}`);
-          claim(
-            !answer.ok && (code === "idempotency_mismatch" || refusals.has(code)),
-            () =>
-              `node ${process.id}: ${idempotencyKey} is of another request, and this is ${code}`,
-          );
-          if (code === "idempotency_mismatch") {
-            claim(
-              answer.outcome === "not_applied" && answer.field === "idempotency-key",
-              () => `node ${process.id}: ${shown(answer)}`,
-            );
-          }
-          // What nobody heard of was not done either: the key has been another's since before.
-          this.#judge.refused(mark, `${idempotencyKey} is of another request`);
-        };
-      },
-    };
-  }
 }
 
 /** These say that it cannot be done, and that nothing was. */
-const impossible = new Set(["conflict", "not_found", "too_large"]);
+export const impossible = new Set(["conflict", "not_found", "too_large"]);
 
-const refusals = new Set(["no_leader", "timeout", "overloaded", "no_space"]);
+export const refusals = new Set(["no_leader", "timeout", "overloaded", "no_space"]);
 
-const marking = (mark: string): Operation => ({
+export const marking = (mark: string): Operation => ({
   op: "put",
   key: markPrefix + mark.slice(-1),
   value: Buffer.from(mark),

@@ -156,9 +156,15 @@ export class Clients {
     const workload = chance < 0.9 ? this.counters : this.twins;
     const name = chance < 0.9 ? "counter" : "twin";
     const input = random.float() < 0.6 ? ({ kind: "incr", by: 1 } as const) : getInput;
-    const isOnce = random.float() < 0.5;
+    const isOnce = this.#isOnce(0.5);
     if (name === "counter" && this.#extremesRandom.float() < 0.3) return this.#onExtremes(isOnce);
     return (client, nowMs) => ask(workload, { client, key: name, input, isOnce }, nowMs);
+  }
+
+  /** Where a key may be forgotten before its request comes again, it may be done again. */
+  #isOnce(share: number): boolean {
+    const { random, options } = this.#world;
+    return random.float() < share && !options.leaps;
   }
 
   #onExtremes(isOnce: boolean): Begin {
@@ -169,7 +175,7 @@ export class Clients {
   }
 
   #onRegister(key: string, input: CompareAndSetInput): Begin {
-    const isOnce = this.#world.random.float() < 0.2;
+    const isOnce = this.#isOnce(0.2);
     return (client, nowMs) => ask(this.registers, { client, key, input, isOnce }, nowMs);
   }
 

@@ -260,4 +260,41 @@ export const plantedCaseBugs: readonly PlantedBug[] = [
     find: "writer.integer(BigInt(row.revision)).integer(BigInt(row.createRevision));",
     replace: "writer.integer(BigInt(row.revision)).integer(BigInt(row.revision));",
   },
+  {
+    name: "once: an answer is given again, however long ago it was",
+    file: once,
+    find: 'if (ageMs >= requestKeptMs) return { op: "mismatch", why: "expired" };',
+    replace: "",
+  },
+  {
+    name: "once: a key is forgotten with its answer",
+    file: once,
+    find: "if (known !== null && ageMs < requestKnownMs) {",
+    replace: "if (known !== null && ageMs < requestKeptMs) {",
+  },
+  {
+    name: "counts: between two steps a row is left out",
+    file: listing,
+    find: "rest: { ...range, start: key } };",
+    replace: "rest: { ...range, start: afterKey(key) } };",
+  },
+  {
+    name: "listings: what keys take of the bytes is not counted",
+    file: listing,
+    find: "this.#bytes += Buffer.byteLength(row.key) + row.value.byteLength;",
+    replace: "this.#bytes += row.value.byteLength;",
+  },
+  {
+    name: "listings: a local one is of what its node had before it was asked to wait",
+    file: "server/node-client.ts",
+    find: "const first = await this.#read({ ...query, goneMax }, options);",
+    replace:
+      "const { minRevision: _, ...now } = options;\n    const first = await this.#read({ ...query, goneMax }, now);",
+  },
+  {
+    name: "leases: one that is revoked by whoever leaves a queue keeps its keys",
+    file: leases,
+    find: "if (rows.revisions(leaseKey(token)) !== null) revoke(rows, token);",
+    replace: "if (rows.revisions(leaseKey(token)) !== null) rows.remove(leaseKey(token));",
+  },
 ];
