@@ -22,14 +22,15 @@ export class CaseElections {
   readonly #world: SimWorld;
   readonly #judge: CaseJudge;
   readonly #draws: CaseDraws;
-  readonly #leases: readonly number[];
+  /** Those that come with places are added. */
+  readonly #leases: number[];
   /** Of whoever was told last that it is his turn. */
   #token = 0;
 
   constructor(
     world: SimWorld,
     judge: CaseJudge,
-    about: { readonly draws: CaseDraws; readonly leases: readonly number[] },
+    about: { readonly draws: CaseDraws; readonly leases: number[] },
   ) {
     this.#world = world;
     this.#judge = judge;
@@ -64,6 +65,7 @@ export class CaseElections {
           this.#world.coverage.add(`an election: ${waitMs > 0 ? "waited for" : "won at once"}`);
           this.#checkTurn(join, answer, seen);
           this.#token = answer.token;
+          if (answer.lease === answer.token) this.#leases.push(answer.lease);
         };
       },
     };

@@ -105,7 +105,9 @@ export class CaseRequests {
       return;
     }
     const given = shown(answer);
-    if (known === null) return this.#done(request, answer, { ...seen, since: request.since });
+    // Who did not hear what it came to then may have asked before.
+    const asked = { ...seen, since: request.since };
+    if (known === null) return this.#done(request, answer, asked);
     const { least, most } = this.#ages(request, seen);
     if (given === known && least < keptMs) {
       this.#world.coverage.add(`a request again: ${answer.ok ? "done" : answer.code}`);
@@ -120,7 +122,7 @@ export class CaseRequests {
     );
     this.#world.coverage.add("a request again: done anew");
     request.renewals++;
-    this.#done(request, answer, seen);
+    this.#done(request, answer, asked);
   }
 
   #done(request: Request, answer: TransactionAnswer, seen: Pick<Seen, "since" | "process">): void {
@@ -148,8 +150,8 @@ export class CaseRequests {
 
   #forgotten(request: Request, failure: Failure, seen: Seen): void {
     const { least, most } = this.#ages(request, seen);
-    const isKnown = request.answer === null || least < knownMs;
-    const isLate = most >= keptMs && isKnown && failure.detail.includes("too long ago");
+    // What it came to when it was done anew nobody may have heard, so it may be known for longer.
+    const isLate = most >= keptMs && failure.detail.includes("too long ago");
     const isTaken = request.mayBeOver && most >= knownMs;
     claim(
       isLate || isTaken || request.isOver,
@@ -195,14 +197,13 @@ export class CaseRequests {
   ): void {
     const { request, mark, transaction, answer } = about;
     const { idempotencyKey } = request;
-    const { most, least } = this.#ages(request, seen);
+    const { most } = this.#ages(request, seen);
     const code = answer.ok ? "done" : answer.code;
     this.#world.coverage.add(`a request under another's key: ${code}`);
     const who = `node ${seen.process.id}: ${idempotencyKey} is of another request`;
     if (!answer.ok && code === mismatch) {
       const isSaid = answer.outcome === "not_applied" && answer.field === "idempotency-key";
       claim(isSaid, () => `${who}: ${shown(answer)}`);
-      claim(request.isOver || least < knownMs, () => `${who}, which is long forgotten`);
       return this.#judge.refused(mark, who);
     }
     const isAnswer = answer.ok || impossible.has(code);
