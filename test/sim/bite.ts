@@ -72,8 +72,16 @@ function look(bug: PlantedBug): Found {
   }
 }
 
+/** What a node was asked may be long. */
+const messageMax = 240;
+
 function row({ bug, seed, seconds, message }: Found): string {
-  return `| ${bug.name} | \`${bug.file}\` | ${seed ?? "—"} | ${seconds.toFixed(1)} | ${message.replaceAll("|", "/")} |`;
+  return `| ${bug.name} | \`${bug.file}\` | ${seed ?? "—"} | ${seconds.toFixed(1)} | ${brief(message)} |`;
+}
+
+function brief(message: string): string {
+  const text = message.replaceAll("|", "/");
+  return text.length > messageMax ? `${text.slice(0, messageMax)}…` : text;
 }
 
 /** The rows of the table as it is, by the name of the bug. */

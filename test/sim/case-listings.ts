@@ -125,15 +125,13 @@ export class CaseListings {
     if (more) this.#begun.set(caller, { ...options, after: last });
   }
 
-  #cover({ level, reverse, keysOnly, delimiter, after }: ListOptions, answer: Listed): void {
+  #cover({ level, reverse, keysOnly }: ListOptions, answer: Listed): void {
     const { coverage } = this.#world;
     const isSome = answer.rows.length > 1;
     if (isSome) coverage.add(`a listing: ${level}`);
     if (isSome && reverse === true) coverage.add("a listing: reverse");
     if (isSome && keysOnly === true) coverage.add("a listing: keys only");
     if (answer.prefixes.length > 0) coverage.add("a listing: groups");
-    if (delimiter !== undefined && after !== undefined && answer.prefixes.includes(after ?? ""))
-      coverage.add("a listing: a group again");
   }
 
   #counted(options: Selection & ReadOptions, answer: CountAnswer, seen: Seen): void {

@@ -77,6 +77,20 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a long poll: a change came",
       "a long poll: it had changed before",
       "a long poll: nothing came",
+      ...["exists", "revision", "createRevision", "value"].flatMap((kind) => [
+        `a case: ${kind}`,
+        `a case: not ${kind}`,
+      ]),
+      ...["put", "delete", "deleteRange", "range", "getdel", "touch", "append", "incr"].map(
+        (op) => `a case: ${op}`,
+      ),
+      "a case: all conditions held",
+      "a case: a condition did not hold",
+      "a case: a match failed",
+      "a case was refused: conflict",
+      "a listing: linearizable",
+      "a count: exact",
+      "a lease: leaseGrant",
     ],
   },
   {
@@ -100,6 +114,21 @@ const places: readonly { readonly seeds: number; readonly names: readonly string
       "a watch broke off within a revision",
       "a watch fell silent",
       "a read that may wait was refused: stale",
+      ...["get", "max", "min", "holder", "deleteRange to its limit", "leave"].map(
+        (what) => `a case: ${what}`,
+      ),
+      "a case was refused: not_found",
+      ...["local", "reverse", "groups", "keys only"].map((what) => `a listing: ${what}`),
+      "a listing goes on",
+      "a count: linearizable",
+      "a count: local",
+      ...["leaseRenew", "leaseRevoke", "read"].map((what) => `a lease: ${what}`),
+      "a lease: leaseRenew was refused: not_found",
+      ...["won at once", "waited for", "setValue", "asked for its leader"].map(
+        (what) => `an election: ${what}`,
+      ),
+      "a request again: done",
+      "a request under another's key: idempotency_mismatch",
     ],
   },
 ];
