@@ -36,7 +36,9 @@ const plotPath = join(here, "scale.svg");
 const readmePath = join(here, "..", "..", "README.md");
 const [begin, end] = ["<!-- bench:scale -->", "<!-- /bench:scale -->"];
 
-const idleSeconds = 10;
+/** What is idle has done its last work so long ago, and is looked at for so long. */
+const restSeconds = 20;
+const idleSeconds = 20;
 const startsTimed = 5;
 const keysFew = 10_000;
 /** Values of all sizes are under as many keys as make this many bytes, or under `keysFew`. */
@@ -175,14 +177,15 @@ async function settled(cluster: BenchCluster): Promise<void> {
 /** With everything that it has started. */
 async function tellIdle(cluster: BenchCluster, what: string): Promise<void> {
   await settled(cluster);
+  await pause(1_000 * restSeconds);
   const spent = (node: Running): number => cpuUs(familyOf(node.process.pid ?? 0));
   const before = cluster.nodes.map(spent);
   await pause(1_000 * idleSeconds);
   const shares = cluster.nodes.map(
     (node, i) => (spent(node) - (before[i] ?? 0)) / idleSeconds / 1e4,
   );
-  const value = shares.map((share) => `${share.toFixed(1)} %`).join(", ");
-  facts.push({ what: `idle nodes, of a core over ${idleSeconds} s, ${what}`, value });
+  const value = shares.map((share) => `${share.toFixed(2)} %`).join(", ");
+  facts.push({ what: `idle nodes, share of a core, ${what}`, value });
 }
 
 async function versionMs(): Promise<number> {
