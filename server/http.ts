@@ -39,8 +39,7 @@ export interface HttpEnv {
   readonly target?: string;
   /** The body, or why it was not read; without it, it is read from the request. */
   readonly body?: Uint8Array | Failure;
-  /** Its signal comes once the client has gone. */
-  readonly gone?: () => AbortSignal;
+  readonly asker?: Asker;
 }
 
 export type HttpApp = Hono<{ Bindings: HttpEnv }>;
@@ -48,7 +47,7 @@ export type HttpApp = Hono<{ Bindings: HttpEnv }>;
 type Answerer = (request: Request, env: Known) => Response | Promise<Response>;
 
 /** The environment with its gaps filled. */
-type Known = Required<Pick<HttpEnv, "target">> & Pick<HttpEnv, "body" | "gone">;
+type Known = Required<Pick<HttpEnv, "target">> & Pick<HttpEnv, "body" | "asker">;
 
 const noLeader: Failure = {
   ok: false,
@@ -129,12 +128,11 @@ function knownIn(c: Context<{ Bindings: HttpEnv }>): Known {
 
 async function answerKeyResponse(
   request: Request,
-  { target, body, gone = () => never }: Known,
+  { target, body, asker = nobody }: Known,
   store: ClientPort,
 ): Promise<Response> {
   const bytes = body ?? new Uint8Array(await request.arrayBuffer());
-  const call = { head: request, target, body: bytes, asker: { gone } };
-  return responseOf(await answerKey(call, store));
+  return responseOf(await answerKey({ head: request, target, body: bytes, asker }, store));
 }
 
 function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
@@ -145,15 +143,17 @@ function withBody(store: ClientPort, answer: typeof answerMembers): Answerer {
 }
 
 function withQueue(options: HttpOptions, kind: "lock" | "election"): Answerer {
-  return async (request, { target, body, gone }) => {
+  return async (request, { target, body, asker = nobody }) => {
     const bytes = body ?? new Uint8Array(await request.arrayBuffer());
-    const call = { head: request, target, body: bytes, gone: gone?.() ?? never };
+    const call = { head: request, target, body: bytes, gone: asker.gone() };
     const answer = await answerQueue(call, kind, options.store);
     return answer instanceof Response ? answer : responseOf(answer);
   };
 }
 
-const never = new AbortController().signal;
+const { signal: never } = new AbortController();
+/** Who has asked without a connection goes at no time. */
+const nobody: Asker = { gone: () => never };
 
 /** Larger bodies are not read. Of what carries JSON, transactions alone carry many values. */
 export const bodyBytesMax = (target: string): number =>

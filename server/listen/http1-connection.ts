@@ -6,7 +6,7 @@
 
 import { Buffer } from "node:buffer";
 import { laneOf, type Admission, type Lane } from "../admission.ts";
-import type { Answer } from "../answer.ts";
+import type { Answer, Asker } from "../answer.ts";
 import type { Failure } from "../client-port.ts";
 import { keyPathPrefix, keyTooLong } from "../key-path.ts";
 import { badRequest, refusal } from "../problem.ts";
@@ -42,7 +42,7 @@ export interface Http1Host {
   answer(
     head: Head,
     body: Uint8Array | Failure,
-    client: Pick<Http1Connection, "gone">,
+    asker: Asker,
   ): Answer | Response | Promise<Answer | Response>;
   /** The refusal as the page that asked can read it, where a page did. */
   readable(head: Head, refusal: Answer): Answer;

@@ -151,15 +151,11 @@ class Http1Server implements Http1Host, Listener {
       return this.readable(head, refusal(manyKeys, { write: true }));
     }
     const direct = this.#options.direct(head, body, asker);
-    return direct ?? this.#answerResponse(head, body, () => asker.gone());
+    return direct ?? this.#answerResponse(head, body, asker);
   }
 
   /** By the standard's classes, for all that is not worth a shorter way. */
-  async #answerResponse(
-    head: Head,
-    body: Uint8Array | Failure,
-    gone: () => AbortSignal,
-  ): Promise<Response> {
+  async #answerResponse(head: Head, body: Uint8Array | Failure, asker: Asker): Promise<Response> {
     const { target, method } = head;
     const host = head.headers.get("host") ?? "";
     const takesBody = method !== "GET" && method !== "HEAD";
@@ -176,7 +172,7 @@ class Http1Server implements Http1Host, Listener {
       return responseOf(refusal(notTaken, { write: true }));
     }
     try {
-      return await this.#options.fetch(request, { target, body, gone });
+      return await this.#options.fetch(request, { target, body, asker });
     } catch {
       return problem({ ok: false, code: "internal", detail: "the server failed to answer" });
     }

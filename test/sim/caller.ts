@@ -2,12 +2,12 @@
 
 import type { NodeClient } from "../../server/node-client.ts";
 import type { Clock } from "../../server/ports.ts";
-import { must } from "../../server/raft/assert.ts";
 import type { Seen } from "./case-judge.ts";
 import type { Life, SimProcess } from "./process.ts";
 import type { PromisedClient } from "./promised-clients.ts";
 import { quietLeftMs } from "./quiet.ts";
-import type { SimWorld } from "./world.ts";
+import { watchingIn } from "./watching.ts";
+import { latencyMs, type SimWorld } from "./world.ts";
 
 /** What is asked. Its answer is checked once it has come; what it knows of the past is what is seen. */
 export interface Asking {
@@ -73,14 +73,14 @@ export class Caller implements PromisedClient {
     const call = this.#call;
     if (call?.life !== life) return;
     call.isUnderWay = false;
-    this.#after(this.#latencyMs, () => this.#over(call));
+    this.#world.time.after(latencyMs(this.#world), () => this.#over(call));
   }
 
   #askLater(): void {
     const { time, random, options } = this.#world;
     const meanMs = options.limits.electionTimeoutMs / 8;
     const pauseMs = -Math.log(1 - random.float()) * meanMs;
-    this.#after(pauseMs + quietLeftMs(options, time.nowMs + pauseMs), () => this.#ask());
+    this.#world.time.after(pauseMs + quietLeftMs(options, time.nowMs + pauseMs), () => this.#ask());
   }
 
   #ask(): void {
@@ -94,7 +94,9 @@ export class Caller implements PromisedClient {
     const call: Call = { asking, process, life, acknowledged, isUnderWay: false, isOver: false };
     this.#call = call;
     trace.note(time.nowMs, asking.name, process.id, this.#number);
-    this.#after(this.#latencyMs, () => process.enter(life, () => this.#arrived(call)));
+    this.#world.time.after(latencyMs(this.#world), () =>
+      process.enter(life, () => this.#arrived(call)),
+    );
   }
 
   #arrived(call: Call): void {
@@ -109,7 +111,7 @@ export class Caller implements PromisedClient {
 
   async #answer(call: Call, seen: Seen): Promise<void> {
     const { asking, process, life } = call;
-    const { store, clock } = must(life.watching ?? undefined, "it can be watched");
+    const { store, clock } = watchingIn(life);
     const check = await asking.ask(store, clock);
     if (call.isOver || !call.isUnderWay) return;
     call.isUnderWay = false;
@@ -117,7 +119,7 @@ export class Caller implements PromisedClient {
     check(seen);
     const { time, trace } = this.#world;
     trace.note(time.nowMs, "a caller is answered", process.id, this.#number);
-    time.at(process.nowMs + this.#latencyMs, () => this.#over(call));
+    time.at(process.nowMs + latencyMs(this.#world), () => this.#over(call));
   }
 
   #over(call: Call): void {
@@ -125,14 +127,5 @@ export class Caller implements PromisedClient {
     call.isOver = true;
     this.#call = null;
     this.#askLater();
-  }
-
-  get #latencyMs(): number {
-    return this.#world.options.latencyMs * (0.5 + this.#world.random.float());
-  }
-
-  #after(ms: number, run: () => void): void {
-    const { time } = this.#world;
-    time.at(time.nowMs + ms, run);
   }
 }

@@ -5,7 +5,11 @@
 
 import type { Failure } from "../../server/client-port.ts";
 import type { LeaderEvent, SessionPort } from "../../server/session-port.ts";
-import type { Condition, Operation, Transaction } from "../../server/state-machine/transaction.ts";
+import {
+  transactionOf,
+  type Condition,
+  type Operation,
+} from "../../server/state-machine/transaction.ts";
 import type { WatchOver } from "../../server/watch/watch-port.ts";
 import type { Asking } from "./caller.ts";
 import type { CaseDraws } from "./case-draws.ts";
@@ -77,7 +81,7 @@ export class CaseElections {
     seen: Seen,
   ): void {
     if (token > seen.since) {
-      const { results } = this.#judge.done(transactionOf(join), token, seen);
+      const { results } = this.#judge.done(transactionOf([], join), token, seen);
       const [result] = results;
       const isIt = result?.op === "join" && result.token === token && result.lease === lease;
       claim(isIt, () => `${shown(join)} has the token ${token}, and it gives ${shown(results)}`);
@@ -94,7 +98,7 @@ export class CaseElections {
     const { code } = failure;
     if (code === "not_found") {
       const isGone = this.#isFailed(code);
-      return this.#judge.undone(transactionOf(join), seen, isGone);
+      return this.#judge.undone(transactionOf([], join), seen, isGone);
     }
     if (code !== "conflict" || !failure.detail.startsWith("somebody else")) return;
     const since = { ...seen, acknowledged: seen.since };
@@ -116,7 +120,7 @@ export class CaseElections {
     const value = this.#draws.value();
     const operation = { op, key: queue, token, value } as Operation;
     const holds: Condition = { kind: "holder", key: queue, not: false, token };
-    const transaction = { ...transactionOf(operation), conditions: [holds] };
+    const transaction = transactionOf([holds], operation);
     const run = (sessions: SessionPort) =>
       op === "setValue"
         ? sessions.proclaim(name, { token, value })
@@ -218,13 +222,6 @@ const refusals = new Set([
   ...["no_leader", "timeout", "overloaded", "no_space", "stale", "compacted"],
   ...["not_found", "conflict"],
 ]);
-
-const transactionOf = (operation: Operation): Transaction => ({
-  op: "transaction",
-  conditions: [],
-  then: [operation],
-  otherwise: [],
-});
 
 const tokenIn = (rows: Before): number | null => frontOf(rows, queue)?.createRevision ?? null;
 

@@ -3,7 +3,6 @@
  * rows before it, what was refused left nothing behind, and nothing was done twice.
  */
 
-import { must } from "../../server/raft/assert.ts";
 import type { Transaction } from "../../server/state-machine/transaction.ts";
 import {
   leaseIn,
@@ -14,7 +13,7 @@ import {
   type Undone,
 } from "./case-oracle.ts";
 import { shown } from "./case-rows.ts";
-import type { CommittedChange, CommittedChanges } from "./changes.ts";
+import { changesIn, type CommittedChange, type CommittedChanges } from "./changes.ts";
 import type { Checks } from "./checks.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { claim } from "./trace.ts";
@@ -48,9 +47,9 @@ export class CaseJudge {
   readonly #refused = new Map<string, string>();
   #scanned = 0;
 
-  constructor({ checks, changes }: SimWorld) {
-    this.#checks = checks;
-    this.#changes = must(changes ?? undefined, "changes are noted where somebody watches");
+  constructor(world: SimWorld) {
+    this.#checks = world.checks;
+    this.#changes = changesIn(world);
   }
 
   /** The rows as they are when that entry is about to be applied. */

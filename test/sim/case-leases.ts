@@ -4,7 +4,7 @@
  */
 
 import type { Failure } from "../../server/client-port.ts";
-import type { Operation, Transaction } from "../../server/state-machine/transaction.ts";
+import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
 import type { Asking } from "./caller.ts";
 import type { CaseJudge, Seen } from "./case-judge.ts";
 import { leaseIn, ttlOf } from "./case-oracle.ts";
@@ -14,13 +14,6 @@ import type { SimWorld } from "./world.ts";
 
 /** Of these, one of the newest is asked for. */
 const recentMax = 4;
-
-const leaseOf = (operation: Operation): Transaction => ({
-  op: "transaction",
-  conditions: [],
-  then: [operation],
-  otherwise: [],
-});
 
 export class CaseLeases {
   readonly #world: SimWorld;
@@ -126,7 +119,7 @@ export class CaseLeases {
   ): void {
     const { revision, result, seen } = about;
     this.#world.coverage.add(`a lease: ${operation.op}`);
-    const { results } = this.#judge.done(leaseOf(operation), revision, seen);
+    const { results } = this.#judge.done(transactionOf([], operation), revision, seen);
     claim(
       shown([result]) === shown(results),
       () => `${shown(operation)} at ${revision} gives ${shown(result)}, and not ${shown(results)}`,
@@ -137,7 +130,11 @@ export class CaseLeases {
     this.#refused(operation.op, failure);
     const { code } = failure;
     if (code !== "not_found") return;
-    this.#judge.undone(leaseOf(operation), seen, (found) => !found.isDone && found.code === code);
+    this.#judge.undone(
+      transactionOf([], operation),
+      seen,
+      (found) => !found.isDone && found.code === code,
+    );
   }
 
   #refused(what: string, { code, detail }: Failure): void {

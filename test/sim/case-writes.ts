@@ -10,7 +10,11 @@ import type {
   TransactionAnswer,
   WriteOptions,
 } from "../../server/client-port.ts";
-import type { Operation, Transaction } from "../../server/state-machine/transaction.ts";
+import {
+  transactionOf,
+  type Operation,
+  type Transaction,
+} from "../../server/state-machine/transaction.ts";
 import type { Asking } from "./caller.ts";
 import type { CaseDraws } from "./case-draws.ts";
 import { caseKeys } from "./case-keys.ts";
@@ -129,7 +133,7 @@ export class CaseWrites {
       name: "atomic",
       ask: async (store) => {
         const answer = await store.atomic(operation);
-        const transaction = transactionOf(operation);
+        const transaction = transactionOf([], operation);
         return (seen) =>
           answer.ok
             ? this.checkDone(transaction, oneResult(answer), seen)
@@ -146,7 +150,7 @@ export class CaseWrites {
     const selection = isBounded ? { start, end } : { prefix };
     const range = isBounded ? { start, end } : { start: prefix, end: followerOf(prefix) };
     const limit = random.float() < 0.3 ? null : random.pick([1, 2]);
-    const transaction = transactionOf({ op: "deleteRange", range, limit });
+    const transaction = transactionOf([], { op: "deleteRange", range, limit });
     return {
       name: "deleteRange",
       ask: async (store) => {
@@ -175,11 +179,7 @@ export class CaseWrites {
       match === "*"
         ? ({ kind: "exists", key, not: isNot } as const)
         : ({ kind: "revision", key, not: isNot, revision: match } as const);
-    const transaction: Transaction = {
-      ...transactionOf(single),
-      conditions: [condition],
-      otherwise: [{ op: "revision", key }],
-    };
+    const transaction = transactionOf([condition], single, { op: "revision", key });
     const { value, contentType, ttlMs, lease } = put;
     const lasting = { contentType, ...(ttlMs && { ttlMs }), ...(lease && { lease }) };
     return {
@@ -224,13 +224,6 @@ export const marking = (mark: string): Operation => ({
   key: markPrefix + mark.slice(-1),
   value: Buffer.from(mark),
   contentType: null,
-});
-
-const transactionOf = (operation: Operation): Transaction => ({
-  op: "transaction",
-  conditions: [],
-  then: [operation],
-  otherwise: [],
 });
 
 /** As a transaction of it alone is answered. */

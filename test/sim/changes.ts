@@ -97,5 +97,9 @@ export class CommittedChanges {
   }
 }
 
+/** Of a seed where somebody watches. */
+export const changesIn = (world: { readonly changes: CommittedChanges | null }): CommittedChanges =>
+  must(world.changes ?? undefined, "changes are noted where somebody watches");
+
 /** A row that only lasts longer than before is none, and neither is one that came and went. */
 const isNews = ({ before, after }: RowChange): boolean => before?.revision !== after?.revision;

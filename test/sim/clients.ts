@@ -7,7 +7,7 @@ import type { LocalReads } from "./local-reads.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { quietLeftMs } from "./quiet.ts";
 import { ask, Counters, Extremes, Registers, rowIn, Twins, type Asked } from "./workloads.ts";
-import type { SimWorld } from "./world.ts";
+import { latencyMs, type SimWorld } from "./world.ts";
 
 type Begin = (client: number, nowMs: number) => Asked & { readonly id: number };
 
@@ -90,7 +90,7 @@ export class Clients {
     for (const client of [...this.#clients, ...this.#askers]) {
       const { call } = client;
       if (call?.life !== life) continue;
-      time.at(time.nowMs + this.#latencyMs(), () => this.#lost(client, call));
+      time.at(time.nowMs + latencyMs(this.#world), () => this.#lost(client, call));
     }
   }
 
@@ -120,10 +120,6 @@ export class Clients {
     // Zeros too: on a disk, a blank sector looks like one that was never written.
     const padding = random.below(options.valueBytesMax);
     return `${this.#lastValue}:${(random.float() < 0.3 ? "\0" : "x").repeat(padding)}`;
-  }
-
-  #latencyMs(): number {
-    return this.#world.options.latencyMs * (0.5 + this.#world.random.float());
   }
 
   #thinkThenCall(client: Client): void {
@@ -187,7 +183,7 @@ export class Clients {
     const { life } = process;
     if (!life) {
       // Nobody listens there: surely nothing happened.
-      time.at(time.nowMs + this.#latencyMs(), () => done(false));
+      time.at(time.nowMs + latencyMs(this.#world), () => done(false));
       return;
     }
     const asked = begin(client.number, time.nowMs);
@@ -206,9 +202,9 @@ export class Clients {
     trace.note(time.nowMs, asked.kind, process.id, id);
     const settle = (outcome: Outcome): void => {
       // What the process says now, it says when its disk lets it.
-      time.at(process.nowMs + this.#latencyMs(), () => this.#settled(client, call, outcome));
+      time.at(process.nowMs + latencyMs(this.#world), () => this.#settled(client, call, outcome));
     };
-    time.at(time.nowMs + this.#latencyMs(), () => {
+    time.at(time.nowMs + latencyMs(this.#world), () => {
       if (process.life !== life) return;
       process.enter(life, () => this.#request(call, settle));
     });
@@ -220,7 +216,7 @@ export class Clients {
     const { time, coverage } = this.#world;
     const { life } = process;
     if (!life || command === null) return;
-    time.at(time.nowMs + this.#latencyMs(), () => {
+    time.at(time.nowMs + latencyMs(this.#world), () => {
       if (process.life !== life) return;
       coverage.add("a request sent twice at once");
       process.enter(life, () => life.node.write(command, () => {}));
@@ -250,7 +246,7 @@ export class Clients {
     const { time, random, processes } = this.#world;
     client.call = call;
     const process = random.pick(processes);
-    time.at(time.nowMs + 100 * this.#latencyMs(), () => {
+    time.at(time.nowMs + 100 * latencyMs(this.#world), () => {
       // Where its last process died meanwhile, it is on its way again already.
       if (client.call !== call) return;
       const { life } = process;

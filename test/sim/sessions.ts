@@ -26,7 +26,7 @@ import { Holdings, type Holding } from "./holdings.ts";
 import { quietLeftMs } from "./quiet.ts";
 import { claim } from "./trace.ts";
 import { rowIn } from "./workloads.ts";
-import type { SimWorld } from "./world.ts";
+import { latencyMs, type SimWorld } from "./world.ts";
 
 const noBytes = new Uint8Array();
 /** No key is used for two requests here. */
@@ -242,8 +242,7 @@ export class Sessions {
   }
 
   #after(ms: number, run: () => void): void {
-    const { time } = this.#world;
-    time.at(time.nowMs + ms, () => {
+    this.#world.time.after(ms, () => {
       if (!this.#isOver) run();
     });
   }
@@ -256,7 +255,7 @@ export class Sessions {
     const { life } = process;
     if (!life) return settle(null);
     const bytes = encodeCommand(command);
-    this.#after(this.#latencyMs, () =>
+    this.#after(latencyMs(this.#world), () =>
       process.enter(life, () =>
         life.node.write(bytes, (answer) => {
           if (!answer.ok) return settle(null);
@@ -279,7 +278,7 @@ export class Sessions {
     const { life } = process;
     const settle = this.#settling((isSeen: boolean | null) => (isSeen ? next() : otherwise()));
     if (!life) return settle(null);
-    this.#after(this.#latencyMs, () =>
+    this.#after(latencyMs(this.#world), () =>
       process.enter(life, () =>
         life.node.read((answer) => {
           if (answer.ok && !this.#isOver) look(life.node.machine);
@@ -289,10 +288,6 @@ export class Sessions {
     );
   }
 
-  get #latencyMs(): number {
-    return this.#world.options.latencyMs * (0.5 + this.#world.random.float());
-  }
-
   /** Once, a moment later; with null where nothing comes for so long that nobody waits any more. */
   #settling<T>(done: (answer: T | null) => void): (answer: T | null) => void {
     const { options } = this.#world;
@@ -300,7 +295,7 @@ export class Sessions {
     const settle = (answer: T | null): void => {
       if (isSettled) return;
       isSettled = true;
-      this.#after(this.#latencyMs, () => done(answer));
+      this.#after(latencyMs(this.#world), () => done(answer));
     };
     this.#after(4 * options.limits.requestDeadlineMs, () => settle(null));
     return settle;

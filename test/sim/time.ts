@@ -22,6 +22,10 @@ export class SimTime {
     return task;
   }
 
+  after(ms: number, run: () => void): Task {
+    return this.at(this.nowMs + ms, run);
+  }
+
   /** Runs the next task; false where there is none before `endMs`, which is the time then. */
   step(endMs: number): boolean {
     for (;;) {

@@ -3,10 +3,11 @@
 import type { Failure, GetAnswer, ReadLevel } from "../../server/client-port.ts";
 import type { Wait, WaitedAnswer } from "../../server/long-poll.ts";
 import { must } from "../../server/raft/assert.ts";
-import type { CommittedChanges } from "./changes.ts";
+import { changesIn, type CommittedChanges } from "./changes.ts";
 import type { LocalReads } from "./local-reads.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { claim } from "./trace.ts";
+import { watchingIn } from "./watching.ts";
 import type { SimWorld } from "./world.ts";
 
 export interface AskedRead {
@@ -154,7 +155,7 @@ export class WaitingChecks {
     }
     const isChanged = this.#changes.lastChange(key, since, revision) !== null;
     // Of a row that is not there nobody knows whether it was, once that is forgotten.
-    const { oldestRevision } = must(course.life.watching ?? undefined, "it can be watched").watches;
+    const { oldestRevision } = watchingIn(course.life).watches;
     const isForgotten = row === null && since < oldestRevision;
     claim(isChanged || isForgotten, () => `${who}, and answers without a change`);
   }
@@ -181,7 +182,7 @@ export class WaitingChecks {
   }
 
   get #changes(): CommittedChanges {
-    return must(this.#world.changes ?? undefined, "changes are noted where somebody watches");
+    return changesIn(this.#world);
   }
 }
 

@@ -2,14 +2,13 @@
 
 import type { GetAnswer, ReadLevel, ReadOptions } from "../../server/client-port.ts";
 import { getChanged, type PolledStore, type WaitedAnswer } from "../../server/long-poll.ts";
-import { must } from "../../server/raft/assert.ts";
 import type { WatchBatches } from "../../server/watch/watch-port.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { claim } from "./trace.ts";
 import type { AskedRead, Got, ReadCourse, WaitingChecks } from "./waiting-checks.ts";
-import type { Watching } from "./watching.ts";
+import { watchingIn } from "./watching.ts";
 import type { Registers } from "./workloads.ts";
-import type { SimWorld } from "./world.ts";
+import { latencyMs, type SimWorld } from "./world.ts";
 
 export interface ReaderSurroundings {
   readonly world: SimWorld;
@@ -63,7 +62,7 @@ export class WaitingReader {
 
   start(): void {
     const { random, options } = this.#world;
-    this.#after(options.durationMs * 0.3 * random.float(), () => this.#ask());
+    this.#world.time.after(options.durationMs * 0.3 * random.float(), () => this.#ask());
   }
 
   /** Asks no more; what is under way goes on. */
@@ -90,7 +89,7 @@ export class WaitingReader {
     const call = this.#call;
     if (call?.life !== life) return;
     call.isUnderWay = false;
-    this.#after(this.#latencyMs, () => this.#over(call));
+    this.#world.time.after(latencyMs(this.#world), () => this.#over(call));
   }
 
   // ------------------------------------------------------------------ asking
@@ -121,8 +120,10 @@ export class WaitingReader {
     };
     this.#call = call;
     trace.note(time.nowMs, "is asked by one who waits", process.id, this.#number);
-    this.#after(this.#latencyMs, () => process.enter(life, () => this.#arrived(call)));
-    if (leavesMs !== null) this.#after(leavesMs, () => this.#leave(call));
+    this.#world.time.after(latencyMs(this.#world), () =>
+      process.enter(life, () => this.#arrived(call)),
+    );
+    if (leavesMs !== null) this.#world.time.after(leavesMs, () => this.#leave(call));
   }
 
   #draw(): AskedRead {
@@ -151,7 +152,7 @@ export class WaitingReader {
   #askLater(): void {
     const { random, options } = this.#world;
     const pauseMs = options.limits.electionTimeoutMs * random.float();
-    this.#after(pauseMs, () => this.#ask());
+    this.#world.time.after(pauseMs, () => this.#ask());
   }
 
   /** Its node hears of it a moment later. */
@@ -160,10 +161,10 @@ export class WaitingReader {
     const { process, life, leaving } = call;
     this.#world.coverage.add("who waited has gone");
     if (call.isUnderWay) this.#left.add(call);
-    this.#after(this.#latencyMs, () =>
+    this.#world.time.after(latencyMs(this.#world), () =>
       process.enter(life, () => {
         leaving.abort();
-        const { clock } = this.#watching(call);
+        const { clock } = watchingIn(call.life);
         clock.soon(() => clock.soon(() => this.#checkLeft(call)));
       }),
     );
@@ -184,7 +185,7 @@ export class WaitingReader {
     if (call.isOver) return;
     const { asked, process, life } = call;
     call.isUnderWay = true;
-    const { clock } = this.#watching(call);
+    const { clock } = watchingIn(call.life);
     const course: ReadCourse = {
       ...{ asked, process, life },
       committedBefore: this.#world.checks.lastCommitted,
@@ -204,7 +205,7 @@ export class WaitingReader {
       ...(minRevision !== null && { minRevision }),
       ...(maxStaleMs !== null && { maxStaleMs }),
     };
-    const { clock, store } = this.#watching(call);
+    const { clock, store } = watchingIn(call.life);
     const found: WaitedAnswer = wait
       ? await getChanged(this.#storeFor(call, course), key, { wait, options })
       : { kind: "answer", answer: await store.get(key, options) };
@@ -217,7 +218,7 @@ export class WaitingReader {
 
   /** The node's own, of which is noted what a poll hears of it and when. */
   #storeFor(call: Call, course: ReadCourse): PolledStore {
-    const { store, watches, clock } = this.#watching(call);
+    const { store, watches, clock } = watchingIn(call.life);
     const { checks } = this.#surroundings;
     return {
       get: async (key, options) => {
@@ -257,7 +258,7 @@ export class WaitingReader {
    * waiting over when its time is, which need not be the time that the poll makes of it.
    */
   #noteTimes({ asked, life, process }: Call, course: ReadCourse, forMs: number): void {
-    const { clock } = must(life.watching ?? undefined, "it can be watched");
+    const { clock } = watchingIn(life);
     const ms = asked.wait?.ms ?? forMs;
     const soonAfter = (atMs: number, run: (applied: number) => void): void => {
       clock.after(atMs, () => {
@@ -271,15 +272,11 @@ export class WaitingReader {
     soonAfter(ms, () => this.#surroundings.checks.timeIsOver(course));
   }
 
-  #watching({ life }: Call): Watching {
-    return must(life.watching ?? undefined, "it can be watched");
-  }
-
   // ------------------------------------------------------------------ what comes of it
 
   #send(call: Call, answer: GetAnswer): void {
     const { time } = this.#world;
-    time.at(call.process.nowMs + this.#latencyMs, () => {
+    time.at(call.process.nowMs + latencyMs(this.#world), () => {
       if (call.isOver) return;
       if (answer.ok) this.#told(call, answer);
       this.#over(call, answer);
@@ -303,14 +300,5 @@ export class WaitingReader {
       else history.failed(call.id);
     }
     this.#askLater();
-  }
-
-  get #latencyMs(): number {
-    return this.#world.options.latencyMs * (0.5 + this.#world.random.float());
-  }
-
-  #after(ms: number, run: () => void): void {
-    const { time } = this.#world;
-    time.at(time.nowMs + ms, run);
   }
 }

@@ -1,17 +1,18 @@
 /** One client that watches, over as many connections and nodes as it takes. */
 
 import type { Failure } from "../../server/client-port.ts";
-import { must } from "../../server/raft/assert.ts";
 import { voters } from "../../server/raft/configuration.ts";
 import { queuePrefix } from "../../server/state-machine/hidden-rows.ts";
 import { openWatcher, overOf, whenKnown } from "../../server/watch/node-watch.ts";
 import type { WatchEvent } from "../../server/watch/watch-port.ts";
 import type { Watcher, WatchEnd } from "../../server/watch/watcher.ts";
+import { changesIn } from "./changes.ts";
 import type { Life, SimProcess } from "./process.ts";
 import { Told, type KnownBefore, type WatchedKeys } from "./told.ts";
 import { claim } from "./trace.ts";
 import { readerKinds, readerOf, type WatchReader } from "./watch-readers.ts";
-import type { SimWorld } from "./world.ts";
+import { watchingIn } from "./watching.ts";
+import { latencyMs, type SimWorld } from "./world.ts";
 
 interface Connection {
   readonly process: SimProcess;
@@ -80,7 +81,7 @@ export class WatchingClient {
     this.#slowRate = random.pick([0, 0, 0.3]);
     const since = random.float() < 0.5 ? undefined : 0;
     this.#reader = readerOf(this.#kind, since);
-    const changes = must(world.changes ?? undefined, "changes are noted where somebody watches");
+    const changes = changesIn(world);
     const told = { name: this.#name, changes, keys: this.#keys, wantsBefore: this.#wantsBefore };
     this.#told = new Told(told, since);
   }
@@ -94,7 +95,7 @@ export class WatchingClient {
   died(life: Life): void {
     const connection = this.#connection;
     if (connection?.life !== life) return;
-    this.#after(this.#latencyMs, () => this.#lost(connection));
+    this.#world.time.after(latencyMs(this.#world), () => this.#lost(connection));
   }
 
   /** It is to come so far, at one of these. */
@@ -116,7 +117,7 @@ export class WatchingClient {
   // ------------------------------------------------------------------ connections
 
   #connectAfter(ms: number): void {
-    this.#after(ms, () => this.#connect());
+    this.#world.time.after(ms, () => this.#connect());
   }
 
   #connect(): void {
@@ -151,7 +152,7 @@ export class WatchingClient {
    */
   #listen(connection: Connection): void {
     const { time, coverage } = this.#world;
-    this.#after(connection.heardMs + this.#silenceMs(connection) - time.nowMs, () => {
+    this.#world.time.after(connection.heardMs + this.#silenceMs(connection) - time.nowMs, () => {
       if (connection.isOver) return;
       const silenceMs = this.#silenceMs(connection);
       if (connection.heardMs + silenceMs > time.nowMs) return this.#listen(connection);
@@ -176,7 +177,9 @@ export class WatchingClient {
     this.#reader.brokenOff();
     if (this.#told.isInRevision) this.#world.coverage.add("a watch broke off within a revision");
     if (this.#reader.isToldAgain) this.#told.forgetPartial();
-    this.#after(this.#latencyMs, () => process.enter(life, () => connection.watcher?.close()));
+    this.#world.time.after(latencyMs(this.#world), () =>
+      process.enter(life, () => connection.watcher?.close()),
+    );
   }
 
   #lost(connection: Connection): void {
@@ -193,7 +196,7 @@ export class WatchingClient {
   #open(connection: Connection, since: number | undefined): void {
     const { coverage } = this.#world;
     const { life } = connection;
-    const { watches, startIndex } = must(life.watching ?? undefined, "it can be watched");
+    const { watches, startIndex } = watchingIn(life);
     whenKnown({ watches, node: life.node }, since, (answer) => {
       if (connection.isOver) return;
       if (!answer.ok) return this.#send(connection, () => this.#lost(connection));
@@ -229,7 +232,7 @@ export class WatchingClient {
 
   /** Whoever wants to know what stood there has it read with every change from then on. */
   #knownAt({ life, openedAt }: Connection): KnownBefore {
-    const { oldestRevision } = must(life.watching ?? undefined, "it can be watched").watches;
+    const { oldestRevision } = watchingIn(life).watches;
     return { writtenAfter: oldestRevision, changedAfter: openedAt };
   }
 
@@ -255,7 +258,7 @@ export class WatchingClient {
 
   /** Its node says that it does not remember what comes next: nor need it. */
   #checkForgotten({ process, life }: Connection): void {
-    const { oldestDue } = must(life.watching ?? undefined, "it can be watched");
+    const { oldestDue } = watchingIn(life);
     const { since = Infinity } = this.#reader;
     claim(
       since < oldestDue || since === Infinity,
@@ -300,7 +303,7 @@ export class WatchingClient {
     };
     const isSlow = this.#goal === null && random.float() < this.#slowRate;
     if (!isSlow) return next();
-    this.#after(this.#world.options.limits.electionTimeoutMs * 3 * random.float(), next);
+    this.#world.time.after(this.#world.options.limits.electionTimeoutMs * 3 * random.float(), next);
   }
 
   #refused(connection: Connection, { code, oldestRevision = 0, detail }: Failure): void {
@@ -340,7 +343,7 @@ export class WatchingClient {
 
   #inProcess(connection: Connection, run: () => void): void {
     const { process, life } = connection;
-    this.#after(this.#latencyMs, () => {
+    this.#world.time.after(latencyMs(this.#world), () => {
       if (!connection.isOver) process.enter(life, run);
     });
   }
@@ -348,7 +351,7 @@ export class WatchingClient {
   #send(connection: Connection, arrived: () => void): void {
     const { time } = this.#world;
     const sentMs = connection.process.nowMs;
-    connection.lastArrivalMs = Math.max(connection.lastArrivalMs, sentMs + this.#latencyMs);
+    connection.lastArrivalMs = Math.max(connection.lastArrivalMs, sentMs + latencyMs(this.#world));
     time.at(connection.lastArrivalMs, () => {
       if (connection.isOver) return;
       connection.heardMs = time.nowMs;
@@ -356,16 +359,7 @@ export class WatchingClient {
     });
   }
 
-  get #latencyMs(): number {
-    return this.#world.options.latencyMs * (0.5 + this.#world.random.float());
-  }
-
   get #pauseMs(): number {
     return this.#world.options.limits.heartbeatMs * (0.5 + this.#world.random.float());
-  }
-
-  #after(ms: number, run: () => void): void {
-    const { time } = this.#world;
-    time.at(time.nowMs + ms, run);
   }
 }

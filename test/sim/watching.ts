@@ -3,6 +3,7 @@
 import type { Node } from "../../server/node.ts";
 import { NodeClient } from "../../server/node-client.ts";
 import type { Clock } from "../../server/ports.ts";
+import { must } from "../../server/raft/assert.ts";
 import type { Index, NodeId } from "../../server/raft/entry.ts";
 import type { ChangeSink } from "../../server/state-machine/changes.ts";
 import { Watches } from "../../server/watch/watches.ts";
@@ -124,3 +125,7 @@ const bytesMaxOf = ({ key, before, after }: CommittedChange): number =>
   2 * key.length +
   (before?.value.byteLength ?? 0) +
   (after?.value.byteLength ?? 0);
+
+/** Of a life in a seed where somebody watches. */
+export const watchingIn = (life: { readonly watching: Watching | null }): Watching =>
+  must(life.watching ?? undefined, "it can be watched");

@@ -19,3 +19,7 @@ export interface SimWorld {
   readonly changes: CommittedChanges | null;
   readonly processes: readonly SimProcess[];
 }
+
+/** How long something is on its way between a client and a node: half of what is usual to half as much again. */
+export const latencyMs = ({ options, random }: Pick<SimWorld, "options" | "random">): number =>
+  options.latencyMs * (0.5 + random.float());
