@@ -42,11 +42,11 @@ const shortCheckpointPart = 1 / 8;
 const unsyncedFactorMax = 8;
 
 /** Without room, so many times what is usually gathered for a transaction is held in memory. */
-const heldFactorMax = 4;
+const heldFactorMax = 2;
 
 /** Parts of a transaction in a tick, beside those that come with what is applied; more where nothing is. */
 const tickPartsMax = 4;
-const quietPartsMax = 16;
+const quietPartsMax = 64;
 
 export class Applier {
   readonly #options: ApplierOptions;
