@@ -5,7 +5,7 @@ import type { Clock, Timer } from "../server/ports.ts";
 /** One segment of the log at a time. */
 const logEveryMs = 2_000;
 /** Rows: so much at a time, and no more than that on average however large a value is. */
-const stateEveryMs = 500;
+const stateEveryMs = 1_000;
 const stateBytesMax = 64 << 10;
 /** From the end of one reading of all rows to the beginning of the next. */
 const stateRestMs = 600_000;
@@ -29,7 +29,7 @@ export class BackgroundChecks {
     const { clock } = options;
     this.#options = options;
     this.#scrubber = clock.every(logEveryMs, () => this.#guarded(() => void options.log.scrub()));
-    this.#verifier = this.#verifyAfter(stateEveryMs);
+    this.#verifier = this.#verifying();
   }
 
   stop(): void {
@@ -37,11 +37,8 @@ export class BackgroundChecks {
     this.#verifier.cancel();
   }
 
-  #verifyAfter(ms: number): Timer {
-    return this.#options.clock.after(ms, () => {
-      this.#verifier = this.#verifyAfter(stateEveryMs);
-      this.#guarded(() => this.#verify());
-    });
+  #verifying(): Timer {
+    return this.#options.clock.every(stateEveryMs, () => this.#guarded(() => this.#verify()));
   }
 
   #verify(): void {
@@ -51,7 +48,9 @@ export class BackgroundChecks {
     this.#debt = bytes;
     if (!isEnd) return;
     this.#verifier.cancel();
-    this.#verifier = this.#verifyAfter(stateRestMs);
+    this.#verifier = this.#options.clock.after(stateRestMs, () => {
+      this.#verifier = this.#verifying();
+    });
   }
 
   #guarded(run: () => void): void {

@@ -3,6 +3,8 @@
 import { randomBytes } from "node:crypto";
 import type { Clock, Random, Timer } from "../server/ports.ts";
 
+const secondMs = 1_000;
+
 export const systemClock: Clock = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
@@ -12,6 +14,7 @@ export const systemClock: Clock = {
     return { cancel: () => clearTimeout(timer) };
   },
   every(ms: number, run: () => void): Timer {
+    if (ms % secondMs === 0) return everySeconds(ms, run);
     const timer = setInterval(run, ms);
     timer.unref();
     return { cancel: () => clearInterval(timer) };
@@ -20,6 +23,24 @@ export const systemClock: Clock = {
     setImmediate(run);
   },
 };
+
+/** Whole seconds are those of the clock, so that an idle process is woken once for all that they have. */
+function everySeconds(ms: number, run: () => void): Timer {
+  let dueMs = Math.ceil((performance.now() + ms) / secondMs) * secondMs;
+  const wait = (): NodeJS.Timeout => {
+    const left = setTimeout(
+      () => {
+        dueMs = Math.max(dueMs + ms, Math.ceil(performance.now() / secondMs) * secondMs);
+        timer = wait();
+        run();
+      },
+      Math.ceil(dueMs - performance.now()),
+    );
+    return left.unref();
+  };
+  let timer = wait();
+  return { cancel: () => clearTimeout(timer) };
+}
 
 export const systemRandom: Random = {
   fraction: () => Math.random(),

@@ -16,6 +16,9 @@ export function leadershipOf(raft: Raft): Leadership {
   return { role: shownRole(role.kind, raft.isLearner), term, leaderId };
 }
 
+export const isSameLeadership = (a: Leadership, b: Leadership): boolean =>
+  a.role === b.role && a.term === b.term && a.leaderId === b.leaderId;
+
 function shownRole(kind: Raft["role"]["kind"], isLearner: boolean): NodeRole {
   if (kind === "leader") return "leader";
   if (kind === "candidate" || kind === "preCandidate") return "candidate";

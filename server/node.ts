@@ -13,7 +13,7 @@ import { Expiry } from "./expiry.ts";
 import type { Limits } from "./limits.ts";
 import { fittestSuccessor } from "./hand-over.ts";
 import { Inbox } from "./inbox.ts";
-import { leadershipOf, type Leadership } from "./leadership.ts";
+import { isSameLeadership, leadershipOf, type Leadership } from "./leadership.ts";
 import { LogTime } from "./log-time.ts";
 import { raftLimits } from "./raft-limits.ts";
 import { LossNote } from "./loss-note.ts";
@@ -407,6 +407,9 @@ export class Node {
 
   #drain(): void {
     this.#isScheduled = false;
+    // What a leader says of its own accord and a tick take one turn.
+    const isAwaited = !this.#reads.isEmpty || this.#writes.count > 0;
+    if (!isAwaited && this.#raft.role.kind !== "leader" && this.#ticker.tickEarly()) return;
     this.#guarded(() => {
       this.#pass(this.#ticker.takePassed());
       this.#stepInbox();
@@ -582,9 +585,7 @@ export class Node {
   #noteLeadership(): void {
     const before = this.#leadership;
     const now = leadershipOf(this.#raft);
-    const isSame =
-      before.role === now.role && before.term === now.term && before.leaderId === now.leaderId;
-    if (isSame) return;
+    if (isSameLeadership(before, now)) return;
     if (before.role === "leader") this.#upkeep.leadershipLost();
     this.#leadership = now;
     this.#options.leadershipChanged(now);

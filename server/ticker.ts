@@ -44,6 +44,21 @@ export class Ticker {
     return taken;
   }
 
+  /**
+   * The process is awake anyway, and nobody waits: what has passed of a rest is ticked now, and another rest
+   * begins. Returns whether anything had passed.
+   */
+  tickEarly(): boolean {
+    if (this.#sinceMs === null) return false;
+    const { clock, tickMs } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const count = Math.min(Math.floor((nowMs - this.#sinceMs) / tickMs), this.#left);
+    if (count === 0) return false;
+    // What is left of a tick counts for the next one; of a stall nothing does.
+    this.#run(count, Math.max(this.#sinceMs + count * tickMs, nowMs - tickMs));
+    return true;
+  }
+
   /** There is something to do again: the next tick is no further away than any. */
   wake(): void {
     if (this.#sinceMs === null || this.#left === 1) return;
@@ -60,7 +75,8 @@ export class Ticker {
     this.#sinceMs = null;
   }
 
-  #run(count: number): void {
+  /** `sinceMs`: when a rest that follows has begun. */
+  #run(count: number, sinceMs?: number): void {
     const timer = this.#timer;
     const hasRested = this.#sinceMs !== null;
     this.#sinceMs = null;
@@ -68,7 +84,7 @@ export class Ticker {
     // Cancelled by what it did.
     if (this.#timer !== timer) return;
     const restTicks = this.#options.restTicks();
-    if (restTicks > 1) this.#rest(restTicks);
+    if (restTicks > 1) this.#rest(restTicks, sinceMs);
     else if (hasRested) this.start();
   }
 
@@ -76,11 +92,12 @@ export class Ticker {
     this.#run(this.#left);
   }
 
-  #rest(ticks: number): void {
+  #rest(ticks: number, sinceMs = this.#options.clock.monotonicMs()): void {
     const { clock, tickMs } = this.#options;
     this.cancel();
     this.#left = ticks;
-    this.#sinceMs = clock.monotonicMs();
-    this.#timer = clock.after(ticks * tickMs, () => this.#endRest());
+    this.#sinceMs = sinceMs;
+    const endMs = sinceMs + ticks * tickMs;
+    this.#timer = clock.after(endMs - clock.monotonicMs(), () => this.#endRest());
   }
 }

@@ -318,11 +318,11 @@ export class KeyValueStore implements StateMachine {
     // Neither between two parts of a transaction nor beside a sync.
     if (this.#isInTransaction || this.#sync.isUnderWay) return 0;
     try {
-      return this.#shrinking.step(bytesMax);
+      const bytes = this.#shrinking.step(bytesMax);
+      if (bytes > 0) this.#walBytes = walBytes(this.#database.path);
+      return bytes;
     } catch (error) {
       throw asDamage(this.#database.path, error);
-    } finally {
-      this.#walBytes = walBytes(this.#database.path);
     }
   }
 

@@ -223,7 +223,8 @@ export class Raft {
     if (role.kind === "leader") return leading.restTicks(this, role);
     if (this.leaderId === null) return 1;
     const left = role.electionTimeout - role.electionElapsed;
-    return Math.max(1, Math.min(left - 1, this.restHeartbeatTicks));
+    // Longer than to the next heartbeat, which wakes this node anyway.
+    return Math.max(1, Math.min(left - 1, 2 * this.restHeartbeatTicks));
   }
 
   // ---------------------------------------------------------------- what comes in

@@ -43,6 +43,24 @@ test("a cluster with nothing to do ticks seldom, and evenly once somebody asks f
   assert.ok(ticks() >= 1_000 / tickMs - 2, `${timers} timers`);
 });
 
+test("a follower with nothing to do is woken by its leader's heartbeats, and by no tick of its own", () => {
+  const { nodes } = resting(4);
+  const { restHeartbeatMs, tickMs } = defaultLimits;
+  const at = nodes.time.at.bind(nodes.time);
+  let ran = 0;
+  nodes.time.at = (atMs, run) => {
+    const isRest = atMs >= nodes.time.nowMs + restHeartbeatMs - tickMs;
+    return at(atMs, () => {
+      if (isRest) ran++;
+      run();
+    });
+  };
+  nodes.time.run(10_000);
+  // Those of the leader, and the end of these ten seconds.
+  const most = 10_000 / restHeartbeatMs + 1;
+  assert.ok(ran > most / 2 && ran <= most, `${ran} rests came to their end`);
+});
+
 test("all nodes of a machine stand still for seconds in a rest, and the leader stays", () => {
   const { nodes, leader } = resting(4);
   const { term } = nodes.node(leader).leadership;

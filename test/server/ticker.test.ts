@@ -121,6 +121,36 @@ test("rests that end early lose no time", () => {
   assert.ok(ticks >= 390, `${ticks} of 392`);
 });
 
+test("what has passed of a rest is ticked early, with the next rest behind it, and no time is lost", () => {
+  const scene = started(8);
+  scene.time.run(85);
+  assert.is(scene.ticker.tickEarly(), true);
+  assert.is(scene.ticker.tickEarly(), false, "nothing has passed since");
+  scene.time.run(160);
+  assert.is(scene.ticker.tickEarly(), true);
+  scene.time.run(185);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [85, 2],
+    [245, 6],
+    [425, 8],
+  ]);
+});
+
+test("early or not, a stall is no longer than the rest", () => {
+  const scene = started(8);
+  scene.time.run(30);
+  scene.time.nowMs += 5_000;
+  assert.is(scene.ticker.tickEarly(), true);
+  assert.is(scene.ticker.tickEarly(), true, "one tick of the stall counts for the next rest");
+  assert.is(scene.ticker.tickEarly(), false);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [5_030, 8],
+    [5_030, 1],
+  ]);
+});
+
 test("nothing comes once it is cancelled, from within a tick too", () => {
   const resting = started(4);
   resting.time.run(30);

@@ -275,7 +275,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a follower that rests sleeps for sixty heartbeats",
     file: "server/raft/raft.ts",
-    find: "return Math.max(1, Math.min(left - 1, this.restHeartbeatTicks));",
+    find: "return Math.max(1, Math.min(left - 1, 2 * this.restHeartbeatTicks));",
     replace: "return Math.max(1, 60 * this.options.heartbeatTicks + 0 * left);",
   },
   {
