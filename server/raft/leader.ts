@@ -9,7 +9,7 @@ import type { AppendAccepted, AppendRejected, HeartbeatResponse } from "./messag
 import { Progress } from "./progress.ts";
 import { majority, reachedByMajority } from "./quorum.ts";
 import type { Raft } from "./raft.ts";
-import { ReadRounds, waitingReadsMax } from "./read-rounds.ts";
+import { ReadRounds, waitingReadsMax, type ReleasedRead, type WaitingRead } from "./read-rounds.ts";
 import type { Leader } from "./role.ts";
 
 export interface Proposal {
@@ -165,14 +165,26 @@ export function handleAnswer(
   }
 }
 
-/** Takes a read; it is answered after the next round, or never (the asker asks again). */
-export function gatherRead(
-  raft: Raft,
-  leader: Leader,
-  read: { from: NodeId; requestId: number },
-): void {
-  if (hasCommittedInTerm(raft)) leader.reads.gather(read);
-  else if (leader.earlyReads.length < waitingReadsMax) leader.earlyReads.push(read);
+/**
+ * Takes a read; it is answered after the next round, or never (the asker asks again). `isNamed`: who asks is
+ * the directory that stands for its id.
+ */
+export function gatherRead(raft: Raft, leader: Leader, read: WaitingRead, isNamed: boolean): void {
+  if (!hasCommittedInTerm(raft)) {
+    if (leader.earlyReads.length < waitingReadsMax) leader.earlyReads.push(read);
+  } else if (isNamed && isMajorityWith(raft, read.from)) {
+    answerRead(raft, { ...read, readIndex: raft.log.commitIndex });
+  } else leader.reads.gather(read);
+}
+
+/**
+ * Who asks knew of no later term when its reads had begun, and this node knows of none now. Where two are a
+ * majority, nobody can have been elected before those reads, and no round has to show it. That holds for them
+ * alone: others may have begun while the question was on its way.
+ */
+function isMajorityWith({ self, voters }: Raft, asker: NodeId): boolean {
+  if (asker === self || majority(voters.length) > 2) return false;
+  return voters.includes(self) && voters.includes(asker);
 }
 
 export function startTransfer(raft: Raft, leader: Leader, to: NodeId): boolean {
@@ -435,10 +447,12 @@ function releaseReads(raft: Raft, leader: Leader): void {
   const confirmed = reachedByMajority(raft.voters, (id) =>
     id === raft.self ? leader.reads.newest : (leader.progress.get(id)?.readRound ?? 0),
   );
-  for (const { from, requestId, readIndex } of leader.reads.release(confirmed)) {
-    if (from === raft.self) raft.releaseRead({ requestId, readIndex });
-    else raft.send(from, { type: "readIndexResponse", term: raft.term, requestId, readIndex });
-  }
+  for (const read of leader.reads.release(confirmed)) answerRead(raft, read);
+}
+
+function answerRead(raft: Raft, { from, requestId, readIndex }: ReleasedRead): void {
+  if (from === raft.self) raft.releaseRead({ requestId, readIndex });
+  else raft.send(from, { type: "readIndexResponse", term: raft.term, requestId, readIndex });
 }
 
 /** Counts who was heard from since the last time it was asked. */

@@ -41,7 +41,8 @@
  * **Reads** (`read-rounds.ts`, thesis §6.4). A linearizable read needs no log entry. The leader notes
  * its commit index, asks a majority "am I still your leader?" by a numbered heartbeat round, and the
  * read may be answered, here or on the follower that asked, once that index is applied. One round
- * serves every read that came before it. A new leader first commits an entry of its own term, since
+ * serves every read that came before it. A follower that asks is itself an answer, though for its own
+ * reads only: of three nodes the two are a majority, and no round is needed. A new leader first commits an entry of its own term, since
  * until then it does not know what is committed.
  *
  * **Members** (`configuration-history.ts`, thesis §4). A configuration is an entry that counts as
@@ -250,8 +251,8 @@ export class Raft {
    */
   step(from: NodeId, message: Message, incarnation: string | null = null): void {
     if (from === this.self) return;
-    if (incarnation !== null && !this.isNamed(from, incarnation) && isCounted(message)) return;
-    step(this, from, message);
+    const isNamed = incarnation === null || this.isNamed(from, incarnation);
+    if (isNamed || !isCounted(message)) step(this, from, message, isNamed);
   }
 
   /** Leader only: appends the proposals to the log, in order, in one go. */
@@ -271,7 +272,8 @@ export class Raft {
    */
   readIndex(requestId: number): void {
     const role = this.role;
-    if (role.kind === "leader") leading.gatherRead(this, role, { from: this.self, requestId });
+    if (role.kind === "leader")
+      leading.gatherRead(this, role, { from: this.self, requestId }, true);
     else if (this.leaderId !== null) {
       this.send(this.leaderId, { type: "readIndex", term: this.#term, requestId });
     }

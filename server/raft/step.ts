@@ -10,7 +10,8 @@ import type { Message } from "./message.ts";
 import type { Raft } from "./raft.ts";
 import { handleRecoveryPoint, Recovery } from "./recovery.ts";
 
-export function step(raft: Raft, from: NodeId, message: Message): void {
+/** `isNamed`: it comes from the directory that stands for its sender's id. */
+export function step(raft: Raft, from: NodeId, message: Message, isNamed: boolean): void {
   if (message.term > raft.term && !acceptHigherTerm(raft, from, message)) return;
   if (message.term < raft.term) {
     answerLowerTerm(raft, from, message);
@@ -18,7 +19,7 @@ export function step(raft: Raft, from: NodeId, message: Message): void {
   }
   const claim = contradiction(raft, from, message);
   if (claim === null) {
-    dispatch(raft, from, message);
+    dispatch(raft, from, message, isNamed);
     return;
   }
   raft.options.refused?.(from, message, claim);
@@ -73,7 +74,7 @@ function answerLowerTerm(raft: Raft, from: NodeId, message: Message): void {
   }
 }
 
-function dispatch(raft: Raft, from: NodeId, message: Message): void {
+function dispatch(raft: Raft, from: NodeId, message: Message, isNamed: boolean): void {
   switch (message.type) {
     case "preVote":
     case "vote":
@@ -102,7 +103,7 @@ function dispatch(raft: Raft, from: NodeId, message: Message): void {
       return;
     case "readIndex":
       if (raft.role.kind === "leader") {
-        gatherRead(raft, raft.role, { from, requestId: message.requestId });
+        gatherRead(raft, raft.role, { from, requestId: message.requestId }, isNamed);
       }
       return;
     case "readIndexResponse":

@@ -214,14 +214,14 @@ const commands: Record<string, Command> = {
     for (const flight of cluster.inFlight) cluster.note(flightText(flight));
   },
 
-  /** A message nobody sent. */
+  /** A message nobody sent; `3'->1` as from another directory than the one that was named 3 first. */
   step: (cluster, words) => {
-    const [from, to] = must(words[0], "a link").split("->").map(Number);
-    const sender = nodeId(must(from, "a sender"));
-    const flight = {
-      from: sender,
-      to: nodeId(must(to, "a receiver")),
+    const [from = "", to = ""] = must(words[0], "a link").split("->");
+    const flight: Flight = {
+      from: nodeId(Number.parseInt(from, 10)),
+      to: nodeId(Number(to)),
       message: messageOf(words.slice(1)),
+      ...(from.endsWith("'") ? { incarnations: { from, to: "" } } : {}),
     };
     cluster.note(flightText(flight));
     cluster.deliver([flight]);

@@ -143,9 +143,10 @@ test("puts at a follower go to the leader in one message", () => {
   atMost(costs, "messages", [costs.messageCount, 9]);
 });
 
+// Of three, the follower that asks and the leader are a majority: no third one is asked.
 for (const [place, messagesMax] of [
   ["leader", 4],
-  ["follower", 6],
+  ["follower", 2],
 ] as const) {
   test(`reads at once on the ${place} share one round, and nothing is synced`, () => {
     const scene = counted(/never/);

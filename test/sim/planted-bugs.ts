@@ -120,8 +120,17 @@ export const plantedBugs: readonly PlantedBug[] = [
   {
     name: "a new leader answers reads before it has committed anything",
     file: "server/raft/leader.ts",
-    find: "  if (hasCommittedInTerm(raft)) leader.reads.gather(read);",
-    replace: "  if (raft.term > 0) leader.reads.gather(read);",
+    find: "  if (!hasCommittedInTerm(raft)) {\n    if (leader.earlyReads",
+    replace: "  if (raft.term < 0) {\n    if (leader.earlyReads",
+  },
+  {
+    name: "who asks is enough for everybody's reads",
+    file: "server/raft/leader.ts",
+    find: "    answerRead(raft, { ...read, readIndex: raft.log.commitIndex });\n",
+    replace:
+      "    answerRead(raft, { ...read, readIndex: raft.log.commitIndex });\n" +
+      '    must(leader.progress.get(read.from), "known").readRound = leader.reads.newest;\n' +
+      "    releaseReads(raft, leader);\n",
   },
   {
     name: "a read is answered before its index is applied",

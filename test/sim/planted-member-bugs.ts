@@ -14,8 +14,8 @@ export const plantedMemberBugs: readonly PlantedBug[] = [
   {
     name: "members: an old directory's answers count",
     file: "server/raft/raft.ts",
-    find: "if (incarnation !== null && !this.isNamed(from, incarnation) && isCounted(message)) return;",
-    replace: "",
+    find: "if (isNamed || !isCounted(message)) step(this, from, message, isNamed);",
+    replace: "step(this, from, message, isNamed);",
   },
   {
     name: "members: a configuration stays in force when it is cut off",
