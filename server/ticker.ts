@@ -54,6 +54,7 @@ export class Ticker {
     const nowMs = clock.monotonicMs();
     const count = Math.min(Math.floor((nowMs - this.#sinceMs) / tickMs), this.#left);
     if (count === 0) return false;
+    this.#timer?.cancel();
     // What is left of a tick counts for the next one; of a stall nothing does.
     this.#run(count, Math.max(this.#sinceMs + count * tickMs, nowMs - tickMs));
     return true;

@@ -137,6 +137,19 @@ test("what has passed of a rest is ticked early, with the next rest behind it, a
   ]);
 });
 
+test("behind an early tick they come evenly, where there is something to do", () => {
+  const scene = started(8);
+  scene.time.run(85);
+  scene.restTicks = 1;
+  assert.is(scene.ticker.tickEarly(), true);
+  scene.time.run(210);
+  assert.equal(scene.calls, [
+    [25, 1],
+    [85, 2],
+    ...[110, 135, 160, 185, 210, 235, 260, 285].map((at) => [at, 1]),
+  ]);
+});
+
 test("early or not, a stall is no longer than the rest", () => {
   const scene = started(8);
   scene.time.run(30);

@@ -11,13 +11,9 @@ export interface TickingOptions {
 
 /** Nothing but a node's ticks is to be asked of it. */
 export function tickingClock({ clock, tickMs, ticked }: TickingOptions): Clock {
-  /** Ticks of a rest that ended early. */
-  let owed = 0;
   const run = (count: number, tick: () => void): void => {
-    const passed = count + owed;
-    owed = 0;
     tick();
-    ticked(passed);
+    ticked(count);
   };
   const every: Clock["every"] = (ms, tick) => clock.every(ms, () => run(1, tick));
   const after: Clock["after"] = (ms, tick) => {
@@ -34,8 +30,9 @@ export function tickingClock({ clock, tickMs, ticked }: TickingOptions): Clock {
         if (isOver) return;
         isOver = true;
         timer.cancel();
-        // A process that stood still does not make up for more than it was to rest; one tick is to come.
-        owed += Math.min(count - 1, Math.floor((clock.monotonicMs() - sinceMs) / tickMs));
+        // A rest ends early. A process that stood still does not make up for more than it was to rest.
+        const passed = Math.floor((clock.monotonicMs() - sinceMs) / tickMs);
+        if (passed > 0) ticked(Math.min(count, passed));
       },
     };
   };
