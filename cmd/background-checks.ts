@@ -43,9 +43,9 @@ export class BackgroundChecks {
 
   #verify(): void {
     this.#debt = Math.max(0, this.#debt - stateBytesMax);
-    if (this.#debt > 0) return;
+    if (this.#debt >= stateBytesMax) return;
     const { bytes, isEnd } = this.#options.machine.verify(stateBytesMax);
-    this.#debt = bytes;
+    this.#debt += bytes;
     if (!isEnd) return;
     this.#verifier.cancel();
     this.#verifier = this.#options.clock.after(stateRestMs, () => {

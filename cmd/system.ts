@@ -30,7 +30,9 @@ function everySeconds(ms: number, run: () => void): Timer {
   const wait = (): NodeJS.Timeout => {
     const left = setTimeout(
       () => {
-        dueMs = Math.max(dueMs + ms, Math.ceil(performance.now() / secondMs) * secondMs);
+        // After a stall the next one is not to come at once.
+        const soonestMs = performance.now() + ms / 2;
+        dueMs = Math.max(dueMs + ms, Math.ceil(soonestMs / secondMs) * secondMs);
         timer = wait();
         run();
       },

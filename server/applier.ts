@@ -45,7 +45,7 @@ const unsyncedFactorMax = 8;
 const heldFactorMax = 2;
 
 /** Parts of a transaction in a tick, beside those that come with what is applied; more where nothing is. */
-const tickPartsMax = 4;
+const tickPartsMax = 16;
 const quietPartsMax = 64;
 
 export class Applier {

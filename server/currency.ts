@@ -8,7 +8,7 @@ const questionsMax = 64;
 
 /** Once somebody has wanted to know the age, it is kept small for so long. */
 const wantedForMs = 10_000;
-/** While nobody does, it is asked so much more seldom: each question is a round of messages. */
+/** While nobody does, it is asked so much more seldom: each question costs messages. */
 const unwantedFactor = 5;
 
 /**

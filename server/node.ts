@@ -385,8 +385,9 @@ export class Node {
       for (const id of this.#reads.unanswered(times.nowMs, 2 * limits.heartbeatMs)) {
         this.#raft.readIndex(id);
       }
-      // Reads or not: a local one says how old its answer may be.
-      if (this.#raft.leaderId !== null && this.#currency.isDue(2 * limits.heartbeatMs)) {
+      // Reads or not: a local one says how old its answer may be. Heartbeats may come a little early.
+      const askMs = 2 * limits.heartbeatMs - limits.tickMs;
+      if (this.#raft.leaderId !== null && this.#currency.isDue(askMs)) {
         this.#askFor(this.#reads.nextId());
       }
       this.#upkeep.tick(() => this.#handleReady());
@@ -583,8 +584,7 @@ export class Node {
   }
 
   #noteLeadership(): void {
-    const before = this.#leadership;
-    const now = leadershipOf(this.#raft);
+    const [before, now] = [this.#leadership, leadershipOf(this.#raft)];
     if (isSameLeadership(before, now)) return;
     if (before.role === "leader") this.#upkeep.leadershipLost();
     this.#leadership = now;

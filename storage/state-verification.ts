@@ -10,7 +10,7 @@ import { isIndexed } from "./state-schema.ts";
 import { StateHash } from "./state-hash.ts";
 
 /** Rows looked at in one step, unless their bytes are the nearer limit. */
-const rowsPerStep = 64;
+const rowsPerStep = 256;
 
 /** What the hash is made of, of one row. */
 export interface RowVersion {

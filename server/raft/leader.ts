@@ -166,14 +166,16 @@ export function handleAnswer(
 }
 
 /**
- * Takes a read; it is answered after the next round, or never (the asker asks again). `isNamed`: who asks is
- * the directory that stands for its id.
+ * Takes a read; it is answered at once where nobody else has to be asked, after the next round, or never (the
+ * asker asks again). `isNamed`: who asks is the directory that stands for its id.
  */
 export function gatherRead(raft: Raft, leader: Leader, read: WaitingRead, isNamed: boolean): void {
   if (!hasCommittedInTerm(raft)) {
     if (leader.earlyReads.length < waitingReadsMax) leader.earlyReads.push(read);
   } else if (isNamed && isMajorityWith(raft, read.from)) {
     answerRead(raft, { ...read, readIndex: raft.log.commitIndex });
+    // It waits to hear that this much is committed, which a round's heartbeat would have told it.
+    announceCommit(leader, read.from);
   } else leader.reads.gather(read);
 }
 

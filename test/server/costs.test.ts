@@ -161,6 +161,20 @@ for (const [place, messagesMax] of [
   });
 }
 
+test("a get on a follower right behind a put on the leader waits for no heartbeat", () => {
+  const { nodes, leader, follower } = counted(/never/);
+  for (let round = 0; round < 20; round++) {
+    const written = nodes.put(leader, keyOf(0), `${value}${round}`);
+    nodes.time.until(() => written.answer !== null, 5_000);
+    const askedMs = nodes.time.nowMs;
+    const get = nodes.get(follower, keyOf(0));
+    nodes.time.until(() => get.answer !== null, 5_000);
+    assert.is(get.answer, `${value}${round}`);
+    assert.ok(nodes.time.nowMs - askedMs <= 4, `${nodes.time.nowMs - askedMs} ms`);
+    nodes.time.run(7 * round);
+  }
+});
+
 test("reads that come one by one while a round is on its way share the next one", () => {
   const { nodes, leader, costs } = counted(/never/);
   costs.messages.clear();

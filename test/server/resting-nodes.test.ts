@@ -72,6 +72,44 @@ test("all nodes of a machine stand still for seconds in a rest, and the leader s
   assert.is(nodes.node(leader).leadership.term, term);
 });
 
+test("who is silent for less than an election timeout goes on leading, behind a rest too", () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { nodes, leader } = resting(seed);
+    const { term } = nodes.node(leader).leadership;
+    nodes.time.run(13 * seed);
+    write(nodes, leader);
+    nodes.time.run(30);
+    nodes.onMessage = (from, to) => (from === leader || to === leader ? "lost" : 1);
+    nodes.time.run(0.9 * defaultLimits.electionTimeoutMs);
+    nodes.onMessage = () => 1;
+    nodes.time.run(2_000);
+    assert.is(nodes.node(leader).leadership.term, term, `seed ${seed}`);
+  }
+});
+
+test("a follower at rest knows all the time how its state stands, as far as somebody wants to know", () => {
+  const { nodes, leader } = resting(4);
+  const follower = must(
+    nodes.ids.find((id) => id !== leader),
+    "there are three",
+  );
+  // Heartbeats come a little early and a little late.
+  let late = 0;
+  nodes.onMessage = (from, to, message) => {
+    if (message.type !== "heartbeat") return 1;
+    late = (late + 7) % 4;
+    nodes.time.at(nodes.time.nowMs + 1 + late, () => nodes.deliver(to, from, message));
+    return "lost";
+  };
+  const age = (): number => must(nodes.node(follower).ageMs, "it has heard of its leader");
+  age();
+  nodes.time.run(3_000);
+  for (let at = 0; at < 300; at++) {
+    nodes.time.run(10);
+    assert.ok(age() < 250, `${age()} ms`);
+  }
+});
+
 for (const whose of ["leader", "follower"]) {
   test(`the ${whose}'s first sync after a rest is slow, and nobody loses the leader`, () => {
     for (let seed = 4; seed < 14; seed++) {
