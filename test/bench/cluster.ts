@@ -7,7 +7,9 @@ import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const kvExecutable = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "kv");
+/** `KV_EXECUTABLE`: another build, to compare this one with. */
+export const kvExecutable =
+  process.env["KV_EXECUTABLE"] ?? join(dirname(fileURLToPath(import.meta.url)), "..", "..", "kv");
 
 export interface Running {
   readonly id: number;

@@ -4,7 +4,15 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { BenchCluster, kvExecutable } from "./cluster.ts";
-import { keyOf, keyPrefix, type Part, type Place, type Subject } from "./subject.ts";
+import type { Generator } from "./h2load.ts";
+import {
+  keyOf,
+  keyPrefix,
+  type Operation,
+  type Part,
+  type Place,
+  type Subject,
+} from "./subject.ts";
 
 /** Fisher-Yates: rows are not to be asked for in the order they lie in. */
 function shuffled(first: number, end: number): number[] {
@@ -43,6 +51,13 @@ export class OwnCluster implements Subject {
     return this.#cluster.nodes.map(({ process: { pid = 0 } }) => pid);
   }
 
+  /** The processes of the leader and of one follower. */
+  async leaderAndFollower(): Promise<readonly [number, number]> {
+    const leader = await this.#cluster.leader();
+    const follower = this.#cluster.nodes.find((node) => node !== leader);
+    return [leader.process.pid ?? 0, follower?.process.pid ?? 0];
+  }
+
   async port(place: Place): Promise<number> {
     const leader = await this.#cluster.leader();
     if (place === "leader") return leader.httpPort;
@@ -65,6 +80,21 @@ export class OwnCluster implements Subject {
     const keys = ["--h1", "-B", `http://127.0.0.1:${part.port}`, "-i", this.#keys(part)];
     if (part.operation === "get") return keys;
     return [...keys, "-d", this.#value(part), "-H", ":method: PUT"];
+  }
+
+  /** At the leader, the clients in as many equal parts, each with keys of its own. */
+  async generators(load: {
+    readonly operation: Operation;
+    readonly clients: number;
+    readonly parts: number;
+    readonly keyCount: number;
+    readonly valueBytes: number;
+  }): Promise<Generator[]> {
+    const port = await this.port("leader");
+    return Array.from({ length: load.parts }, (_, part) => ({
+      clients: load.clients / load.parts,
+      words: this.arguments({ ...load, port, part }),
+    }));
   }
 
   async writeCount(): Promise<number> {

@@ -195,14 +195,10 @@ async function underLoad(
   operation: Operation,
   scratch: string,
 ): Promise<void> {
-  const port = await cluster.port("leader");
-  const generators = Array.from({ length: generatorsMax }, (_, part) => ({
-    clients: clients / generatorsMax,
-    words: cluster.arguments({
-      ...{ operation, port, keyCount, part },
-      ...{ valueBytes: value.byteLength, parts: generatorsMax },
-    }),
-  }));
+  const generators = await cluster.generators({
+    ...{ operation, clients, parts: generatorsMax, keyCount },
+    valueBytes: value.byteLength,
+  });
   await measure(generators, { scratch, seconds });
   const before = cluster.processIds.map(threadsOf);
   let total = 0;
