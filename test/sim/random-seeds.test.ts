@@ -1,5 +1,5 @@
 /**
- * A minute of seeds that nobody has run before: those of this commit, so that whoever runs it again sees
+ * Half a minute of seeds that nobody has run before: those of this commit, so that whoever runs it again sees
  * the same. `KV_SIM_SECONDS` makes it longer or shorter.
  */
 
@@ -8,12 +8,12 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { describeFailure, describeTotals, emptyTotals, runSeed } from "./runs.ts";
 
-const seconds = Number(process.env["KV_SIM_SECONDS"] ?? 60);
+const seconds = Number(process.env["KV_SIM_SECONDS"] ?? 30);
 const totals = emptyTotals();
 
 /**
  * What so many seeds reach for certain: a simulator that does not go there proves nothing about it. On
- * a busy machine a minute is too few of them to tell.
+ * a busy machine half a minute is too few of them to tell.
  */
 const places: readonly { readonly seeds: number; readonly names: readonly string[] }[] = [
   {
