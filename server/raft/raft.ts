@@ -42,8 +42,8 @@
  * its commit index, asks a majority "am I still your leader?" by a numbered heartbeat round, and the
  * read may be answered, here or on the follower that asked, once that index is applied. One round
  * serves every read that came before it. A follower that asks is itself an answer, though for its own
- * reads only: of three nodes the two are a majority, and no round is needed. A new leader first commits an entry of its own term, since
- * until then it does not know what is committed.
+ * reads only: of three nodes the two are a majority, and no round is needed. A new leader first commits
+ * an entry of its own term, since until then it does not know what is committed.
  *
  * **Members** (`configuration-history.ts`, thesis §4). A configuration is an entry that counts as
  * soon as it is in the log and is taken back if it is truncated. One member changes at a time, so

@@ -9,10 +9,6 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isInstalled, measure } from "./h2load.ts";
 
-const clients = 64;
-const generatorsMax = 16;
-const keyCount = 100_000;
-const valueBytes = 100;
 const warmUpSeconds = 8;
 const seconds = 5;
 const writeMs = 20_000;
@@ -35,7 +31,7 @@ writeFileSync(
 );
 process.env["KV_EXECUTABLE"] = executable;
 // Only now: it looks at the variable as it is loaded.
-const { OwnCluster } = await import("./own.ts");
+const { OwnCluster, profiledLoad } = await import("./own.ts");
 
 async function written(processId: number): Promise<Record<string, number>> {
   const path = join(scratch, `${processId}.json`);
@@ -59,18 +55,17 @@ function print(place: string, sums: Readonly<Record<string, number>>, puts: numb
 }
 
 const cluster = await OwnCluster.start(scratch);
-await cluster.fill(keyCount, valueBytes);
-const processIds = await cluster.leaderAndFollower();
-const generators = await cluster.generators({
-  ...{ operation: "put", clients, parts: generatorsMax, keyCount, valueBytes },
-});
+await cluster.fill(profiledLoad.keyCount, profiledLoad.valueBytes);
+const places = ["leader", "follower"] as const;
+const processIds = await Promise.all(places.map((place) => cluster.processId(place)));
+const generators = await cluster.generators("put");
 await measure(generators, { scratch, seconds: warmUpSeconds });
 const before = await cluster.writeCount();
 for (const id of processIds) process.kill(id, "SIGUSR2");
 await measure(generators, { scratch, seconds });
 const puts = (await cluster.writeCount()) - before;
 for (const id of processIds) process.kill(id, "SIGUSR2");
-for (const [at, place] of ["leader", "follower"].entries()) {
+for (const [at, place] of places.entries()) {
   print(place, await written(processIds[at] ?? 0), puts);
 }
 cluster.end();

@@ -12,16 +12,14 @@ import { promisify } from "node:util";
 import { must } from "../../server/raft/assert.ts";
 import { isInstalled, measure } from "./h2load.ts";
 import { JitDump } from "./jit-dump.ts";
-import { OwnCluster } from "./own.ts";
+import { OwnCluster, profiledLoad } from "./own.ts";
+import type { Place } from "./subject.ts";
 
-const clients = 64;
-const generatorsMax = 16;
-const keyCount = 100_000;
-const valueBytes = 100;
 const warmUpSeconds = 25;
 const seconds = 5;
 const samplesPerSecond = 5_000;
 const namesShown = 30;
+const mainThread = "kv";
 
 const systemCalls = [
   ...["sendto", "recvfrom", "epoll_pwait2", "fdatasync", "pwrite64", "pread64"],
@@ -77,10 +75,10 @@ class Shares {
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
   }
 
-  print(title: string, usEach: number, most: number): void {
+  print(title: string, usEach: number): void {
     const sorted = [...this.#counts].sort(([, a], [, b]) => b - a);
     const texts = sorted.map(([name, count]) => `${name} ${(count * usEach).toFixed(1)}`);
-    console.log(`  ${title}: ${texts.slice(0, most).join(", ")}`);
+    console.log(`  ${title}: ${texts.slice(0, namesShown).join(", ")}`);
   }
 }
 
@@ -92,22 +90,23 @@ function printProfile(samples: Iterable<Sample>, dump: JitDump, usEach: number):
     const [innermost] = frames;
     if (innermost === undefined) continue;
     count++;
-    const isMain = thread === "kv";
-    const names = frames.filter((frame) => !isKernel(frame));
-    const compiled = names.map(({ address }) => dump.nameAt(address, timeNs));
     if (isKernel(innermost)) {
-      kernel.add(kernelWork(frames.filter(isKernel)));
       kinds.add("kernel");
-    } else if (!isMain) kinds.add(thread);
-    else kinds.add(compiled[0] === null ? "runtime" : "functions");
-    if (isMain && !isKernel(innermost)) {
-      functions.add(compiled.find((name) => name !== null) ?? "no function");
+      kernel.add(kernelWork(frames.filter(isKernel)));
+      continue;
     }
+    if (thread !== mainThread) {
+      kinds.add(thread);
+      continue;
+    }
+    const compiled = frames.map(({ address }) => dump.nameAt(address, timeNs));
+    kinds.add(compiled[0] === null ? "runtime" : "functions");
+    functions.add(compiled.find((name) => name !== null) ?? "no function");
   }
   console.log(`  ${(count * usEach).toFixed(1)} us`);
-  kinds.print("of which", usEach, namesShown);
-  kernel.print("in the kernel, all threads", usEach, namesShown);
-  functions.print("functions, with what they call of the runtime", usEach, namesShown);
+  kinds.print("of which", usEach);
+  kernel.print("in the kernel, all threads", usEach);
+  functions.print("functions, with what they call of the runtime", usEach);
 }
 
 const run = promisify(execFile);
@@ -129,10 +128,8 @@ async function countCalls(processId: number): Promise<Map<string, number> | null
   return counts;
 }
 
-async function showNode(
-  cluster: OwnCluster,
-  { place, processId, scratch }: { place: string; processId: number; scratch: string },
-): Promise<void> {
+async function showNode(cluster: OwnCluster, place: Place, scratch: string): Promise<void> {
+  const processId = await cluster.processId(place);
   const samples = join(scratch, "samples");
   const sampled = ["-k", "CLOCK_MONOTONIC", "-F", `${samplesPerSecond}`, "-e", "cpu-clock", "-g"];
   const before = await cluster.writeCount();
@@ -164,20 +161,14 @@ const scratch = mkdtempSync(join(tmpdir(), "kv-functions-"));
 process.env["BUN_JSC_useJITDump"] = "1";
 process.env["BUN_JSC_jitDumpDirectory"] = scratch;
 const cluster = await OwnCluster.start(scratch);
-await cluster.fill(keyCount, valueBytes);
-const [leader, follower] = await cluster.leaderAndFollower();
-const generators = await cluster.generators({
-  ...{ operation: "put", clients, parts: generatorsMax, keyCount, valueBytes },
-});
+await cluster.fill(profiledLoad.keyCount, profiledLoad.valueBytes);
+const generators = await cluster.generators("put");
 await measure(generators, { scratch, seconds: warmUpSeconds });
-for (const [place, processId] of [
-  ["leader", leader],
-  ["follower", follower],
-] as const) {
+for (const place of ["leader", "follower"] as const) {
   // A little longer than it is looked at.
   const load = measure(generators, { scratch, seconds: 2 * seconds + 2 });
   await new Promise((resolve) => setTimeout(resolve, 1_000));
-  await showNode(cluster, { place, processId, scratch });
+  await showNode(cluster, place, scratch);
   await load;
 }
 cluster.end();

@@ -3,7 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { BenchCluster, kvExecutable } from "./cluster.ts";
+import { BenchCluster, kvExecutable, type Running } from "./cluster.ts";
 import type { Generator } from "./h2load.ts";
 import {
   keyOf,
@@ -13,6 +13,9 @@ import {
   type Place,
   type Subject,
 } from "./subject.ts";
+
+/** The load under which it is looked where time and memory go; `parts`: processes of h2load. */
+export const profiledLoad = { clients: 64, parts: 16, keyCount: 100_000, valueBytes: 100 };
 
 /** Fisher-Yates: rows are not to be asked for in the order they lie in. */
 function shuffled(first: number, end: number): number[] {
@@ -51,19 +54,14 @@ export class OwnCluster implements Subject {
     return this.#cluster.nodes.map(({ process: { pid = 0 } }) => pid);
   }
 
-  /** The processes of the leader and of one follower. */
-  async leaderAndFollower(): Promise<readonly [number, number]> {
-    const leader = await this.#cluster.leader();
-    const follower = this.#cluster.nodes.find((node) => node !== leader);
-    return [leader.process.pid ?? 0, follower?.process.pid ?? 0];
+  async port(place: Place): Promise<number> {
+    const { httpPort } = await this.#node(place);
+    return httpPort;
   }
 
-  async port(place: Place): Promise<number> {
-    const leader = await this.#cluster.leader();
-    if (place === "leader") return leader.httpPort;
-    const follower = this.#cluster.nodes.find((node) => node !== leader);
-    if (follower === undefined) throw new Error("there are followers");
-    return follower.httpPort;
+  async processId(place: Place): Promise<number> {
+    const { process } = await this.#node(place);
+    return process.pid ?? 0;
   }
 
   async fill(keyCount: number, valueBytes: number): Promise<void> {
@@ -82,18 +80,13 @@ export class OwnCluster implements Subject {
     return [...keys, "-d", this.#value(part), "-H", ":method: PUT"];
   }
 
-  /** At the leader, the clients in as many equal parts, each with keys of its own. */
-  async generators(load: {
-    readonly operation: Operation;
-    readonly clients: number;
-    readonly parts: number;
-    readonly keyCount: number;
-    readonly valueBytes: number;
-  }): Promise<Generator[]> {
+  /** What `profiledLoad` asks the leader, each part with keys of its own. */
+  async generators(operation: Operation): Promise<Generator[]> {
+    const { clients, parts } = profiledLoad;
     const port = await this.port("leader");
-    return Array.from({ length: load.parts }, (_, part) => ({
-      clients: load.clients / load.parts,
-      words: this.arguments({ ...load, port, part }),
+    return Array.from({ length: parts }, (_, part) => ({
+      clients: clients / parts,
+      words: this.arguments({ ...profiledLoad, operation, port, part }),
     }));
   }
 
@@ -106,6 +99,14 @@ export class OwnCluster implements Subject {
 
   end(): void {
     this.#cluster.end();
+  }
+
+  async #node(place: Place): Promise<Running> {
+    const leader = await this.#cluster.leader();
+    if (place === "leader") return leader;
+    const follower = this.#cluster.nodes.find((node) => node !== leader);
+    if (follower === undefined) throw new Error("there are followers");
+    return follower;
   }
 
   /** Each process has keys of its own: the clients of one go through its list in step. */

@@ -21,17 +21,15 @@ import { NodeDisk } from "../../storage/node-disk.ts";
 import { RaftLog } from "../../storage/raft-log.ts";
 import { bunDriver } from "../../storage/sqlite/bun.ts";
 import { isInstalled, measure } from "./h2load.ts";
-import { OwnCluster } from "./own.ts";
+import { OwnCluster, profiledLoad } from "./own.ts";
 import { keyOf, type Operation } from "./subject.ts";
 
-const keyCount = 100_000;
-const value = new Uint8Array(100).fill(120);
+const { clients, keyCount, valueBytes } = profiledLoad;
+const value = new Uint8Array(valueBytes).fill(120);
 /** What 64 clients bring together, about. */
 const batch = 32;
 const warmUpPuts = 60_000;
 const measuredPuts = 100_000;
-const clients = 64;
-const generatorsMax = 16;
 const seconds = 4;
 const rounds = 3;
 
@@ -195,10 +193,7 @@ async function underLoad(
   operation: Operation,
   scratch: string,
 ): Promise<void> {
-  const generators = await cluster.generators({
-    ...{ operation, clients, parts: generatorsMax, keyCount },
-    valueBytes: value.byteLength,
-  });
+  const generators = await cluster.generators(operation);
   await measure(generators, { scratch, seconds });
   const before = cluster.processIds.map(threadsOf);
   let total = 0;
