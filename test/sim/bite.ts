@@ -94,10 +94,19 @@ function knownRows(): Map<string, string> {
   return rows;
 }
 
-const { values } = parseArgs({
-  options: { only: { type: "string", multiple: true }, write: { type: "boolean" } },
-});
-const { only = [""] } = values;
+function given(): { readonly only?: string[]; readonly write?: boolean } {
+  try {
+    return parseArgs({
+      options: { only: { type: "string", multiple: true }, write: { type: "boolean" } },
+    }).values;
+  } catch (error) {
+    const problem = error instanceof Error ? error.message : String(error);
+    console.error(`${problem}; use: npm run sim:bugs -- [--only TEXT …] [--write]`);
+    process.exit(2);
+  }
+}
+
+const { only = [""], write = false } = given();
 const chosen = plantedBugs.filter(({ name }) => only.some((text) => name.includes(text)));
 const found = chosen.map((bug) => {
   const result = look(bug);
@@ -105,7 +114,7 @@ const found = chosen.map((bug) => {
   return result;
 });
 const missed = found.filter(({ seed }) => seed === null);
-if (values.write === true) {
+if (write) {
   const head = [
     "# Planted bugs",
     "",

@@ -80,7 +80,17 @@ export class CaseElections {
     { token, lease }: { readonly token: number; readonly lease: number },
     seen: Seen,
   ): void {
-    if (token > seen.since) {
+    const place = { queue, token };
+    const entered = placeRow(this.#judge.at(token), place);
+    const isEntered = token > seen.since && token !== join.lease;
+    if (!isEntered || shown(entered?.value) !== shown(join.value)) {
+      // Someone came with this lease before, perhaps only a moment: his place is gone on with.
+      claim(lease === join.lease, () => `${shown(join)} has the place of another lease, ${lease}`);
+      const behind = { ...seen, acknowledged: seen.since + 1 };
+      this.#judge.true(`${shown(join)} keeps ${token}`, behind, (rows) => {
+        return shown(placeRow(rows, place)?.value) === shown(join.value);
+      });
+    } else {
       const { results } = this.#judge.done(transactionOf([], join), token, seen);
       const [result] = results;
       const isIt = result?.op === "join" && result.token === token && result.lease === lease;
@@ -88,7 +98,7 @@ export class CaseElections {
     }
     const from = { ...seen, acknowledged: Math.max(token, seen.since) };
     this.#judge.true(`it is the turn of ${token}`, from, (rows) => {
-      const isThere = placeRow(rows, { queue, token })?.lease === lease;
+      const isThere = placeRow(rows, place)?.lease === lease;
       return isThere && tokenIn(rows) === token;
     });
   }

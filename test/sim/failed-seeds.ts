@@ -112,4 +112,8 @@ export const failedSeeds: readonly FailedSeed[] = [
     found:
       "a leader found what had rotted in a snapshot, and the simulator had nothing fail any more",
   },
+  {
+    seed: 389525406,
+    found: "the simulator took a place, entered anew under its lease, for one of a later campaign",
+  },
 ];
