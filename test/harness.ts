@@ -18,6 +18,9 @@ const endToEnd = /^test\/(?:e2e|faults|sim\/random-seeds)/;
 const alone = /^test\/(?:faults\/overload|e2e\/(?:hostile|kill-leader))/;
 /** Takes longest, so it begins first: begun last it would be left over, alone. */
 const longest = /^test\/sim\/random-seeds/;
+/** Of the text, of this runner, and of clusters whose whole world is simulated: no runtime differs there. */
+const sameEverywhere = /^test\/(?:style|harness|sim)\//;
+const runtimeOfTheSame: Runtime = "bun";
 const isEndToEnd = (path: string): boolean => endToEnd.test(path);
 
 /** Runs what is selected on one runtime. */
@@ -40,6 +43,12 @@ export async function runSelected(
 
 export function unitTests(): string[] {
   return findTests("test").filter((path) => !isEndToEnd(path));
+}
+
+/** Those that `npm test`, which goes over all runtimes, leaves to this one. */
+export function unitTestsOn(runtime: Runtime): string[] {
+  if (runtime === runtimeOfTheSame) return unitTests();
+  return unitTests().filter((path) => !sameEverywhere.test(path));
 }
 
 export function endToEndTests(): string[] {

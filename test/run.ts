@@ -6,7 +6,7 @@
 
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { endChildrenOnSignals, endToEndTests, runSelected, unitTests } from "./harness.ts";
+import { endChildrenOnSignals, endToEndTests, runSelected, unitTestsOn } from "./harness.ts";
 import { runtimes } from "./harness/run-file.ts";
 import { add, closingLine, seconds, type Tally } from "./harness/run-files.ts";
 
@@ -47,7 +47,7 @@ async function main(): Promise<void> {
   }
   if (!quick) await part("build", () => command("build", "npm", ["run", "--silent", "build"]));
   for (const runtime of quick ? (["bun"] as const) : runtimes) {
-    await part(`unit tests on ${runtime}`, () => runSelected(unitTests(), runtime, jobs));
+    await part(`unit tests on ${runtime}`, () => runSelected(unitTestsOn(runtime), runtime, jobs));
   }
   if (!quick) {
     await part("end-to-end tests", () => runSelected(endToEndTests(), "node", jobs));

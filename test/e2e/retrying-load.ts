@@ -28,7 +28,7 @@ export class RetryingLoad {
   readonly #cluster: Cluster;
   #isOver = false;
 
-  constructor(cluster: Cluster, { clients = 6, pauseMs = 3 }: RetryingLoadOptions = {}) {
+  constructor(cluster: Cluster, { clients = 6, pauseMs = 10 }: RetryingLoadOptions = {}) {
     this.#cluster = cluster;
     const endpoints = cluster.nodes.map(({ httpPort }) => `http://127.0.0.1:${httpPort}`);
     this.#clients = Array.from({ length: clients }, (_, number) => {

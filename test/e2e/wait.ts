@@ -1,7 +1,10 @@
 /** Waiting for conditions with deadlines, and watching that something stays true for a while. */
 
-/** How often a condition is looked at. */
+/** How often a condition is looked at: at first, and once it has been waited for. Looks take time, too. */
 const lookEveryMs = 15;
+const lookEveryMsMax = 60;
+/** So a condition is seen late by no more than this share of how long it took. */
+const lateShare = 0.1;
 
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | "">;
 
@@ -18,7 +21,8 @@ export async function until<T>(
   within: number,
   look: () => T | Promise<T>,
 ): Promise<Truthy<T>> {
-  const deadline = performance.now() + within;
+  const start = performance.now();
+  const deadline = start + within;
   for (;;) {
     let last: unknown;
     try {
@@ -28,11 +32,12 @@ export async function until<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() > deadline) {
+    const now = performance.now();
+    if (now > deadline) {
       const seen = last instanceof Error ? last.message : JSON.stringify(last);
       throw new Error(`not within ${within} ms: ${what} (last seen: ${seen})`);
     }
-    await pause(lookEveryMs);
+    await pause(Math.min(lookEveryMsMax, Math.max(lookEveryMs, lateShare * (now - start))));
   }
 }
 

@@ -17,13 +17,37 @@ interface Outcome {
   readonly longestMs: number;
 }
 
+/** First in, first out. `Array.shift` moves all that is left, and here hundreds of thousands wait. */
+class Queue<T> {
+  readonly #items: T[] = [];
+  #first = 0;
+
+  get length(): number {
+    return this.#items.length - this.#first;
+  }
+
+  get first(): T | undefined {
+    return this.#items[this.#first];
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  take(): T {
+    const item = this.#items[this.#first++];
+    assert.ok(item !== undefined, "something waits");
+    return item;
+  }
+}
+
 /** Requests come at their own pace, in steps of a millisecond. */
 class Scene {
   readonly limit = new AdmissionLimit(admissionLimits, 0);
   #nowMs = 0;
-  readonly #queue: number[] = [];
+  readonly #queue = new Queue<number>();
   /** Served, and under way for `ownMs` yet: when each began, and when it ends. */
-  readonly #under: { beganMs: number; endMs: number }[] = [];
+  readonly #under = new Queue<{ beganMs: number; endMs: number }>();
   #credit = 0;
   #due = 0;
 
@@ -42,12 +66,10 @@ class Scene {
       }
       this.#credit = Math.min(this.#credit + server.perMs, this.#queue.length);
       for (; this.#credit >= 1; this.#credit--) {
-        const beganMs = this.#queue.shift();
-        assert.ok(beganMs !== undefined);
-        this.#under.push({ beganMs, endMs: this.#nowMs + server.ownMs });
+        this.#under.push({ beganMs: this.#queue.take(), endMs: this.#nowMs + server.ownMs });
       }
-      while ((this.#under[0]?.endMs ?? Infinity) <= this.#nowMs) {
-        const { beganMs = 0 } = this.#under.shift() ?? {};
+      while ((this.#under.first?.endMs ?? Infinity) <= this.#nowMs) {
+        const { beganMs } = this.#under.take();
         const delayMs = this.#nowMs - beganMs;
         answered++;
         longestMs = Math.max(longestMs, delayMs);

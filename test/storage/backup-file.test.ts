@@ -94,15 +94,17 @@ test("a bit flipped anywhere is noticed, or changes nothing of what is read", ()
     const rows = read(path);
     assert.ok(rows !== null);
     let refused = 0;
-    for (let at = 0; at < whole.byteLength; at += 97) {
+    let tried = 0;
+    for (let at = 0; at < whole.byteLength; at += 193) {
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(path, bytes);
       const found = read(path);
+      tried++;
       if (found === null) refused++;
       else assert.is(found, rows, `byte ${at}`);
     }
-    assert.ok(refused > whole.byteLength / 97 / 2, `${refused} refused`);
+    assert.ok(refused > tried / 2, `${refused} of ${tried} refused`);
   });
 });
 

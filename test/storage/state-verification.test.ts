@@ -120,7 +120,7 @@ test("no flipped bit in the file passes the reading and hides or changes a row",
     const whole = readFileSync(scene.path);
     const damagedBytes = Buffer.from(whole);
     let passed = 0;
-    for (let offset = 0; offset < whole.length; offset += 41) {
+    for (let offset = 0; offset < whole.length; offset += 89) {
       damagedBytes[offset] = (whole[offset] ?? 0) ^ (1 << (offset % 8));
       writeFileSync(scene.path, damagedBytes);
       damagedBytes[offset] = whole[offset] ?? 0;
