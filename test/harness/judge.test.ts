@@ -26,6 +26,12 @@ test("an exit code other than 0 is a failure although all tests passed", () => {
   assert.is(judge(report, { exitCode: 3, signal: null }).failed, 1);
 });
 
+test("a worker may end itself, but only behind its last line", () => {
+  const killed = { exitCode: null, signal: "SIGKILL" };
+  assert.is(judge(text({ kind: "counts", total: 2, passed: 2 }), killed).failed, 0);
+  assert.is(judge(text({ kind: "started", test: "a" }), killed).failed, 1);
+});
+
 test("fewer passed than registered is a failure of each that is missing", () => {
   const outcome = judge(text({ kind: "counts", total: 5, passed: 3 }), ended);
   assert.is(outcome.passed, 3);

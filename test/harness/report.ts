@@ -24,6 +24,9 @@ export interface Ending {
   timedOutAfterMs?: number;
 }
 
+/** By itself, or by the signal that a worker gives itself behind its last line where an exit might hang. */
+const isOrderly = ({ exitCode, signal }: Ending): boolean => exitCode === 0 || signal === "SIGKILL";
+
 function parse(text: string): ReportLine[] {
   const lines = text.split("\n").filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as ReportLine);
@@ -50,7 +53,7 @@ export function judge(reportText: string, ending: Ending): Outcome {
   }
   if (ending.timedOutAfterMs !== undefined) {
     failures.push(`still running after ${ending.timedOutAfterMs / 1000} s, at "${started}"`);
-  } else if (failures.length === 0 && (!ended || ending.exitCode !== 0)) {
+  } else if (failures.length === 0 && !(ended && isOrderly(ending))) {
     const how = ending.signal ?? `exit code ${ending.exitCode}`;
     failures.push(`the process ended with ${how}, at "${started}"`);
   }

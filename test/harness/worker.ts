@@ -6,6 +6,7 @@
  */
 
 import { appendFileSync, readFileSync } from "node:fs";
+import nodeModule from "node:module";
 import { fileURLToPath } from "node:url";
 import { inspect } from "node:util";
 import type { Callback, Test } from "uvu";
@@ -17,6 +18,7 @@ type RunResult = [errors: string | true, passed: number, hidden: number, total: 
 const collected: (() => Promise<RunResult>)[] = [];
 const fileUrl = process.argv[2] ?? "";
 const reportPath = process.argv[3] ?? "";
+const isNode = !("bun" in process.versions || "deno" in process.versions);
 let currentTest = "";
 let finished = false;
 let failures = 0;
@@ -34,7 +36,14 @@ function fail(what: string, error?: unknown): void {
 function finish(total: number, passed: number): never {
   finished = true;
   report({ kind: "counts", total, passed });
-  process.exit(failures === 0 ? 0 : 1);
+  const code = failures === 0 ? 0 : 1;
+  if (isNode) {
+    // Its `process.exit` may wait for ever for a compiler that waits for the collector (nodejs/node#54918).
+    process.emit("exit", code);
+    nodeModule.flushCompileCache();
+    process.kill(process.pid, "SIGKILL");
+  }
+  process.exit(code);
 }
 
 /** Has the hooks that uvu may swallow tell their errors, and notes each test as it begins. */
