@@ -232,7 +232,7 @@ export const defaultLimits: Limits = {
   checkpointBytes: 24 << 20,
   diskFreeBytesMin: 64 << 20,
   diskReserveBytes: 4 << 20,
-  diskCheckMs: 250,
+  diskCheckMs: 500,
   shrinkTickBytes: 256 << 10,
   shrinkBytes: 32 << 20,
   checkpointIdleMs: 5_000,
