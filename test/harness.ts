@@ -18,8 +18,8 @@ const endToEnd = /^test\/(?:e2e|faults|sim\/random-seeds)/;
 const alone = /^test\/(?:faults\/overload|e2e\/(?:hostile|kill-leader))/;
 /** Takes longest, so it begins first: begun last it would be left over, alone. */
 const longest = /^test\/sim\/random-seeds/;
-/** Of the text, of this runner, and of clusters whose whole world is simulated: no runtime differs there. */
-const sameEverywhere = /^test\/(?:style|harness|sim)\//;
+/** Of the text, and of clusters whose whole world is simulated: no runtime differs there. */
+const sameEverywhere = /^test\/(?:style|sim)\//;
 const runtimeOfTheSame: Runtime = "bun";
 const isEndToEnd = (path: string): boolean => endToEnd.test(path);
 

@@ -45,7 +45,7 @@ export class Load {
   #stopped = false;
 
   private constructor(cluster: Cluster, options: LoadOptions) {
-    const { clients = 4, keysPerClient = 16, pauseMs = 8 } = options;
+    const { clients = 4, keysPerClient = 16, pauseMs = 4 } = options;
     this.#cluster = cluster;
     this.#clients = Array.from({ length: clients }, (_, client) =>
       this.#run(client, keysPerClient, pauseMs),

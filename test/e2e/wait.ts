@@ -1,10 +1,10 @@
 /** Waiting for conditions with deadlines, and watching that something stays true for a while. */
 
-/** How often a condition is looked at: at first, and once it has been waited for. Looks take time, too. */
+/** How often a condition is looked at. */
 const lookEveryMs = 15;
-const lookEveryMsMax = 60;
-/** So a condition is seen late by no more than this share of how long it took. */
+/** Looks take time from what is waited for: the longer that takes, the fewer there are, up to a limit. */
 const lateShare = 0.1;
+const lookEveryMsMax = 60;
 
 type Truthy<T> = Exclude<T, false | null | undefined | 0 | "">;
 

@@ -16,7 +16,7 @@ const outputCharactersMax = 100_000;
 const worker = fileURLToPath(new URL("worker.ts", import.meta.url));
 const modules = fileURLToPath(new URL("../../node_modules/", import.meta.url));
 const binaries = join(modules, ".bin");
-/** What Node.js made of the source, types stripped, kept from file to file: half of a short file's time. */
+/** What Node.js made of the source, types stripped, is kept from file to file: half of a short file's time. */
 const compileCache = join(modules, ".cache", "node-compile");
 const running = new Set<number>();
 
@@ -50,7 +50,10 @@ export function killAll(): void {
   for (const pid of running) killGroup(pid);
 }
 
-function launch(command: string[], timeoutMs: number): Promise<{ ending: Ending; output: string }> {
+function launch(
+  command: string[],
+  { runtime, timeoutMs }: FileOptions,
+): Promise<{ ending: Ending; output: string }> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
     detached: true,
@@ -59,7 +62,7 @@ function launch(command: string[], timeoutMs: number): Promise<{ ending: Ending;
       ...process.env,
       NO_COLOR: "1",
       DENO_NO_UPDATE_CHECK: "1",
-      NODE_COMPILE_CACHE: compileCache,
+      ...(runtime === "node" ? { NODE_COMPILE_CACHE: compileCache } : {}),
     },
   });
   const pid = child.pid;
@@ -97,7 +100,7 @@ export async function runFile(path: string, options: FileOptions): Promise<FileR
   const report = join(directory, "file.report");
   const started = performance.now();
   const command = [...runtimeCommand(options.runtime), worker, pathToFileURL(path).href, report];
-  const { ending, output } = await launch(command, options.timeoutMs);
+  const { ending, output } = await launch(command, options);
   const durationMs = performance.now() - started;
   let reportText = "";
   try {

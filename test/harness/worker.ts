@@ -15,6 +15,9 @@ import type { ReportLine } from "./report.ts";
 /** What uvu gives back for one `run()`: errors or true, passed, skipped or hidden by `only`, total. */
 type RunResult = [errors: string | true, passed: number, hidden: number, total: number];
 
+// It is on by now; what the tests start is started as users start it.
+delete process.env["NODE_COMPILE_CACHE"];
+
 const collected: (() => Promise<RunResult>)[] = [];
 const fileUrl = process.argv[2] ?? "";
 const reportPath = process.argv[3] ?? "";
@@ -39,9 +42,10 @@ function finish(total: number, passed: number): never {
   const code = failures === 0 ? 0 : 1;
   if (isNode) {
     // Its `process.exit` may wait for ever for a compiler that waits for the collector (nodejs/node#54918).
+    process.exitCode = code;
     process.emit("exit", code);
     nodeModule.flushCompileCache();
-    process.kill(process.pid, "SIGKILL");
+    if (process.exitCode === 0) process.kill(process.pid, "SIGKILL");
   }
   process.exit(code);
 }

@@ -82,13 +82,13 @@ export class CaseElections {
   ): void {
     const place = { queue, token };
     const entered = placeRow(this.#judge.at(token), place);
-    const isEntered = token > seen.since && token !== join.lease;
-    if (!isEntered || shown(entered?.value) !== shown(join.value)) {
+    if (token <= seen.since || shown(entered?.value) !== shown(join.value)) {
       // Someone came with this lease before, perhaps only a moment: his place is gone on with.
       claim(lease === join.lease, () => `${shown(join)} has the place of another lease, ${lease}`);
       const behind = { ...seen, acknowledged: seen.since + 1 };
       this.#judge.true(`${shown(join)} keeps ${token}`, behind, (rows) => {
-        return shown(placeRow(rows, place)?.value) === shown(join.value);
+        const row = placeRow(rows, place);
+        return row?.lease === lease && shown(row.value) === shown(join.value);
       });
     } else {
       const { results } = this.#judge.done(transactionOf([], join), token, seen);

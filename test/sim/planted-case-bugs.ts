@@ -237,6 +237,18 @@ export const plantedCaseBugs: readonly PlantedBug[] = [
     replace: "rows.put({ key, value, contentType: null }, revision);",
   },
   {
+    name: "elections: who comes again under his lease keeps his old value",
+    file: leases,
+    find: "rows.put({ key: own, value, contentType: null, lease }, revision);",
+    replace: "",
+  },
+  {
+    name: "elections: who comes again under his lease frees his place from it",
+    file: leases,
+    find: "rows.put({ key: own, value, contentType: null, lease }, revision);",
+    replace: "rows.put({ key: own, value, contentType: null }, revision);",
+  },
+  {
     name: "once: another request under the key is given the first one's answer",
     file: once,
     find: 'if (!areEqual(known.fingerprint, fingerprint)) return { op: "mismatch", why: "other request" };',
