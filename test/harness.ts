@@ -35,8 +35,8 @@ export async function runSelected(
     .sort((a, b) => Number(longest.test(b)) - Number(longest.test(a)));
   const slow = selected.filter((path) => alone.test(path));
   const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
-  // More than there are cores: they wait more than they compute.
-  add(tally, await runFiles(waiting, { runtime, jobs: 2 * jobs, timeoutMs: endToEndTimeoutMs }));
+  // One more than there are cores: they wait more than they compute.
+  add(tally, await runFiles(waiting, { runtime, jobs: jobs + 1, timeoutMs: endToEndTimeoutMs }));
   add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
   return tally;
 }
