@@ -6,7 +6,14 @@
 
 import { parseArgs } from "node:util";
 import { killAll, type Runtime, runtimes } from "./harness/run-file.ts";
-import { add, closingLine, findTests, runFiles, type Tally } from "./harness/run-files.ts";
+import {
+  add,
+  closingLine,
+  findTests,
+  runFiles,
+  type RunOptions,
+  type Tally,
+} from "./harness/run-files.ts";
 
 export const unitTimeoutMs = 60_000;
 /** A test of the executable may start and kill many processes. */
@@ -18,26 +25,27 @@ const endToEnd = /^test\/(?:e2e|faults|sim\/random-seeds)/;
 const alone = /^test\/(?:faults\/overload|e2e\/(?:hostile|kill-leader))/;
 /** Takes longest, so it begins first: begun last it would be left over, alone. */
 const longest = /^test\/sim\/random-seeds/;
-/** Of the text, and of clusters whose whole world is simulated: no runtime differs there. */
-const sameEverywhere = /^test\/(?:style|sim)\//;
+/** Of the text, of the tests' own checker, of clusters whose world is simulated: no runtime differs there. */
+const sameEverywhere = /^test\/(?:style|linearizability|sim)\//;
 const runtimeOfTheSame: Runtime = "bun";
 const isEndToEnd = (path: string): boolean => endToEnd.test(path);
 
 /** Runs what is selected on one runtime. */
 export async function runSelected(
   selected: readonly string[],
-  runtime: Runtime,
-  jobs: number,
+  options: Omit<RunOptions, "timeoutMs">,
 ): Promise<Tally> {
+  const { jobs } = options;
   const unit = selected.filter((path) => !isEndToEnd(path));
   const waiting = selected
     .filter((path) => isEndToEnd(path) && !alone.test(path))
     .sort((a, b) => Number(longest.test(b)) - Number(longest.test(a)));
   const slow = selected.filter((path) => alone.test(path));
-  const tally = await runFiles(unit, { runtime, jobs, timeoutMs: unitTimeoutMs });
+  const tally = await runFiles(unit, { ...options, timeoutMs: unitTimeoutMs });
   // One more than there are cores: they wait more than they compute.
-  add(tally, await runFiles(waiting, { runtime, jobs: jobs + 1, timeoutMs: endToEndTimeoutMs }));
-  add(tally, await runFiles(slow, { runtime, jobs: 1, timeoutMs: endToEndTimeoutMs }));
+  const patient = { ...options, timeoutMs: endToEndTimeoutMs };
+  add(tally, await runFiles(waiting, { ...patient, jobs: jobs + 1 }));
+  add(tally, await runFiles(slow, { ...patient, jobs: 1 }));
   return tally;
 }
 
@@ -94,7 +102,7 @@ async function main(): Promise<void> {
   endChildrenOnSignals();
   const tally: Tally = { passed: 0, failed: 0, skipped: 0 };
   for (const runtime of chosenRuntimes(values.runtime)) {
-    add(tally, await runSelected(chosen, runtime, jobs));
+    add(tally, await runSelected(chosen, { runtime, jobs }));
   }
   console.log(closingLine(tally));
   process.exitCode = tally.failed === 0 && tally.passed > 0 ? 0 : 1;

@@ -1,6 +1,6 @@
 /**
  * The plan of `npm test`: checks of the text, the build, the unit tests on every runtime (those that
- * know none on one of them), then the end-to-end tests of the executable. `--quick` is `npm run check`:
+ * know none on one of them; what is drawn is shared), then the end-to-end tests of the executable. `--quick` is `npm run check`:
  * the checks and the unit tests on one runtime. The last line is `N passed, N failed`; each check counts
  * as one.
  */
@@ -16,6 +16,7 @@ import {
 } from "./harness.ts";
 import { runtimes } from "./harness/run-file.ts";
 import { add, closingLine, seconds, type Tally } from "./harness/run-files.ts";
+import { shareOf } from "./harness/share.ts";
 
 /** As many as two cores can feed. */
 const jobs = 2;
@@ -53,13 +54,16 @@ async function main(): Promise<void> {
     await part(name, () => command(name, `node_modules/.bin/${tool}`, args));
   }
   if (!quick) await part("build", () => command("build", "npm", ["run", "--silent", "build"]));
-  for (const runtime of quick ? (["bun"] as const) : runtimes) {
-    await part(`unit tests on ${runtime}`, () => {
-      return runSelected(quick ? unitTests() : unitTestsOn(runtime), runtime, jobs);
-    });
-  }
-  if (!quick) {
-    await part("end-to-end tests", () => runSelected(endToEndTests(), "node", jobs));
+  if (quick) {
+    await part("unit tests on bun", () => runSelected(unitTests(), { runtime: "bun", jobs }));
+  } else {
+    for (const [position, runtime] of runtimes.entries()) {
+      const environment = shareOf(position, runtimes.length);
+      await part(`unit tests on ${runtime}`, () => {
+        return runSelected(unitTestsOn(runtime), { runtime, jobs, environment });
+      });
+    }
+    await part("end-to-end tests", () => runSelected(endToEndTests(), { runtime: "node", jobs }));
   }
   console.log(`--- times: ${times.join(", ")}`);
   console.log(closingLine(tally));

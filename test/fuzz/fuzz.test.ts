@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { shared } from "../harness/share.ts";
 import { fuzz, type Target } from "./target.ts";
 import { targets } from "./targets.ts";
 
@@ -25,7 +26,8 @@ for (const target of targets) {
   test(`${target.name} with the fixed seed, then with ${freshSeed}`, async () => {
     await target.open?.();
     try {
-      await run(target, fixedSeed, (runs) => runs >= target.testRuns);
+      const share = [...shared(target.testRuns)];
+      await run(target, fixedSeed + (share[0] ?? 0), (runs) => runs >= Math.max(1, share.length));
       const endMs = performance.now() + freshMs;
       await run(target, freshSeed, () => performance.now() >= endMs);
     } finally {

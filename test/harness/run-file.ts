@@ -29,6 +29,8 @@ export interface FileRun extends Outcome {
 export interface FileOptions {
   runtime: Runtime;
   timeoutMs: number;
+  /** Variables besides those of this process. */
+  environment?: Readonly<Record<string, string>>;
 }
 
 /** The program and its first arguments, to which a script and its arguments are added. */
@@ -52,7 +54,7 @@ export function killAll(): void {
 
 function launch(
   command: string[],
-  { runtime, timeoutMs }: FileOptions,
+  { runtime, timeoutMs, environment }: FileOptions,
 ): Promise<{ ending: Ending; output: string }> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, {
@@ -62,6 +64,7 @@ function launch(
       ...process.env,
       NO_COLOR: "1",
       DENO_NO_UPDATE_CHECK: "1",
+      ...environment,
       ...(runtime === "node" ? { NODE_COMPILE_CACHE: compileCache } : {}),
     },
   });

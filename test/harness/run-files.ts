@@ -2,7 +2,7 @@
 
 import { readdirSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { type FileRun, runFile, type Runtime } from "./run-file.ts";
+import { type FileOptions, type FileRun, runFile, type Runtime } from "./run-file.ts";
 
 export interface Tally {
   passed: number;
@@ -10,11 +10,9 @@ export interface Tally {
   skipped: number;
 }
 
-export interface RunOptions {
-  runtime: Runtime;
+export interface RunOptions extends FileOptions {
   /** How many files run at once. */
   jobs: number;
-  timeoutMs: number;
 }
 
 /** All `*.test.ts` below `directory`, sorted, as paths from the current directory. */

@@ -6,6 +6,7 @@ import type { PeerMessage } from "../../server/peer-message.ts";
 import { must } from "../../server/raft/assert.ts";
 import { index, term, type NodeId } from "../../server/raft/entry.ts";
 import { SqliteError } from "../../storage/sqlite/port.ts";
+import { shared } from "../harness/share.ts";
 import { awaitEqual, cluster, isLastChunk, lagging, other, write } from "./snapshot-scene.ts";
 
 test("the log stays short under writes, on every node, and nothing is lost", () => {
@@ -208,7 +209,7 @@ test("no more of a snapshot is on the way than the window holds", () => {
 });
 
 test("lost and repeated pieces of a snapshot cost time and nothing else", () => {
-  for (let seed = 1; seed <= 6; seed++) {
+  for (const seed of shared(6)) {
     const nodes = cluster({}, seed);
     const down = lagging(nodes);
     let count = 0;
@@ -408,7 +409,7 @@ test("a damaged snapshot is not taken in, and a new one is made", () => {
 });
 
 test("two snapshots in quick succession, a stale one and late appends change nothing back", () => {
-  for (let seed = 1; seed <= 5; seed++) {
+  for (const seed of shared(5)) {
     const nodes = cluster({ snapshotKeptMs: 500 }, seed);
     const down = lagging(nodes);
     const late: { from: NodeId; message: PeerMessage }[] = [];

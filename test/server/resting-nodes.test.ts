@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { defaultLimits } from "../../server/limits.ts";
 import { must } from "../../server/raft/assert.ts";
 import type { NodeId } from "../../server/raft/entry.ts";
+import { shared } from "../harness/share.ts";
 import { SimulatedNodes } from "./simulated-nodes.ts";
 
 /** Until all that was written is in the database. */
@@ -73,7 +74,7 @@ test("all nodes of a machine stand still for seconds in a rest, and the leader s
 });
 
 test("who is silent for less than an election timeout goes on leading, behind a rest too", () => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (const seed of shared(20)) {
     const { nodes, leader } = resting(seed);
     const { term } = nodes.node(leader).leadership;
     nodes.time.run(13 * seed);
@@ -112,7 +113,7 @@ test("a follower at rest knows all the time how its state stands, as far as some
 
 for (const whose of ["leader", "follower"]) {
   test(`the ${whose}'s first sync after a rest is slow, and nobody loses the leader`, () => {
-    for (let seed = 4; seed < 14; seed++) {
+    for (const seed of shared(10)) {
       const { nodes, leader } = resting(seed);
       nodes.time.run(26 * seed);
       const follower = nodes.ids.find((id) => id !== leader);

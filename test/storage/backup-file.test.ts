@@ -10,6 +10,7 @@ import { BackupFiles } from "../../storage/backup-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { SqliteError } from "../../storage/sqlite/port.ts";
 import { StateDamaged } from "../../storage/state-schema.ts";
+import { shared } from "../harness/share.ts";
 import { driver, failing, members, roomy, withScene, type Scene } from "./store-scene.ts";
 
 function filled(scene: Scene, count: number): void {
@@ -95,7 +96,8 @@ test("a bit flipped anywhere is noticed, or changes nothing of what is read", ()
     assert.ok(rows !== null);
     let refused = 0;
     let tried = 0;
-    for (let at = 0; at < whole.byteLength; at += 193) {
+    for (const step of shared(whole.byteLength / 193)) {
+      const at = 193 * step;
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(path, bytes);

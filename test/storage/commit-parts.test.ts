@@ -15,6 +15,7 @@ import { requestKnownMs } from "../../server/state-machine/once.ts";
 import type { KeyValueStore } from "../../storage/key-value-store.ts";
 import { index } from "../../server/raft/entry.ts";
 import { transactionOf, type Operation } from "../../server/state-machine/transaction.ts";
+import { shared } from "../harness/share.ts";
 import { Random } from "../raft/random.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
@@ -95,7 +96,7 @@ function drawnWrite(random: Random, key: string, value: Uint8Array): PlainComman
 
 test("any writes between the parts of transactions leave what they leave on rows in a map", () => {
   let reached = 0;
-  for (let seed = 1; seed <= 20; seed++) {
+  for (const seed of shared(20)) {
     withScene((scene) => {
       const random = new Random(seed);
       const rows = new Map<string, Row>();

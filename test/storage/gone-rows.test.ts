@@ -10,6 +10,7 @@ import type { Node } from "../../server/node.ts";
 import { NodeClient } from "../../server/node-client.ts";
 import { watchesOf } from "../../server/watch/node-watch.ts";
 import { nodeId } from "../../server/raft/entry.ts";
+import { shared } from "../harness/share.ts";
 import { Random } from "../raft/random.ts";
 import { wholeQuery, withScene, withSceneFor, type Scene } from "./store-scene.ts";
 
@@ -43,7 +44,7 @@ function countedInSteps(scene: Scene): number {
 
 test("a listing in steps is the whole listing, whatever is gone in whichever layer", () => {
   let steps = 0;
-  for (let seed = 1; seed <= 15; seed++) {
+  for (const seed of shared(15)) {
     withScene((scene) => {
       const random = new Random(seed);
       for (let at = 0; at < 300; at++) {

@@ -3,6 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { index } from "../../server/raft/entry.ts";
+import { shared } from "../harness/share.ts";
 import { all, append, base, directory, entries, entry } from "./log-scene.ts";
 import { filled, killAt, open, opened } from "./log-scene.ts";
 import { seeded } from "./memory-disk.ts";
@@ -88,7 +89,7 @@ test("power loss at every operation of a compaction leaves a log without a hole"
   let points = 0;
   for (let count = 1; ; count++) {
     let isKilled = false;
-    for (let seed = 0; seed < 8; seed++) {
+    for (const seed of shared(8)) {
       const { disk, log } = filled(500);
       isKilled = killAt(disk, count, () => log.compact(index(450)));
       disk.crash(seeded(count * 100 + seed));
@@ -130,7 +131,7 @@ test("power loss at every operation of a reset leaves the old log, or the one be
   let points = 0;
   for (let count = 1; ; count++) {
     let isKilled = false;
-    for (let seed = 0; seed < 8; seed++) {
+    for (const seed of shared(8)) {
       const { disk, log } = filled(200);
       let applied = 180;
       let acknowledged = 180;

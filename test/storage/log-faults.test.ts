@@ -8,6 +8,7 @@ import { DiskError } from "../../storage/disk.ts";
 import { LogDamaged } from "../../storage/log-damage.ts";
 import { RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
 import { segmentHeaderBytes, segmentName } from "../../storage/segment.ts";
+import { shared } from "../harness/share.ts";
 import { MemoryDisk, seeded } from "./memory-disk.ts";
 
 const directory = "log";
@@ -84,7 +85,7 @@ function killAt(disk: MemoryDisk, count: number, run: () => void): boolean {
 function killThenPowerLoss(work: (log: RaftLog) => void): void {
   let isKilled = true;
   for (let count = 1; isKilled; count++) {
-    for (let seed = 0; seed < 8; seed++) {
+    for (const seed of shared(8)) {
       const { disk, log } = created();
       append(log, entries(1, 60));
       isKilled = killAt(disk, count, () => work(log));
@@ -113,7 +114,7 @@ test("a kill while segments are removed, and power loss later, bring none back",
 });
 
 test("what a start has found survives a power loss right after it", () => {
-  for (let seed = 0; seed < 20; seed++) {
+  for (const seed of shared(20)) {
     const { disk, log } = created();
     append(log, entries(1, 3));
     log.append(entries(4, 30));
@@ -125,7 +126,7 @@ test("what a start has found survives a power loss right after it", () => {
 
 test("a kill in the start after a torn write leaves a log that starts", () => {
   for (let count = 1; count <= 4; count++) {
-    for (let seed = 0; seed < 8; seed++) {
+    for (const seed of shared(8)) {
       const { disk, log } = created();
       append(log, entries(1, 5));
       log.append([entry(6, 1, new Uint8Array(1500).fill(7))]);
@@ -195,7 +196,7 @@ test("a full disk that cannot even take the note of a truncation leaves the log 
 });
 
 test("what a full disk refused does not come back after a power loss", () => {
-  for (let seed = 0; seed < 60; seed++) {
+  for (const seed of shared(60)) {
     const { disk, log } = created(1 << 20);
     append(log, entries(1, 2));
     let writes = 0;

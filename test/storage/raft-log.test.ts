@@ -7,6 +7,7 @@ import { DiskError } from "../../storage/disk.ts";
 import { LogDamaged } from "../../storage/log-damage.ts";
 import { RaftLog, type OpenLogResult } from "../../storage/raft-log.ts";
 import { segmentName } from "../../storage/segment.ts";
+import { shared } from "../harness/share.ts";
 import { MemoryDisk, seeded } from "./memory-disk.ts";
 
 const directory = "log";
@@ -379,7 +380,7 @@ function crashEverywhere(work: (log: RaftLog, synced: (entries: Entry[]) => void
   let points = 0;
   for (let at = 1; ; at++) {
     let crashed = false;
-    for (let seed = 0; seed < 8; seed++) {
+    for (const seed of shared(8)) {
       const { disk, log } = created(small);
       const start = disk.operations;
       let known: Entry[] = [];

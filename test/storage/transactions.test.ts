@@ -16,6 +16,7 @@ import {
 } from "../../server/state-machine/transaction.ts";
 import { requestKeptMs } from "../../server/state-machine/once.ts";
 import { Random } from "../raft/random.ts";
+import { shared } from "../harness/share.ts";
 import { MapRequests } from "../server/map-requests.ts";
 import { MapRows } from "../server/map-rows.ts";
 import { applyAll } from "./apply-all.ts";
@@ -83,7 +84,7 @@ function assertEqualStates(scene: Scene, rows: Map<string, Row>, random: Random)
 }
 
 test("any transactions, done once or as often as they come, do on SQLite what they do on rows in a map", () => {
-  for (let seed = 1; seed <= 60; seed++) {
+  for (const seed of shared(60)) {
     withScene((scene) => {
       const random = new Random(seed);
       const rows = new Map<string, Row>();

@@ -1,0 +1,17 @@
+/**
+ * Numbers a test goes through one by one (seeds, places of a fault) are shared where the same file runs on
+ * every runtime: `KV_SHARE=2/3` takes the second of three shares, and `npm test` takes all three, each on a
+ * runtime of its own. Without it, as where one runtime is asked for, a run takes all of them.
+ */
+
+const [, part = "1", parts = "1"] = /^(\d+)\/(\d+)$/.exec(process.env["KV_SHARE"] ?? "") ?? [];
+
+/** The environment of the run on the runtime at `position` of `count`. */
+export const shareOf = (position: number, count: number): { KV_SHARE: string } => ({
+  KV_SHARE: `${position + 1}/${count}`,
+});
+
+/** Of the whole numbers below `end` those of this run. Shares are of one size, give or take one. */
+export function* shared(end: number): Generator<number> {
+  for (let at = Number(part) - 1; at < end; at += Number(parts)) yield at;
+}
