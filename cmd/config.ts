@@ -7,7 +7,7 @@ import { isIP } from "node:net";
 import { join } from "node:path";
 import { formatAddress, parseAddress } from "../server/address.ts";
 import type { PlannedMember } from "../server/formation.ts";
-import { defaultLimits, type Limits } from "../server/limits.ts";
+import { defaultLimits, gatheringOf, type Limits } from "../server/limits.ts";
 import { membersMax } from "../server/raft/configuration.ts";
 import { nodeId, type NodeId } from "../server/raft/entry.ts";
 import type { SocketAddress } from "../server/socket/socket.ts";
@@ -149,6 +149,7 @@ export function nodeConfig(
     httpLimits: withHttpLimits(settings.http),
     limits: {
       ...defaultLimits,
+      ...gatheringOf(id),
       logEntriesMax: positive(read("snapshot-entries"), 1, defaultLimits.logEntriesMax),
       logBytesMax: positive(read("snapshot-bytes"), logBytesMin, defaultLimits.logBytesMax),
       logTailBytesMin: positive(read("snapshot-tail-bytes"), 1, defaultLimits.logTailBytesMin),

@@ -61,6 +61,8 @@ export class Applier {
   /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
   #isSyncing = false;
+  /** What is being committed is scattered: a checkpoint of several such would not be smaller than theirs. */
+  #isScattered = false;
   /** Bytes given back since the last checkpoint. */
   #shrunkBytes = 0;
   #nowMs = 0;
@@ -158,9 +160,12 @@ export class Applier {
 
   /** Begins a transaction where one is due, or goes on with it. */
   #store(rowsMax: number): void {
-    const { machine, disk } = this.#options;
+    const { machine, disk, limits } = this.#options;
     if (this.#isPaused || this.#isSyncing) return;
-    if (!machine.isCommitting && !this.#isCommitDue()) return;
+    if (!machine.isCommitting) {
+      this.#isScattered = machine.scatteredPages(limits.commitBytes) >= limits.commitPages;
+      if (!this.#isScattered && !this.#isCommitDue()) return;
+    }
     let outcome = machine.commitSome(rowsMax);
     while (outcome === "full" && disk.foundFull("state")) outcome = machine.commitSome(rowsMax);
     this.#owesCommit = outcome === "full";
@@ -169,7 +174,8 @@ export class Applier {
     disk.foundRoom("state");
     this.#committedMs = this.#nowMs;
     // Half of it: what comes with the next transaction would be far more than the whole.
-    if (this.#owesCheckpoint || machine.unsyncedBytes >= this.#checkpointBytes / 2) this.#sync();
+    const isMuch = machine.unsyncedBytes >= this.#checkpointBytes / 2;
+    if (this.#owesCheckpoint || this.#isScattered || isMuch) this.#sync();
   }
 
   #isCommitDue(): boolean {

@@ -115,6 +115,11 @@ export interface Limits {
    */
   readonly commitBytes: number;
   readonly commitMs: number;
+  /**
+   * Pages after which the same is done where rows are scattered over so many that hardly one is changed twice
+   * meanwhile: nothing is saved by gathering more, and what is written at once is what a sync waits for.
+   */
+  readonly commitPages: number;
   /** Rows written at a time beside other work, or twice as many as were changed meanwhile. */
   readonly commitRows: number;
   /** Unsynced database bytes that are not exceeded where a checkpoint can help it. */
@@ -228,6 +233,7 @@ export const defaultLimits: Limits = {
   applyBytesMax: 2 << 20,
   commitBytes: 4 << 20,
   commitMs: 15_000,
+  commitPages: 1_000,
   commitRows: 16,
   checkpointBytes: 24 << 20,
   diskFreeBytesMin: 64 << 20,
@@ -254,3 +260,19 @@ export const defaultLimits: Limits = {
   takeInMs: 2_000,
   inboxMessagesMax: 100_000,
 };
+
+const goldenRatio = 0.618_034;
+
+/**
+ * How much a node gathers for a transaction, for each a little less or more. All apply the same entries: with
+ * equal limits nodes that began together would flush at the same moments for ever, and no majority would have
+ * its disks free then. Multiples of the golden ratio keep any few neighbours apart (Knuth, TAOCP 3, §6.4).
+ */
+export function gatheringOf(self: number): Pick<Limits, "commitBytes" | "commitPages"> {
+  const part = 1 - ((self * goldenRatio) % 1) / 5;
+  const { commitBytes, commitPages } = defaultLimits;
+  return {
+    commitBytes: Math.floor(part * commitBytes),
+    commitPages: Math.floor(part * commitPages),
+  };
+}

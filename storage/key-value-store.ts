@@ -183,6 +183,15 @@ export class KeyValueStore implements StateMachine {
     return this.#walBytes + Math.ceil(changed) * walPageBytes + 2 * uncommittedBytes;
   }
 
+  scatteredPages(bytes: number): number {
+    const rows = this.#rows.replacingCount;
+    // New rows come one behind the other.
+    if (rows === 0) return 0;
+    const pages = this.#stateBytes / pageBytes;
+    const rowsThen = (rows * bytes) / this.#appliedBytes;
+    return 2 * rowsThen > pages ? 0 : rows + Math.floor(this.#appliedBytes / pageBytes);
+  }
+
   get stateBytes(): number {
     return this.#stateBytes;
   }

@@ -28,9 +28,15 @@ export class RowBuffer {
   /** All keys but the most recent, each run in order and at least twice as long as the next. */
   readonly #runs: string[][] = [];
   #recent: string[] = [];
+  #replacing = 0;
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  /** Rows that change one that stands in the table: wherever that is. */
+  get replacing(): number {
+    return this.#replacing;
   }
 
   /** Undefined where others know best. */
@@ -41,6 +47,7 @@ export class RowBuffer {
   /** Of a key that does not wait yet. */
   add(key: string, waiting: WaitingRow): void {
     this.#rows.set(key, waiting);
+    if (waiting.stored !== null) this.#replacing++;
     this.#recent.push(key);
     if (this.#recent.length === recentMax) this.#arrange();
   }

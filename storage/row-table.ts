@@ -267,6 +267,11 @@ export class RowTable implements Rows {
     return this.#buffer.size + (this.#frozen?.size ?? 0);
   }
 
+  /** Of those that are not frozen, the ones in the place of a row that is there. */
+  get replacingCount(): number {
+    return this.#buffer.replacing;
+  }
+
   /** What waits is what `writeSome` writes; changes from now on wait for the next time. */
   freeze(): void {
     assert(this.#frozen === null, "rows are written one time after the other");

@@ -124,6 +124,11 @@ export interface StateMachine {
   beginRecovery(applied: AppliedState, digest: StateDigest): StateRecovery;
   /** Commits before. */
   close(): void;
+  /**
+   * Pages that what is uncommitted changes, roughly, where hardly two of its rows share one, and would not if
+   * `bytes` of entries were uncommitted; 0 where they do.
+   */
+  scatteredPages(bytes: number): number;
   /** Bytes a `sync` would have to move, roughly. */
   readonly unsyncedBytes: number;
   /** Bytes on the disk as of the last `sync`, roughly: what a snapshot would have to carry. */

@@ -18,6 +18,7 @@ function endless(syncSome: () => Index | "more", role = { kind: "follower" }) {
     uncommittedBytes: 0,
     unsyncedBytes: 0,
     isCommitting: false,
+    scatteredPages: (_bytes: number): number => 0,
     shrinkSome: (_bytesMax: number): number => 0,
     apply(_entry: Entry) {
       applied++;
@@ -71,6 +72,29 @@ test("whoever applies faster than the disk syncs waits for it, and goes on then"
 test("a leader goes on", () => {
   const { applier } = endless(() => "more", { kind: "leader" });
   for (let run = 0; run < 1_000; run++) assert.is(applier.run(), "more");
+});
+
+test("rows that are scattered are committed and synced before as much is gathered as may be", () => {
+  let syncs = 0;
+  const { applier, machine, applied } = endless(() => {
+    syncs++;
+    return index(applied());
+  });
+  const committedAt: number[] = [];
+  machine.scatteredPages = (bytes) => {
+    assert.is(bytes, limits.commitBytes);
+    return machine.uncommittedBytes >= 30 ? limits.commitPages : limits.commitPages - 1;
+  };
+  const commitSome = machine.commitSome.bind(machine);
+  machine.commitSome = () => {
+    committedAt.push(machine.uncommittedBytes);
+    return commitSome();
+  };
+  while (committedAt.length < 4) applier.run();
+  const [first, ...others] = committedAt;
+  assert.is(first, 10, "nothing was committed for long");
+  assert.equal([...new Set(others)], [30]);
+  assert.is(syncs, others.length);
 });
 
 test("what is given back of the file is cut off by a checkpoint, on the way and at the end", () => {

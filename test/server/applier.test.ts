@@ -39,6 +39,7 @@ class Scene {
       isCommitting: false,
       uncommittedBytes: 0,
       unsyncedBytes: 0,
+      scatteredPages: () => 0,
       commitSome: () => "done",
     };
     this.applier = new Applier({

@@ -39,6 +39,7 @@ export class MemoryMachine implements StateMachine {
   unsyncedBytes = 0;
   stateBytes = 12 << 10;
   reusableBytes = 0;
+  readonly scatteredPages = (): number => 0;
   shrinkSome = (): number => 0;
   /** Its disk has no room for anything more. */
   isFull = false;

@@ -188,6 +188,7 @@ export class SimMachine implements StateMachine {
   unsyncedBytes = 0;
   stateBytes = 0;
   readonly reusableBytes = 0;
+  readonly scatteredPages = (): number => 0;
   readonly shrinkSome = (): number => 0;
 
   constructor(file: MachineFile, { formed, onApplied, changes }: MachineOptions) {
