@@ -11,7 +11,7 @@ export const shareOf = (position: number, count: number): { KV_SHARE: string } =
   KV_SHARE: `${position + 1}/${count}`,
 });
 
-/** Of the whole numbers below `end` those of this run. Shares are of one size, give or take one. */
-export function* shared(end: number): Generator<number> {
-  for (let at = Number(part) - 1; at < end; at += Number(parts)) yield at;
+/** Of `count` whole numbers those of this run. Shares are of one size, give or take one. */
+export function* shared(count: number, first = 0): Generator<number> {
+  for (let at = Number(part) - 1; at < count; at += Number(parts)) yield first + at;
 }

@@ -209,7 +209,7 @@ test("no more of a snapshot is on the way than the window holds", () => {
 });
 
 test("lost and repeated pieces of a snapshot cost time and nothing else", () => {
-  for (const seed of shared(6)) {
+  for (const seed of shared(6, 1)) {
     const nodes = cluster({}, seed);
     const down = lagging(nodes);
     let count = 0;
@@ -409,7 +409,7 @@ test("a damaged snapshot is not taken in, and a new one is made", () => {
 });
 
 test("two snapshots in quick succession, a stale one and late appends change nothing back", () => {
-  for (const seed of shared(5)) {
+  for (const seed of shared(5, 1)) {
     const nodes = cluster({ snapshotKeptMs: 500 }, seed);
     const down = lagging(nodes);
     const late: { from: NodeId; message: PeerMessage }[] = [];

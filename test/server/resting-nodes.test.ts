@@ -74,7 +74,7 @@ test("all nodes of a machine stand still for seconds in a rest, and the leader s
 });
 
 test("who is silent for less than an election timeout goes on leading, behind a rest too", () => {
-  for (const seed of shared(20)) {
+  for (const seed of shared(20, 1)) {
     const { nodes, leader } = resting(seed);
     const { term } = nodes.node(leader).leadership;
     nodes.time.run(13 * seed);
@@ -113,7 +113,7 @@ test("a follower at rest knows all the time how its state stands, as far as some
 
 for (const whose of ["leader", "follower"]) {
   test(`the ${whose}'s first sync after a rest is slow, and nobody loses the leader`, () => {
-    for (const seed of shared(10)) {
+    for (const seed of shared(10, 4)) {
       const { nodes, leader } = resting(seed);
       nodes.time.run(26 * seed);
       const follower = nodes.ids.find((id) => id !== leader);
