@@ -61,8 +61,6 @@ export class Applier {
   /** The same of a checkpoint; or one was asked for. */
   #owesCheckpoint = false;
   #isSyncing = false;
-  /** What is being committed is scattered: a checkpoint of several such would not be smaller than theirs. */
-  #isScattered = false;
   /** Bytes given back since the last checkpoint. */
   #shrunkBytes = 0;
   #nowMs = 0;
@@ -163,8 +161,10 @@ export class Applier {
     const { machine, disk, limits } = this.#options;
     if (this.#isPaused || this.#isSyncing) return;
     if (!machine.isCommitting) {
-      this.#isScattered = machine.scatteredPages(limits.commitBytes) >= limits.commitPages;
-      if (!this.#isScattered && !this.#isCommitDue()) return;
+      // One checkpoint of several such transactions would be no smaller than one of each.
+      const isScattered = machine.scatteredPages(limits.commitBytes) >= limits.commitPages;
+      if (isScattered) this.#owesCheckpoint = true;
+      if (!this.#isCommitDue()) return;
     }
     let outcome = machine.commitSome(rowsMax);
     while (outcome === "full" && disk.foundFull("state")) outcome = machine.commitSome(rowsMax);
@@ -174,8 +174,7 @@ export class Applier {
     disk.foundRoom("state");
     this.#committedMs = this.#nowMs;
     // Half of it: what comes with the next transaction would be far more than the whole.
-    const isMuch = machine.unsyncedBytes >= this.#checkpointBytes / 2;
-    if (this.#owesCheckpoint || this.#isScattered || isMuch) this.#sync();
+    if (this.#owesCheckpoint || machine.unsyncedBytes >= this.#checkpointBytes / 2) this.#sync();
   }
 
   #isCommitDue(): boolean {

@@ -264,7 +264,7 @@ export const defaultLimits: Limits = {
 const goldenRatio = 0.618_034;
 
 /**
- * How much a node gathers for a transaction, for each a little less or more. All apply the same entries: with
+ * How much a node gathers for a transaction, each a little less than it may. All apply the same entries: with
  * equal limits nodes that began together would flush at the same moments for ever, and no majority would have
  * its disks free then. Multiples of the golden ratio keep any few neighbours apart (Knuth, TAOCP 3, §6.4).
  */

@@ -1,8 +1,8 @@
 /**
  * The plan of `npm test`: checks of the text, the build, the unit tests on every runtime (those that
- * know none on one of them; what is drawn is shared), then the end-to-end tests of the executable. `--quick` is `npm run check`:
- * the checks and the unit tests on one runtime. The last line is `N passed, N failed`; each check counts
- * as one.
+ * know none on one of them; what is drawn is shared), then the end-to-end tests of the executable.
+ * `--quick` is `npm run check`: the checks and the unit tests on one runtime. The last line is
+ * `N passed, N failed`; each check counts as one.
  */
 
 import { spawnSync } from "node:child_process";

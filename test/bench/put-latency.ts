@@ -1,9 +1,9 @@
 /**
  * How long one client waits for a PUT against the leader, beside one `fdatasync` of 4 KiB on the same
  * disk, and beside three processes that do nothing but the syncs and messages without which there can be no
- * answer: all in one run, in alternating rounds. A PUT wakes five sleeping processes one after the other, and on a virtual machine
- * a core that has halted takes tens of microseconds to come back; so the same is measured again with loops
- * of the lowest priority on all cores, which keep them from halting.
+ * answer: all in one run, in alternating rounds. A PUT wakes five sleeping processes one after the other,
+ * and on a virtual machine a core that has halted takes tens of microseconds to come back; so the same is
+ * measured again with loops of the lowest priority on all cores, which keep them from halting.
  */
 
 import { spawn } from "node:child_process";

@@ -2,18 +2,22 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { shareOf, type shared } from "./share.ts";
+import { type shared, type sharedPlaces, shareOf } from "./share.ts";
 
-/** The numbers of a run with that environment. */
-async function numbers(share: string | undefined, count: number, first: number): Promise<number[]> {
+interface Sharing {
+  readonly shared: typeof shared;
+  readonly sharedPlaces: typeof sharedPlaces;
+}
+
+/** As a run with that environment has it. */
+async function sharing(share?: string): Promise<Sharing> {
   const before = process.env["KV_SHARE"];
   if (share === undefined) delete process.env["KV_SHARE"];
   else process.env["KV_SHARE"] = share;
   try {
     // It looks at the environment once, as it is loaded.
     const path = `./share.ts?${share}`;
-    const loaded = (await import(path)) as { shared: typeof shared };
-    return [...loaded.shared(count, first)];
+    return (await import(path)) as Sharing;
   } finally {
     if (before === undefined) delete process.env["KV_SHARE"];
     else process.env["KV_SHARE"] = before;
@@ -23,7 +27,8 @@ async function numbers(share: string | undefined, count: number, first: number):
 test("three shares are the whole", async () => {
   const found: number[] = [];
   for (let position = 0; position < 3; position++) {
-    const own = await numbers(shareOf(position, 3).KV_SHARE, 8, 5);
+    const { shared } = await sharing(shareOf(position, 3).KV_SHARE);
+    const own = [...shared(8, 5)];
     assert.ok(own.length === 2 || own.length === 3, own.join(", "));
     found.push(...own);
   }
@@ -34,7 +39,15 @@ test("three shares are the whole", async () => {
 });
 
 test("without a share a run takes all", async () => {
-  assert.equal(await numbers(undefined, 4, 0), [0, 1, 2, 3]);
+  const { shared, sharedPlaces } = await sharing();
+  assert.equal([...shared(4)], [0, 1, 2, 3]);
+  assert.equal([...sharedPlaces(26, 13)], [0, 13]);
+  assert.equal([...sharedPlaces(27, 13)], [0, 13, 26]);
+});
+
+test("places are shared as numbers are", async () => {
+  const { sharedPlaces } = await sharing("2/3");
+  assert.equal([...sharedPlaces(60, 13)], [13, 52]);
 });
 
 test.run();

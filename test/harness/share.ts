@@ -15,3 +15,8 @@ export const shareOf = (position: number, count: number): { KV_SHARE: string } =
 export function* shared(count: number, first = 0): Generator<number> {
   for (let at = Number(part) - 1; at < count; at += Number(parts)) yield first + at;
 }
+
+/** Of the places 0, `step`, twice `step` and so on below `end` those of this run. */
+export function* sharedPlaces(end: number, step: number): Generator<number> {
+  for (const count of shared(Math.ceil(end / step))) yield count * step;
+}

@@ -10,7 +10,7 @@ import { BackupFiles } from "../../storage/backup-files.ts";
 import { NodeDisk } from "../../storage/node-disk.ts";
 import { SqliteError } from "../../storage/sqlite/port.ts";
 import { StateDamaged } from "../../storage/state-schema.ts";
-import { shared } from "../harness/share.ts";
+import { sharedPlaces } from "../harness/share.ts";
 import { driver, failing, members, roomy, withScene, type Scene } from "./store-scene.ts";
 
 function filled(scene: Scene, count: number): void {
@@ -96,8 +96,7 @@ test("a bit flipped anywhere is noticed, or changes nothing of what is read", ()
     assert.ok(rows !== null);
     let refused = 0;
     let tried = 0;
-    for (const step of shared(whole.byteLength / 193)) {
-      const at = 193 * step;
+    for (const at of sharedPlaces(whole.byteLength, 193)) {
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] ?? 0) ^ (1 << (at % 8));
       writeFileSync(path, bytes);

@@ -12,7 +12,7 @@ import {
 } from "../../storage/group-files.ts";
 import { DiskError } from "../../storage/disk.ts";
 import { setAsideDirectory } from "../../storage/set-aside.ts";
-import { shared } from "../harness/share.ts";
+import { sharedPlaces } from "../harness/share.ts";
 import { MemoryMachine } from "../server/memory-machine.ts";
 import { entries as entriesOf, killAt } from "./log-scene.ts";
 import { MemoryDisk } from "./memory-disk.ts";
@@ -219,8 +219,7 @@ test("whichever byte of the log is damaged, the rest is right and a loss is note
     const count = logFiles(scene(applied)).length;
     for (let at = 0; at < count; at++) {
       const used = usedBytes(scene(applied).disk, logFile(scene(applied), at));
-      for (const step of shared(used / 13)) {
-        const offset = 13 * step;
+      for (const offset of sharedPlaces(used, 13)) {
         const made = scene(applied);
         flip(made.disk, logFile(made, at), offset);
         const suspect = { part: "log", detail: "" } as const;

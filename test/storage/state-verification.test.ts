@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { KeyValueStore, StateDamaged } from "../../storage/key-value-store.ts";
-import { shared } from "../harness/share.ts";
+import { sharedPlaces } from "../harness/share.ts";
 import { Random } from "../raft/random.ts";
 import { driver, failing, withScene, type Scene } from "./store-scene.ts";
 
@@ -121,8 +121,7 @@ test("no flipped bit in the file passes the reading and hides or changes a row",
     const whole = readFileSync(scene.path);
     const damagedBytes = Buffer.from(whole);
     let passed = 0;
-    for (const step of shared(whole.length / 89)) {
-      const offset = 89 * step;
+    for (const offset of sharedPlaces(whole.length, 89)) {
       damagedBytes[offset] = (whole[offset] ?? 0) ^ (1 << (offset % 8));
       writeFileSync(scene.path, damagedBytes);
       damagedBytes[offset] = whole[offset] ?? 0;
