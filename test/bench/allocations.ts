@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isInstalled, measure } from "./h2load.ts";
+import { HttpWords } from "./http-words.ts";
 
 const warmUpSeconds = 8;
 const seconds = 5;
@@ -54,7 +55,7 @@ function print(place: string, sums: Readonly<Record<string, number>>, puts: numb
   }
 }
 
-const cluster = await OwnCluster.start(scratch);
+const cluster = await OwnCluster.start(new HttpWords(scratch));
 await cluster.fill(profiledLoad.keyCount, profiledLoad.valueBytes);
 const places = ["leader", "follower"] as const;
 const processIds = await Promise.all(places.map((place) => cluster.processId(place)));

@@ -52,6 +52,10 @@ export function plannedCells(isQuick: boolean): Cell[] {
   );
 }
 
+/** What bare nodes can be asked: they know one size of values, and only the first of them answers. */
+export const isForBareNodes = ({ place, valueBytes }: Cell): boolean =>
+  place === "leader" && valueBytes === smallBytes;
+
 const bytesText = (bytes: number): string => (bytes < 1024 ? `${bytes} B` : `${bytes / 1024} KiB`);
 
 export const cellName = ({ clients, kind, place, valueBytes }: Cell): string =>

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: three nodes of ours, and where `etcd` and `h2load` are installed three of etcd
- * beside them on the same disk, asked in turns. Prints a table and writes all figures as JSON.
+ * beside them on the same disk, asked in turns; and three bare nodes, which show how far anything could
+ * get on this machine. Prints a table and writes all figures as JSON.
  */
 
 import { spawnSync } from "node:child_process";
@@ -9,11 +10,13 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { BenchReport } from "../../cmd/bench/report.ts";
-import { cellName, plannedCells, syncsPerPutGoal, type Cell } from "./cells.ts";
+import { BareCluster, BareSubject } from "./bare.ts";
+import { cellName, isForBareNodes, plannedCells, syncsPerPutGoal, type Cell } from "./cells.ts";
 import { kvExecutable } from "./cluster.ts";
 import { percentile, syncTimes } from "./disk-sync.ts";
 import { BodyFiles, EtcdCluster } from "./etcd.ts";
 import { isInstalled, measure, type Generator, type Measured } from "./h2load.ts";
+import { HttpWords } from "./http-words.ts";
 import { OwnCluster } from "./own.ts";
 import { cpuUs } from "./processor-time.ts";
 import { keyPrefix, type Operation, type Subject } from "./subject.ts";
@@ -27,27 +30,33 @@ const { values: flags } = parseArgs({
     seconds: { type: "string" },
     /** A regular expression: only cells with such a name. */
     only: { type: "string", default: "" },
-    /** Processes of h2load that the clients of a cell are divided among, at the most. */
-    processes: { type: "string", default: "256" },
+    /** How many clients a process of h2load has at the most, where there are 16 processes already. */
+    clients: { type: "string", default: "4" },
     output: { type: "string", default: "bench.json" },
   },
 });
 const rounds = Number(flags.rounds ?? (flags.quick ? 2 : 5));
 const seconds = Number(flags.seconds ?? (flags.quick ? 2 : 4));
-const processesMax = Number(flags.processes);
+const clientsPerProcess = Number(flags.clients);
+/** As few processes as this have one client each. */
+const processesMin = 16;
 /** Of a mixed load's clients. */
 const readersShare = 0.9;
 const attemptsMax = 3;
 
 const notes = `
 Each client is one connection with one request at a time. Each process of h2load has keys of its own,
-in random order; at most ${processesMax} processes, so that no two clients write a key in step. h2load
+in random order, and ${clientsPerProcess} clients at the most where there are more than ${processesMin}: these go through its keys
+in step, so that a row is written to the table less often. A process for each client leaves less of the
+processor to the nodes: it takes four times as much of it for a request as one for all. h2load
 sends one body with all requests: etcd's is read from a file whose key is drawn anew every millisecond
 (16 files), so it sees somewhat fewer different keys than ours. Mixed: nine of ten clients read.
-Only what ended while all processes ran is counted, a second after the last of them began. The same
-number of puts that were answered was found in the cluster afterwards. CPU: processor time of all
-three nodes for one request, load generator not included. etcd's history is dropped between
-measurements. Values of 64 KiB are under 2,048 keys, all others under 100,000.`;
+Only what was done while all processes ran is counted, a second after the last of them began; what was
+refused (429) stands beside it. The same number of puts that were answered was found in the cluster
+afterwards. CPU: processor time of all three nodes for one request, load generator not included. etcd's
+history is dropped between measurements. Values of 64 KiB are under 2,048 keys, all others under 100,000.
+Bare: three nodes over the same runtime that only receive, send and sync, without an algorithm, checks or
+a state, to see how far anything could get here.`;
 
 /** In memory where the system has such a place: what h2load reads and writes is not to be measured. */
 function scratchDirectory(): string {
@@ -65,7 +74,7 @@ async function generators(
   [operation, clients]: readonly [Operation, number],
 ): Promise<Generator[]> {
   const port = await subject.port(cell.place);
-  const parts = Math.min(processesMax, clients);
+  const parts = Math.max(Math.min(clients, processesMin), Math.ceil(clients / clientsPerProcess));
   const { keyCount, valueBytes } = cell;
   return Array.from({ length: parts }, (_, part) => ({
     clients: Math.floor((clients * (part + 1)) / parts) - Math.floor((clients * part) / parts),
@@ -84,7 +93,7 @@ function operationsOf({ clients, kind }: Cell): (readonly [Operation, number])[]
 
 /** Both sides can count; an answer of a gRPC call is 200 also where it says no. */
 function assertDone(cell: Cell, measured: Measured, writes: number): void {
-  if (measured.failed > 0) throw new Error(`${measured.failed} of ${measured.total} were refused`);
+  if (measured.failed > 0) throw new Error(`${measured.failed} requests failed`);
   if (cell.kind === "put" && writes < measured.total) {
     throw new Error(`${measured.total} puts were answered, ${writes} were done`);
   }
@@ -147,7 +156,8 @@ async function measureAlone(subject: Subject, cell: Cell): Promise<Round> {
     perSecond: report.perSecond,
     p50Ms: main.latencyMs.p50,
     p99Ms: main.latencyMs.p99,
-    failed: report.errorCount,
+    refused: main.refused.count,
+    failed: report.errorCount - main.refused.count,
     answerBytes: Number.NaN,
     cpuUs: (cpuUs(subject.processIds) - before) / report.count,
     readShare: cell.kind === "mixed" ? report.get.count / report.count : null,
@@ -161,12 +171,13 @@ async function measureAll(subjects: readonly Subject[], scratch: string): Promis
   const results = cells.map((cell): CellResult => ({ cell, rounds: [] }));
   let filledBytes = 0;
   for (const { cell, rounds: done } of results) {
+    const asked = subjects.filter(({ name }) => name !== "bare" || isForBareNodes(cell));
     if (cell.valueBytes !== filledBytes) {
       for (const subject of subjects) await subject.fill(cell.keyCount, cell.valueBytes);
       filledBytes = cell.valueBytes;
     }
     for (let round = 0; round < rounds; round++) {
-      for (const subject of round % 2 === 0 ? subjects : subjects.toReversed()) {
+      for (const subject of round % 2 === 0 ? asked : asked.toReversed()) {
         const own = isGeneratorThere
           ? await measureCell(subject, cell, scratch)
           : await measureAlone(subject, cell);
@@ -196,14 +207,15 @@ const scratch = scratchDirectory();
 process.once("exit", () => rmSync(scratch, { recursive: true, force: true }));
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 
-const own = await OwnCluster.start(scratch);
+const words = new HttpWords(scratch);
+const own = await OwnCluster.start(words);
 process.once("exit", () => own.end());
 const bodies = new BodyFiles(scratch);
 const subjects: Subject[] = [own];
 if (isGeneratorThere && isOtherThere) {
   const other = await EtcdCluster.start(`${own.directory}-etcd`, bodies);
   process.once("exit", () => other.end());
-  subjects.push(other);
+  subjects.push(other, new BareSubject(await BareCluster.start(own.directory), words));
 } else {
   const missing = [...(isOtherThere ? [] : ["etcd"]), ...(isGeneratorThere ? [] : ["h2load"])];
   console.log(`${missing.join(" and ")} not found: ours is measured alone`);

@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { must } from "../../server/raft/assert.ts";
 import { isInstalled, measure } from "./h2load.ts";
+import { HttpWords } from "./http-words.ts";
 import { JitDump } from "./jit-dump.ts";
 import { OwnCluster, profiledLoad } from "./own.ts";
 import type { Place } from "./subject.ts";
@@ -160,7 +161,7 @@ if (missing.length > 0) {
 const scratch = mkdtempSync(join(tmpdir(), "kv-functions-"));
 process.env["BUN_JSC_useJITDump"] = "1";
 process.env["BUN_JSC_jitDumpDirectory"] = scratch;
-const cluster = await OwnCluster.start(scratch);
+const cluster = await OwnCluster.start(new HttpWords(scratch));
 await cluster.fill(profiledLoad.keyCount, profiledLoad.valueBytes);
 const generators = await cluster.generators("put");
 await measure(generators, { scratch, seconds: warmUpSeconds });

@@ -25,9 +25,11 @@ export interface Measured {
   readonly perSecond: number;
   readonly p50Ms: number;
   readonly p99Ms: number;
-  /** Answers that were not 2xx, of the whole run. */
+  /** Requests of the whole run that were refused because there were too many (429). */
+  readonly refused: number;
+  /** Those that failed otherwise. */
   readonly failed: number;
-  /** Answers of the whole run. */
+  /** Those that were done. */
   readonly total: number;
   /** Bytes of the bodies of all answers of the whole run. */
   readonly answerBytes: number;
@@ -59,11 +61,12 @@ function start(generator: Generator, seconds: number, log: string): Promise<Fini
 }
 
 interface Requests {
-  /** Of every request: its end in microseconds since 1970, and its duration. */
+  /** Of every request that was done: its end in microseconds since 1970, and its duration. */
   readonly endUs: number[];
   readonly tookUs: number[];
   readonly firstUs: number;
   readonly lastUs: number;
+  readonly refused: number;
   readonly failed: number;
 }
 
@@ -71,16 +74,23 @@ function readLog(path: string): Requests {
   const endUs: number[] = [];
   const tookUs: number[] = [];
   let firstUs = Infinity;
+  let refused = 0;
   let failed = 0;
   for (const line of readFileSync(path, "utf8").split("\n")) {
     if (line === "") continue;
     const [began = "", status = "", took = ""] = line.split("\t");
     firstUs = Math.min(firstUs, Number(began));
-    if (!status.startsWith("2")) failed++;
-    endUs.push(Number(began) + Number(took));
-    tookUs.push(Number(took));
+    if (status === "429") {
+      refused++;
+    } else if (status.startsWith("2")) {
+      endUs.push(Number(began) + Number(took));
+      tookUs.push(Number(took));
+    } else {
+      failed++;
+    }
   }
-  return { endUs, tookUs, firstUs, lastUs: endUs[endUs.length - 1] ?? -Infinity, failed };
+  const lastUs = endUs[endUs.length - 1] ?? -Infinity;
+  return { endUs, tookUs, firstUs, lastUs, refused, failed };
 }
 
 const answerBytes = ({ output }: Finished): number =>
@@ -134,6 +144,7 @@ export async function measure(
     perSecond: (1e6 * sorted.length) / windowUs,
     p50Ms: percentile(sorted, 0.5) / 1000,
     p99Ms: percentile(sorted, 0.99) / 1000,
+    refused: logs.reduce((sum, { refused }) => sum + refused, 0),
     failed: logs.reduce((sum, { failed }) => sum + failed, 0),
     total: logs.reduce((sum, { endUs }) => sum + endUs.length, 0),
     answerBytes: finished.reduce((sum, one) => sum + answerBytes(one), 0),

@@ -1,48 +1,28 @@
 /** Three nodes of this project, as the comparison asks them. */
 
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { BenchCluster, kvExecutable, type Running } from "./cluster.ts";
 import type { Generator } from "./h2load.ts";
-import {
-  keyOf,
-  keyPrefix,
-  type Operation,
-  type Part,
-  type Place,
-  type Subject,
-} from "./subject.ts";
+import type { HttpWords } from "./http-words.ts";
+import { keyPrefix, type Operation, type Part, type Place, type Subject } from "./subject.ts";
 
 /** The load under which it is looked where time and memory go; `parts`: processes of h2load. */
 export const profiledLoad = { clients: 64, parts: 16, keyCount: 100_000, valueBytes: 100 };
 
-/** Fisher-Yates: rows are not to be asked for in the order they lie in. */
-function shuffled(first: number, end: number): number[] {
-  const numbers = Array.from({ length: end - first }, (_, i) => first + i);
-  for (let i = numbers.length - 1; i > 0; i--) {
-    const other = Math.floor(Math.random() * (i + 1));
-    [numbers[i], numbers[other]] = [numbers[other] ?? 0, numbers[i] ?? 0];
-  }
-  return numbers;
-}
-
 export class OwnCluster implements Subject {
   readonly name = "kv";
   readonly #cluster: BenchCluster;
-  /** For what `h2load` reads. */
-  readonly #scratch: string;
-  readonly #written = new Set<string>();
+  readonly #words: HttpWords;
 
-  private constructor(cluster: BenchCluster, scratch: string) {
+  private constructor(cluster: BenchCluster, words: HttpWords) {
     this.#cluster = cluster;
-    this.#scratch = scratch;
+    this.#words = words;
   }
 
-  static async start(scratch: string): Promise<OwnCluster> {
+  static async start(words: HttpWords): Promise<OwnCluster> {
     const cluster = await BenchCluster.start(3);
     await cluster.leader();
-    return new OwnCluster(cluster, scratch);
+    return new OwnCluster(cluster, words);
   }
 
   /** Where its data lies. */
@@ -75,9 +55,7 @@ export class OwnCluster implements Subject {
   }
 
   arguments(part: Part): string[] {
-    const keys = ["--h1", "-B", `http://127.0.0.1:${part.port}`, "-i", this.#keys(part)];
-    if (part.operation === "get") return keys;
-    return [...keys, "-d", this.#value(part), "-H", ":method: PUT"];
+    return this.#words.of(part);
   }
 
   /** What `profiledLoad` asks the leader, each part with keys of its own. */
@@ -107,27 +85,5 @@ export class OwnCluster implements Subject {
     const follower = this.#cluster.nodes.find((node) => node !== leader);
     if (follower === undefined) throw new Error("there are followers");
     return follower;
-  }
-
-  /** Each process has keys of its own: the clients of one go through its list in step. */
-  #keys({ keyCount, part, parts }: Part): string {
-    const first = Math.floor((keyCount * part) / parts);
-    const end = Math.floor((keyCount * (part + 1)) / parts);
-    return this.#once(`keys-${first}-${end}`, () =>
-      shuffled(first, end)
-        .map((number) => `http://127.0.0.1/v1/kv/${keyOf(number)}\n`)
-        .join(""),
-    );
-  }
-
-  #value({ valueBytes }: Part): string {
-    return this.#once(`value-${valueBytes}`, () => "x".repeat(valueBytes));
-  }
-
-  #once(name: string, make: () => string): string {
-    const path = join(this.#scratch, name);
-    if (!this.#written.has(name)) writeFileSync(path, make());
-    this.#written.add(name);
-    return path;
   }
 }

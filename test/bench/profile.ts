@@ -21,6 +21,7 @@ import { NodeDisk } from "../../storage/node-disk.ts";
 import { RaftLog } from "../../storage/raft-log.ts";
 import { bunDriver } from "../../storage/sqlite/bun.ts";
 import { isInstalled, measure } from "./h2load.ts";
+import { HttpWords } from "./http-words.ts";
 import { OwnCluster, profiledLoad } from "./own.ts";
 import { keyOf, type Operation } from "./subject.ts";
 
@@ -230,7 +231,7 @@ try {
 }
 if (isInstalled("h2load")) {
   const scratch = mkdtempSync(join(tmpdir(), "kv-profile-"));
-  const cluster = await OwnCluster.start(scratch);
+  const cluster = await OwnCluster.start(new HttpWords(scratch));
   await cluster.fill(keyCount, value.byteLength);
   await underLoad(cluster, "put", scratch);
   await underLoad(cluster, "get", scratch);

@@ -7,10 +7,8 @@
  */
 
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { availableParallelism, constants, setPriority } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { BareCluster } from "./bare.ts";
 import { BenchCluster } from "./cluster.ts";
 import { percentile, syncTimes } from "./disk-sync.ts";
 import { HttpConnection } from "./http-connection.ts";
@@ -32,23 +30,6 @@ async function putTimes(connection: HttpConnection, round: number): Promise<numb
     times.push(performance.now() - start);
   }
   return times;
-}
-
-/** Three bare nodes in the cluster's directory, which end with this process; the port of the first. */
-async function startBareNodes(directory: string): Promise<number> {
-  const program = fileURLToPath(new URL("bare-node.ts", import.meta.url));
-  const start = async (name: string, others: readonly string[]): Promise<string> => {
-    const words = ["--smol", program, join(directory, name), ...others];
-    const node = spawn(process.execPath, words, { stdio: ["ignore", "pipe", "inherit"] });
-    process.once("exit", () => node.kill("SIGKILL"));
-    const ended = once(node, "exit").then(() => {
-      throw new Error(`the bare node ${name} ended`);
-    });
-    const [port] = await Promise.race([once(node.stdout, "data"), ended]);
-    return String(port).trim();
-  };
-  const followers = await Promise.all([start("bare-2", []), start("bare-3", [])]);
-  return Number(await start("bare-1", followers));
 }
 
 interface Measured {
@@ -99,7 +80,7 @@ const leader = await cluster.leader();
 const measured = {
   directory: cluster.directory,
   ours: await HttpConnection.open(leader.httpPort),
-  bare: await HttpConnection.open(await startBareNodes(cluster.directory)),
+  bare: await HttpConnection.open((await BareCluster.start(cluster.directory)).port),
 };
 for (let round = 0; round < warmUpRounds; round++) {
   await putTimes(measured.ours, round);

@@ -19,7 +19,7 @@ export interface Part {
 }
 
 export interface Subject {
-  readonly name: "kv" | "etcd";
+  readonly name: "kv" | "etcd" | "bare";
   /** Of all its nodes. */
   readonly processIds: readonly number[];
   /** The port of the leader, or of some follower. */
@@ -32,5 +32,4 @@ export interface Subject {
   writeCount(): Promise<number>;
   /** Housekeeping between two measurements, that is not measured. */
   tidy(): Promise<void>;
-  end(): void;
 }

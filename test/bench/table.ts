@@ -42,10 +42,20 @@ export function figureOf(result: CellResult, name: Subject["name"], figure: Figu
   return summary(own.map((round) => round[figure]));
 }
 
-/** Ours to etcd's by the medians; null where etcd was not measured. */
-export function ratioOf(result: CellResult, figure: Figure): number | null {
-  const ratio = figureOf(result, "kv", figure).median / figureOf(result, "etcd", figure).median;
+/** What `name` comes to beside etcd, by the medians; null where one of them was not measured. */
+export function ratioOf(
+  result: CellResult,
+  figure: Figure,
+  name: Subject["name"] = "kv",
+): number | null {
+  const ratio = figureOf(result, name, figure).median / figureOf(result, "etcd", figure).median;
   return Number.isNaN(ratio) ? null : ratio;
+}
+
+/** Of ours, by the medians: how many of a hundred requests were refused. */
+function refusedPercent({ rounds }: CellResult): number {
+  const own = rounds.filter(({ subject }) => subject === "kv");
+  return summary(own.map(({ refused, total }) => (100 * refused) / (refused + total))).median;
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
@@ -60,7 +70,9 @@ function verdict(result: CellResult): string {
   if (rate === null || p99 === null) return "-";
   const { goal } = result.cell;
   const missed = [...(goal !== null && rate < goal ? ["rate"] : []), ...(p99 > 1 ? ["p99"] : [])];
-  return missed.length === 0 ? "reached" : `missed: ${missed.join(", ")}`;
+  const reached = missed.length === 0 ? "reached" : `missed: ${missed.join(", ")}`;
+  const refused = refusedPercent(result);
+  return refused > 0 ? `${reached}; ${refused.toFixed(1)} % refused` : reached;
 }
 
 function row(result: CellResult): string[] {
@@ -71,6 +83,7 @@ function row(result: CellResult): string[] {
     spread(figureOf(result, "etcd", "perSecond")),
     times(ratioOf(result, "perSecond")),
     goal === null ? "" : String(goal),
+    times(ratioOf(result, "perSecond", "bare")),
     ms(figureOf(result, "kv", "p99Ms")),
     ms(figureOf(result, "etcd", "p99Ms")),
     spread(figureOf(result, "kv", "cpuUs")),
@@ -80,7 +93,7 @@ function row(result: CellResult): string[] {
 }
 
 const head = [
-  ...["cell", "kv /s", "etcd /s", "ratio", "goal", "kv p99 ms", "etcd p99 ms"],
+  ...["cell", "kv /s", "etcd /s", "ratio", "goal", "bare ratio", "kv p99 ms", "etcd p99 ms"],
   ...["kv CPU µs", "etcd CPU µs", "goals"],
 ];
 
