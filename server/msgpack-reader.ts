@@ -4,12 +4,7 @@
  * first. What is not one of these forms breaks the reader; then nothing it gave means anything.
  */
 
-/** A `Buffer`'s own would be a view. */
-const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
-  Uint8Array.prototype.slice.call(bytes, start, end);
-
-/** Copies are cheaper than views up to here, however large a part of the packet they are. */
-const copiedBytesMax = 4 << 10;
+import { keptBytes } from "./kept-bytes.ts";
 
 export class MsgpackReader {
   readonly #bytes: Uint8Array;
@@ -50,7 +45,7 @@ export class MsgpackReader {
     return 0;
   }
 
-  /** At most `max` bytes: a copy, or a view of the whole where they are most of it and many. */
+  /** At most `max` bytes, which may be kept. */
   bytes(max: number): Uint8Array {
     const head = this.#byte();
     const length = this.#big(head >= 0xc4 && head <= 0xc6 ? 1 << (head - 0xc4) : 0);
@@ -59,8 +54,7 @@ export class MsgpackReader {
     if (length > max || end > this.#bytes.byteLength) this.#isBroken = true;
     if (this.#isBroken) return this.#bytes;
     this.#at = end;
-    const isCopied = length <= copiedBytesMax || 2 * length < this.#bytes.byteLength;
-    return isCopied ? copyOf(this.#bytes, start, end) : this.#bytes.subarray(start, end);
+    return keptBytes(this.#bytes, start, end);
   }
 
   #byte(): number {

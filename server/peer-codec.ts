@@ -7,6 +7,7 @@
 
 import { Decoder, Encoder } from "@msgpack/msgpack";
 import { payloadBytesMax } from "./frame.ts";
+import { keptBytes } from "./kept-bytes.ts";
 import { refuseUnsafe, type GuardLimits } from "./msgpack-guard.ts";
 import { MsgpackReader } from "./msgpack-reader.ts";
 import { headBytesMax, MsgpackWriter, uintBytesMax } from "./msgpack-writer.ts";
@@ -501,10 +502,10 @@ function bounded(value: number): number {
   throw new Malformed("a term or an index beyond 2^48");
 }
 
-/** The decoder gives views; a small one would keep the whole packet alive. */
+/** The decoder gives views. */
 function ownedBytes(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new Malformed("a field is not bytes");
   if (value.byteLength > entryDataBytesMax)
     throw new Malformed("an entry too large to be passed on");
-  return value.byteLength * 2 >= value.buffer.byteLength ? value : new Uint8Array(value);
+  return keptBytes(value);
 }

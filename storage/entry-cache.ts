@@ -3,10 +3,13 @@
 import { must } from "../server/raft/assert.ts";
 import { entryBytes, type Entry, type Index } from "../server/raft/entry.ts";
 
+/** So many entries at the most: of small ones the bytes are the least that they take. */
+const entriesMax = 10_000;
+
 /** The dead front of the array is given back when it is longer than this, and than the rest. */
 const deadMax = 1024;
 
-/** Invariant: contiguous up to the last entry of the log; at most `bytesMax`, or one entry. */
+/** Invariant: contiguous up to the last entry of the log; at most `bytesMax` and `entriesMax`, or one entry. */
 export class EntryCache {
   readonly #bytesMax: number;
   #entries: (Entry | undefined)[] = [];
@@ -28,7 +31,7 @@ export class EntryCache {
   push(entry: Entry): void {
     this.#entries.push(entry);
     this.#bytes += entryBytes(entry);
-    while (this.#bytes > this.#bytesMax && this.#start < this.#entries.length - 1) {
+    while (this.#isOver && this.#start < this.#entries.length - 1) {
       this.#bytes -= entryBytes(must(this.#entries[this.#start], "it is there"));
       // Given up at once and not when the array is next copied: that may be long after.
       this.#entries[this.#start] = undefined;
@@ -38,6 +41,10 @@ export class EntryCache {
       this.#entries = this.#entries.slice(this.#start);
       this.#start = 0;
     }
+  }
+
+  get #isOver(): boolean {
+    return this.#bytes > this.#bytesMax || this.#entries.length - this.#start > entriesMax;
   }
 
   /** Forgets what was cut off the log: all from `from` on. */

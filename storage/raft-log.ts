@@ -10,8 +10,9 @@ import {
   type Term,
 } from "../server/raft/entry.ts";
 import type { LogReader } from "../server/raft/log-reader.ts";
-import { isFullDisk, readFully, writeFully, type Disk, type DiskFile } from "./disk.ts";
+import { isFullDisk, readFully, type Disk, type DiskFile } from "./disk.ts";
 import { EntryCache } from "./entry-cache.ts";
+import { GrowingFile } from "./growing-file.ts";
 import { LogDamaged, type LogDamage } from "./log-damage.ts";
 import { openSegments, rewriteUnvouched, verify, type Segment } from "./log-recovery.ts";
 import { recordBytes } from "./record.ts";
@@ -39,7 +40,7 @@ export interface RaftLogOptions {
   readonly segmentEntries?: number;
   /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
   readonly preallocateBytes?: number;
-  /** Entry bytes kept in memory, newest first; small entries take several times as much. Default 2 MiB. */
+  /** Entry bytes kept in memory, newest first; small entries take several times as much. Default 8 MiB. */
   readonly cacheBytes?: number;
   /**
    * Entries from here on are needed at once: their segments are verified at the start. All before were
@@ -58,7 +59,7 @@ const defaults = {
   segmentBytes: 4 << 20,
   segmentEntries: 1 << 16,
   preallocateBytes: 1 << 20,
-  cacheBytes: 2 << 20,
+  cacheBytes: 8 << 20,
   verifiesAll: false,
 };
 
@@ -91,15 +92,13 @@ function finishReset(options: Required<RaftLogOptions>): void {
 export class RaftLog implements LogReader {
   readonly #options: Required<RaftLogOptions>;
   #segments: Segment[];
-  readonly #zeros: Uint8Array;
+  readonly #growing: GrowingFile;
   #scratch = Buffer.alloc(256 << 10);
   readonly #cache: EntryCache;
   #lastIndex: Index;
   /** Behind the last record written, and behind the last one synced, of the last segment. */
   #writeOffset: number;
   #syncedOffset: number;
-  /** The last segment's file is this long; zeros from `#writeOffset` on. */
-  #allocated: number;
   #tables: Segment[] = [];
   #scrubPosition = 0;
   /** A write or sync failed: the file's state is unknown, and nothing may be promised about it. */
@@ -108,14 +107,13 @@ export class RaftLog implements LogReader {
   private constructor(options: Required<RaftLogOptions>, segments: Segment[]) {
     this.#options = options;
     this.#segments = segments;
-    this.#zeros = new Uint8Array(options.preallocateBytes);
     this.#cache = new EntryCache(options.cacheBytes);
     const { header, table } = this.#active;
     const { offsets, end } = must(table, "the last segment was scanned");
     this.#lastIndex = index(header.firstIndex + offsets.length - 1);
     this.#writeOffset = end;
     this.#syncedOffset = end;
-    this.#allocated = this.#activeFile.size();
+    this.#growing = new GrowingFile(options.preallocateBytes, this.#activeFile.size());
   }
 
   /** Makes an empty log. The directory exists; its own entry is the caller's to sync. */
@@ -263,7 +261,7 @@ export class RaftLog implements LogReader {
 
   /** Bytes of all files. */
   get bytes(): number {
-    let bytes = this.#allocated;
+    let bytes = this.#growing.bytes;
     for (let i = 0; i < this.#segments.length - 1; i++) {
       bytes += must(this.#segments[i], "i is in range").bytes;
     }
@@ -382,8 +380,7 @@ export class RaftLog implements LogReader {
     }
     const run = start === 0 && end === entries.length ? entries : entries.slice(start, end);
     const { table, data } = this.#encode(run, bytes);
-    this.#preallocate(this.#writeOffset + bytes);
-    writeFully(this.#activeFile, this.#writeOffset, data);
+    this.#growing.append(this.#activeFile, this.#writeOffset, data);
     const own = this.#activeTable;
     for (let i = 0; i < run.length; i++) {
       const entry = must(run[i], "i is in range");
@@ -411,16 +408,6 @@ export class RaftLog implements LogReader {
     return { table, data: this.#scratch.subarray(0, bytes) };
   }
 
-  #preallocate(needed: number): void {
-    const { preallocateBytes } = this.#options;
-    const file = this.#activeFile;
-    while (this.#allocated < needed) {
-      const target = (Math.floor(this.#allocated / preallocateBytes) + 1) * preallocateBytes;
-      writeFully(file, this.#allocated, this.#zeros.subarray(0, target - this.#allocated));
-      this.#allocated = target;
-    }
-  }
-
   /** The old segment is synced before the new one exists: a successor vouches for all before it. */
   #rotate(): void {
     const { disk, directory, group, drawSalt } = this.#options;
@@ -445,7 +432,7 @@ export class RaftLog implements LogReader {
       throw error;
     }
     const table = emptyTable();
-    old.bytes = this.#allocated;
+    old.bytes = this.#growing.bytes;
     this.#segments.push({ path, header, file, table, isVerified: true, bytes: segmentHeaderBytes });
     this.#tables.push(old);
     this.#closeOldTables();
@@ -456,7 +443,7 @@ export class RaftLog implements LogReader {
   #startSegment(): void {
     this.#writeOffset = segmentHeaderBytes;
     this.#syncedOffset = segmentHeaderBytes;
-    this.#allocated = segmentHeaderBytes;
+    this.#growing.bytes = segmentHeaderBytes;
   }
 
   /** Takes back what conflicts with a leader's log. It was synced, so the cut is noted before. */
@@ -506,7 +493,7 @@ export class RaftLog implements LogReader {
   #cutFile(bytes: number): void {
     this.#activeFile.truncate(bytes);
     this.#activeFile.sync();
-    this.#allocated = bytes;
+    this.#growing.bytes = bytes;
   }
 
   /**

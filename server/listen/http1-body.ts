@@ -17,27 +17,28 @@ export interface BodyReader {
 
 const more: BodyStep = { state: "more" };
 
-/** A first allocation of this size; it doubles as bytes come, and not before. */
+/** So much at first, unless more has come at once; it doubles as bytes come, and not before. */
 const firstBytes = 16 << 10;
+
+const none = new Uint8Array(0);
 
 /** Bytes that grow at the end, never beyond a limit. */
 class GrowingBytes {
   readonly #bytesMax: number;
-  #bytes: Uint8Array;
+  #bytes = none;
   length = 0;
 
   constructor(bytesMax: number) {
     this.#bytesMax = bytesMax;
-    this.#bytes = new Uint8Array(Math.min(bytesMax, firstBytes));
   }
 
   add(bytes: Uint8Array): void {
     const needed = this.length + bytes.byteLength;
     assert(needed <= this.#bytesMax, "a body stays within its limit");
     if (needed > this.#bytes.byteLength) {
-      const grown = Math.min(this.#bytesMax, Math.max(needed, 2 * this.#bytes.byteLength));
-      const larger = new Uint8Array(grown);
-      larger.set(this.#bytes.subarray(0, this.length));
+      const grown = Math.max(needed, firstBytes, 2 * this.#bytes.byteLength);
+      const larger = new Uint8Array(Math.min(this.#bytesMax, grown));
+      if (this.length > 0) larger.set(this.#bytes.subarray(0, this.length));
       this.#bytes = larger;
     }
     this.#bytes.set(bytes, this.length);

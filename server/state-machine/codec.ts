@@ -74,7 +74,7 @@ export function takesRoom(data: Uint8Array): boolean {
 }
 
 /**
- * Reads `data` from `start` on; the result owns its bytes. Never throws: bytes that are no command are
+ * Reads `data` from `start` on; the result may show parts of it for good. Never throws: bytes that are no command are
  * refused, by the same words on every replica.
  */
 export function decodeCommand(data: Uint8Array, start = 0): Command | RefusedResult {

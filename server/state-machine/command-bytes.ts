@@ -1,12 +1,9 @@
 /** Writes and reads the few MessagePack forms that commands are made of. */
 
 import { Buffer } from "node:buffer";
+import { keptBytes } from "../kept-bytes.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-
-/** A `Buffer`'s own would be a view. */
-const copyOf = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
-  Uint8Array.prototype.slice.call(bytes, start, end);
 
 /** Of a plain `Uint8Array` too, without a view of it. */
 const latin1Slice: (this: Uint8Array, start: number, end: number) => string =
@@ -85,8 +82,8 @@ export class Writer {
 }
 
 /**
- * After a wrong byte everything that follows is wrong too: `isAtEnd` stays false. What it gives are
- * copies: a view of bytes that are kept would make them dearer for good, and keep them for its sake.
+ * After a wrong byte everything that follows is wrong too: `isAtEnd` stays false. What it gives may be
+ * kept; long fields are views of the data, which is never changed again.
  */
 export class Reader {
   readonly #data: Uint8Array;
@@ -119,7 +116,7 @@ export class Reader {
     if (start < 0) return null;
     if (this.#isAscii(start)) return latin1Slice.call(this.#data, start, this.#at);
     try {
-      return decoder.decode(copyOf(this.#data, start, this.#at));
+      return decoder.decode(this.#data.slice(start, this.#at));
     } catch {
       this.#isBroken = true;
       return null;
@@ -176,7 +173,7 @@ export class Reader {
 
   bytes(bytesMax: number): Uint8Array | null {
     const start = this.#field(0xc4, bytesMax);
-    return start < 0 ? null : copyOf(this.#data, start, this.#at);
+    return start < 0 ? null : keptBytes(this.#data, start, this.#at);
   }
 
   /** From `start` up to here. */

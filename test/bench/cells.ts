@@ -27,8 +27,11 @@ const smallBytes = 100;
 /** Less than the 100,000 keys where they would be more bytes than these. */
 const dataBytesMax = 128 << 20;
 
+export const keyCountFor = (valueBytes: number): number =>
+  Math.min(100_000, Math.floor(dataBytesMax / valueBytes));
+
 function cell(kind: Kind, clients: number, place: Place, valueBytes: number): Cell {
-  const keyCount = Math.min(100_000, Math.floor(dataBytesMax / valueBytes));
+  const keyCount = keyCountFor(valueBytes);
   const isGoal = kind !== "mixed" && place === "leader" && valueBytes === smallBytes;
   const goal = isGoal ? (goals[kind][clients] ?? null) : null;
   return { kind, clients, place, valueBytes, keyCount, goal };

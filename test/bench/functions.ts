@@ -1,20 +1,26 @@
 /**
  * Where the processor time of a put goes on a leader and on a follower under 64 clients: by function, as
  * `perf` (Debian: `linux-perf`) samples them, with what they call of the runtime; by system call; and how
- * many system calls there are. `KV_EXECUTABLE` names another build to be measured.
+ * many system calls there are. `--size` is that of the values in bytes (100). `KV_EXECUTABLE` names another
+ * build to be measured.
  */
 
 import { execFile, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
+import { parseArgs, promisify } from "node:util";
 import { must } from "../../server/raft/assert.ts";
+import { keyCountFor } from "./cells.ts";
 import { isInstalled, measure } from "./h2load.ts";
 import { HttpWords } from "./http-words.ts";
 import { JitDump } from "./jit-dump.ts";
-import { OwnCluster, profiledLoad } from "./own.ts";
+import { OwnCluster, profiledLoad, type Load } from "./own.ts";
 import type { Place } from "./subject.ts";
+
+const { values: flags } = parseArgs({ options: { size: { type: "string", default: "100" } } });
+const valueBytes = Number(flags.size);
+const profiled: Load = { ...profiledLoad, valueBytes, keyCount: keyCountFor(valueBytes) };
 
 const warmUpSeconds = 25;
 const seconds = 5;
@@ -85,28 +91,37 @@ class Shares {
 
 /** `usEach`: what a sample stands for, of one put. */
 function printProfile(samples: Iterable<Sample>, dump: JitDump, usEach: number): void {
-  const [kinds, kernel, functions] = [new Shares(), new Shares(), new Shares()];
+  const [kinds, kernel, callers, functions] = [
+    new Shares(),
+    new Shares(),
+    new Shares(),
+    new Shares(),
+  ];
   let count = 0;
   for (const { thread, timeNs, frames } of samples) {
     const [innermost] = frames;
     if (innermost === undefined) continue;
     count++;
+    const compiled = frames.map(({ address }) => dump.nameAt(address, timeNs));
+    const name = compiled.find((found) => found !== null) ?? "no function";
     if (isKernel(innermost)) {
+      const work = kernelWork(frames.filter(isKernel));
       kinds.add("kernel");
-      kernel.add(kernelWork(frames.filter(isKernel)));
+      kernel.add(work);
+      if (thread === mainThread) callers.add(`${work} in ${name}`);
       continue;
     }
     if (thread !== mainThread) {
       kinds.add(thread);
       continue;
     }
-    const compiled = frames.map(({ address }) => dump.nameAt(address, timeNs));
     kinds.add(compiled[0] === null ? "runtime" : "functions");
-    functions.add(compiled.find((name) => name !== null) ?? "no function");
+    functions.add(name);
   }
   console.log(`  ${(count * usEach).toFixed(1)} us`);
   kinds.print("of which", usEach);
   kernel.print("in the kernel, all threads", usEach);
+  callers.print("in the kernel, by function", usEach);
   functions.print("functions, with what they call of the runtime", usEach);
 }
 
@@ -162,8 +177,8 @@ const scratch = mkdtempSync(join(tmpdir(), "kv-functions-"));
 process.env["BUN_JSC_useJITDump"] = "1";
 process.env["BUN_JSC_jitDumpDirectory"] = scratch;
 const cluster = await OwnCluster.start(new HttpWords(scratch));
-await cluster.fill(profiledLoad.keyCount, profiledLoad.valueBytes);
-const generators = await cluster.generators("put");
+await cluster.fill(profiled.keyCount, valueBytes);
+const generators = await cluster.generators("put", profiled);
 await measure(generators, { scratch, seconds: warmUpSeconds });
 for (const place of ["leader", "follower"] as const) {
   // A little longer than it is looked at.

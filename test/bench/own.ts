@@ -8,6 +8,7 @@ import { keyPrefix, type Operation, type Part, type Place, type Subject } from "
 
 /** The load under which it is looked where time and memory go; `parts`: processes of h2load. */
 export const profiledLoad = { clients: 64, parts: 16, keyCount: 100_000, valueBytes: 100 };
+export type Load = typeof profiledLoad;
 
 export class OwnCluster implements Subject {
   readonly name = "kv";
@@ -58,13 +59,13 @@ export class OwnCluster implements Subject {
     return this.#words.of(part);
   }
 
-  /** What `profiledLoad` asks the leader, each part with keys of its own. */
-  async generators(operation: Operation): Promise<Generator[]> {
-    const { clients, parts } = profiledLoad;
+  /** What a load asks the leader, each part with keys of its own. */
+  async generators(operation: Operation, load: Load = profiledLoad): Promise<Generator[]> {
+    const { clients, parts } = load;
     const port = await this.port("leader");
     return Array.from({ length: parts }, (_, part) => ({
       clients: clients / parts,
-      words: this.arguments({ ...profiledLoad, operation, port, part }),
+      words: this.arguments({ ...load, operation, port, part }),
     }));
   }
 

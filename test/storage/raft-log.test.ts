@@ -115,6 +115,29 @@ test("a batch is one write and one sync", () => {
   assert.is(disk.operations - before, 2);
 });
 
+test("zeros are written ahead of what is short, and not of what is long", () => {
+  const { disk, log } = created();
+  const writes = (batch: Entry[]): number => {
+    let count = 0;
+    disk.beforeOperation = (operation) => {
+      if (operation === "write") count++;
+    };
+    log.append(batch);
+    log.sync();
+    return count;
+  };
+  assert.equal([writes([entry(1)]), writes([entry(2)])], [2, 1]);
+  const before = disk.bytes(firstFile).byteLength;
+  assert.is(before, 1 << 20);
+  // It ends where the ninth of them does; what is short gets room of its own again.
+  for (let at = 3; at <= 11; at++) assert.is(writes([long(at)]), 1);
+  const after = disk.bytes(firstFile).byteLength;
+  assert.ok(after > before && after < before + (150 << 10), `${after} bytes`);
+  assert.equal([writes([entry(12)]), writes([entry(13)])], [2, 1]);
+  assert.is(disk.bytes(firstFile).byteLength, 2 << 20);
+  assert.is(all(opened(disk)).length, 13);
+});
+
 test("a log of many segments is read across them", () => {
   const { disk, log } = created(small);
   fill(log, 300);
@@ -149,6 +172,16 @@ test("no more entries are kept in memory than the cache may hold, and old ones a
   assert.is(disk.bytesRead, before, "the newest is in memory");
   assert.equal(log.entries(index(1), index(3), 1_000), entries(1, 3));
   assert.ok(disk.bytesRead > before, "an old one is read");
+});
+
+test("no more than ten thousand entries are kept in memory, however small they are", () => {
+  const { disk, log } = created();
+  log.append(entries(1, 10_001));
+  const before = disk.bytesRead;
+  log.entries(index(2), index(2), 0);
+  assert.is(disk.bytesRead, before, "the ten thousandth from behind is in memory");
+  log.entries(index(1), index(1), 0);
+  assert.ok(disk.bytesRead > before, "the one before it is read");
 });
 
 test("entries are limited by bytes, but one is always given", () => {
@@ -376,12 +409,15 @@ class Crash extends Error {}
  * different survivors. Each time the log must open, hold all that was synced, and nothing that was
  * never written at its place.
  */
-function crashEverywhere(work: (log: RaftLog, synced: (entries: Entry[]) => void) => void): number {
+function crashEverywhere(
+  work: (log: RaftLog, synced: (entries: Entry[]) => void) => void,
+  sizes = small,
+): number {
   let points = 0;
   for (let at = 1; ; at++) {
     let crashed = false;
     for (const seed of shared(8)) {
-      const { disk, log } = created(small);
+      const { disk, log } = created(sizes);
       const start = disk.operations;
       let known: Entry[] = [];
       const written = new Map<string, string>();
@@ -408,7 +444,7 @@ function crashEverywhere(work: (log: RaftLog, synced: (entries: Entry[]) => void
         crashed = true;
       }
       disk.crash(seeded(at * 100 + seed));
-      const found = all(opened(disk, small));
+      const found = all(opened(disk, sizes));
       assert.equal(found.slice(0, known.length), known, `operation ${at}, seed ${seed}`);
       for (const { index: i, term: t, data } of found) {
         assert.is(new TextDecoder().decode(data), written.get(`${i}/${t}`));
@@ -428,6 +464,20 @@ test("power loss at every operation of appending and rotating keeps all that was
     }
   });
   assert.ok(points > 40);
+});
+
+const long = (at: number): Entry => entry(at, { data: new Uint8Array(130 << 10).fill(at) });
+
+test("power loss at every operation of long writes between short ones keeps all that was synced", () => {
+  const batches = [[entry(1)], [long(2)], [entry(3), long(4)], [entry(5)], [long(6), entry(7)]];
+  const points = crashEverywhere((log, synced) => {
+    for (const [i, batch] of batches.entries()) {
+      log.append(batch);
+      log.sync();
+      synced(batches.slice(0, i + 1).flat());
+    }
+  }, {});
+  assert.ok(points >= 2 * batches.length);
 });
 
 test("power loss at every operation of truncating across segments keeps all that was synced", () => {
