@@ -364,7 +364,7 @@ function readFields(type: PeerMessage["type"], f: Fields): PeerMessage {
     case "answer":
       return { type, requestId: f.integer(), body: f.bytes() };
     case "forward":
-      return { type, commands: f.list(listLengthMax).map(ownedBytes) };
+      return { type, commands: f.list(listLengthMax).map(keptField) };
     case "forwardRefused":
       return {
         type,
@@ -463,7 +463,7 @@ class Fields {
   }
 
   bytes(): Uint8Array {
-    return ownedBytes(this.#take());
+    return keptField(this.#take());
   }
 
   list(lengthMax: number): unknown[] {
@@ -502,8 +502,8 @@ function bounded(value: number): number {
   throw new Malformed("a term or an index beyond 2^48");
 }
 
-/** The decoder gives views. */
-function ownedBytes(value: unknown): Uint8Array {
+/** What the decoder gives are views of the whole packet. */
+function keptField(value: unknown): Uint8Array {
   if (!(value instanceof Uint8Array)) throw new Malformed("a field is not bytes");
   if (value.byteLength > entryDataBytesMax)
     throw new Malformed("an entry too large to be passed on");

@@ -3,7 +3,7 @@
 import { must } from "../server/raft/assert.ts";
 import { entryBytes, type Entry, type Index } from "../server/raft/entry.ts";
 
-/** So many entries at the most: of small ones the bytes are the least that they take. */
+/** Small entries take several times their bytes. */
 const entriesMax = 10_000;
 
 /** The dead front of the array is given back when it is longer than this, and than the rest. */

@@ -38,9 +38,9 @@ export interface RaftLogOptions {
   readonly segmentBytes?: number;
   /** The same, in entries. Default 65,536. */
   readonly segmentEntries?: number;
-  /** Zeros are written ahead in steps of this, so that steady appends do not change file metadata. */
+  /** Steps in which zeros are written ahead of short appends. Default 1 MiB. */
   readonly preallocateBytes?: number;
-  /** Entry bytes kept in memory, newest first; small entries take several times as much. Default 8 MiB. */
+  /** Entry bytes kept in memory, newest first, in 10,000 entries at the most. Default 8 MiB. */
   readonly cacheBytes?: number;
   /**
    * Entries from here on are needed at once: their segments are verified at the start. All before were

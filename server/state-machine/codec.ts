@@ -74,8 +74,8 @@ export function takesRoom(data: Uint8Array): boolean {
 }
 
 /**
- * Reads `data` from `start` on; the result may show parts of it for good. Never throws: bytes that are no command are
- * refused, by the same words on every replica.
+ * Reads `data` from `start` on; the result may keep views of it. Never throws: bytes that are no command
+ * are refused, by the same words on every replica.
  */
 export function decodeCommand(data: Uint8Array, start = 0): Command | RefusedResult {
   if (data[start] === 0x92 && data[start + 1] === expireCode) {

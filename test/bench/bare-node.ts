@@ -20,7 +20,7 @@ const acknowledgementBytes = 18;
 const questionBytes = 24;
 const valueBytes = 100;
 const fileBytes = 16 << 20;
-/** At the most in one piece from a socket: what a follower can fall behind by. */
+/** More than are ever on their way at once, with the clients that are measured. */
 const batchMax = 16_384;
 
 /** First bytes of messages: a connection carries one kind. */

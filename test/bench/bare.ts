@@ -1,4 +1,4 @@
-/** Three bare nodes: how far anything could get that answers over the same runtime, disk and sockets. */
+/** Three bare nodes: what messages and syncs alone take over the same runtime, disk and sockets. */
 
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";

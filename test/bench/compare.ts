@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: three nodes of ours, and where `etcd` and `h2load` are installed three of etcd
- * beside them on the same disk, asked in turns; and three bare nodes, which show how far anything could
- * get on this machine. Prints a table and writes all figures as JSON.
+ * beside them on the same disk, asked in turns; and three bare nodes, which show what
+ * the messages and syncs alone take. Prints a table and writes all figures as JSON.
  */
 
 import { spawnSync } from "node:child_process";
@@ -46,17 +46,18 @@ const attemptsMax = 3;
 
 const notes = `
 Each client is one connection with one request at a time. Each process of h2load has keys of its own,
-in random order, and ${clientsPerProcess} clients at the most where there are more than ${processesMin}: these go through its keys
-in step, so that a row is written to the table less often. A process for each client leaves less of the
-processor to the nodes: it takes four times as much of it for a request as one for all. h2load
+in random order. There is one for each of up to ${processesMin} clients; of more, up to ${clientsPerProcess} share one and go through its keys
+in step, so that a row is written to the table less often. A process for each of them would leave less of
+the processor to the nodes: it takes four times as much of it for a request as one for all. h2load
 sends one body with all requests: etcd's is read from a file whose key is drawn anew every millisecond
-(16 files), so it sees somewhat fewer different keys than ours. Mixed: nine of ten clients read.
+(16 files), so it sees fewer different keys than ours where each client has a process of its own, and
+more where they share one. Mixed: nine of ten clients read.
 Only what was done while all processes ran is counted, a second after the last of them began; what was
-refused (429) stands beside it. The same number of puts that were answered was found in the cluster
-afterwards. CPU: processor time of all three nodes for one request, load generator not included. etcd's
-history is dropped between measurements. Values of 64 KiB are under 2,048 keys, all others under 100,000.
-Bare: three nodes over the same runtime that only receive, send and sync, without an algorithm, checks or
-a state, to see how far anything could get here.`;
+refused (429) stands beside it. As many puts as were answered were found in the cluster
+afterwards. CPU: processor time of all three nodes for one request that was done, load generator not
+included. etcd's history is dropped between measurements. Values of 64 KiB are under 2,048 keys, all others under 100,000.
+Bare: three nodes over the same runtime, of one thread each, that only receive, send and sync, without an
+algorithm, checks or a state.`;
 
 /** In memory where the system has such a place: what h2load reads and writes is not to be measured. */
 function scratchDirectory(): string {
@@ -148,6 +149,7 @@ async function measureAlone(subject: Subject, cell: Cell): Promise<Round> {
   const { stdout } = spawnSync(kvExecutable, ["bench", ...words, ...common], { encoding: "utf8" });
   const report = JSON.parse(stdout) as BenchReport;
   const main = cell.kind === "put" ? report.put : report.get;
+  const refused = report.put.refused.count + report.get.refused.count;
   return {
     subject: subject.name,
     seconds: report.seconds,
@@ -156,8 +158,8 @@ async function measureAlone(subject: Subject, cell: Cell): Promise<Round> {
     perSecond: report.perSecond,
     p50Ms: main.latencyMs.p50,
     p99Ms: main.latencyMs.p99,
-    refused: main.refused.count,
-    failed: report.errorCount - main.refused.count,
+    refused,
+    failed: report.errorCount - refused,
     answerBytes: Number.NaN,
     cpuUs: (cpuUs(subject.processIds) - before) / report.count,
     readShare: cell.kind === "mixed" ? report.get.count / report.count : null,

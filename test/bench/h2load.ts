@@ -74,22 +74,24 @@ function readLog(path: string): Requests {
   const endUs: number[] = [];
   const tookUs: number[] = [];
   let firstUs = Infinity;
+  let lastUs = -Infinity;
   let refused = 0;
   let failed = 0;
   for (const line of readFileSync(path, "utf8").split("\n")) {
     if (line === "") continue;
     const [began = "", status = "", took = ""] = line.split("\t");
+    const end = Number(began) + Number(took);
     firstUs = Math.min(firstUs, Number(began));
+    lastUs = Math.max(lastUs, end);
     if (status === "429") {
       refused++;
     } else if (status.startsWith("2")) {
-      endUs.push(Number(began) + Number(took));
+      endUs.push(end);
       tookUs.push(Number(took));
     } else {
       failed++;
     }
   }
-  const lastUs = endUs[endUs.length - 1] ?? -Infinity;
   return { endUs, tookUs, firstUs, lastUs, refused, failed };
 }
 

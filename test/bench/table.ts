@@ -52,10 +52,11 @@ export function ratioOf(
   return Number.isNaN(ratio) ? null : ratio;
 }
 
-/** Of ours, by the medians: how many of a hundred requests were refused. */
+/** Of ours, in all rounds: how many of a hundred requests were refused. */
 function refusedPercent({ rounds }: CellResult): number {
   const own = rounds.filter(({ subject }) => subject === "kv");
-  return summary(own.map(({ refused, total }) => (100 * refused) / (refused + total))).median;
+  const refused = own.reduce((sum, round) => sum + round.refused, 0);
+  return (100 * refused) / own.reduce((sum, round) => sum + round.refused + round.total, 0);
 }
 
 const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
@@ -65,14 +66,19 @@ const ms = ({ median }: Summary): string => (Number.isNaN(median) ? "-" : median
 const times = (ratio: number | null): string => (ratio === null ? "-" : ratio.toFixed(2));
 
 function verdict(result: CellResult): string {
+  const refused = refusedPercent(result);
+  const refusals = refused > 0 ? `${refused.toFixed(1)} % refused` : "";
   const rate = ratioOf(result, "perSecond");
   const p99 = ratioOf(result, "p99Ms");
-  if (rate === null || p99 === null) return "-";
+  if (rate === null || p99 === null) return refusals === "" ? "-" : refusals;
   const { goal } = result.cell;
-  const missed = [...(goal !== null && rate < goal ? ["rate"] : []), ...(p99 > 1 ? ["p99"] : [])];
-  const reached = missed.length === 0 ? "reached" : `missed: ${missed.join(", ")}`;
-  const refused = refusedPercent(result);
-  return refused > 0 ? `${reached}; ${refused.toFixed(1)} % refused` : reached;
+  const missed = [
+    ...(goal !== null && rate < goal ? ["rate"] : []),
+    // What was refused has no place in it.
+    ...(p99 > 1 || refusals !== "" ? ["p99"] : []),
+    ...(refusals === "" ? [] : [refusals]),
+  ];
+  return missed.length === 0 ? "reached" : `missed: ${missed.join(", ")}`;
 }
 
 function row(result: CellResult): string[] {
